@@ -1,0 +1,72 @@
+/* A model: what was learnt from past rows. Made by avvik_model_fit() or read from a file; never changed afterwards. */
+#ifndef AVVIK_MODEL_H
+#define AVVIK_MODEL_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "avvik/source.h"
+#include "avvik/status.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct avvik_model;
+
+/* Parameters of a fit; start from AVVIK_FIT_DEFAULTS. Names and meaning as in scikit-learn's IsolationForest. */
+struct avvik_fit_options {
+    uint32_t trees;     /* 1 to 10000 */
+    uint32_t sample;    /* rows a tree is grown from, 16 to 4096; shrinks to the number of rows where those are fewer */
+    uint64_t seed;      /* the same seed gives the same model on any machine with any number of threads */
+    uint32_t threads;   /* 0: one per CPU this process may run on */
+    const volatile int *stop; /* polled once a block; non-zero ends the fit with AVVIK_INTERRUPTED; may be NULL */
+};
+#define AVVIK_FIT_DEFAULTS {128, 256, 1, 0, NULL}
+
+/* Learn from all rows of `source`, in one pass: mean and standard deviation of every feature, and the rows the trees
+ * are grown from (kernels/README.md has the definition of both).
+ *
+ * model_out  on success owns the model; release with avvik_model_free().
+ * Returns    AVVIK_OK; AVVIK_ERR_USAGE (an option outside its range); AVVIK_ERR_FORMAT (fewer than 16 rows, every
+ *            column constant); what avvik_source_read() returns; AVVIK_INTERRUPTED; AVVIK_ERR_MEMORY. */
+enum avvik_status avvik_model_fit(struct avvik_source *source, const struct avvik_fit_options *options,
+                                  struct avvik_model **model_out, struct avvik_error *error);
+void avvik_model_free(struct avvik_model *model); /* NULL is a no-op */
+
+/* Write `model` as an HDF5 file (host/io/README.md lists every field): to PATH.partial, synced, then renamed.
+ * Returns AVVIK_OK, AVVIK_ERR_EXISTS (PATH is there and `replace` is 0) or AVVIK_ERR_IO. */
+enum avvik_status avvik_model_save(const struct avvik_model *model, const char *path, int replace,
+                                   struct avvik_error *error);
+
+/* Read a model. The file is untrusted: every count, offset, node and leaf is checked, and so is the content hash.
+ * Returns AVVIK_OK, AVVIK_ERR_IO, AVVIK_ERR_FORMAT (not a model, another version, damaged or changed) or
+ * AVVIK_ERR_MEMORY. */
+enum avvik_status avvik_model_load(const char *path, struct avvik_model **model_out, struct avvik_error *error);
+
+/* What a model says of itself. Strings are the model's. feature: 0 to n_features - 1. */
+struct avvik_model_summary {
+    const char *table;        /* HDF5 path of the table it was fitted on */
+    const char *created;      /* UTC, ISO 8601 */
+    const char *producer;     /* "avvik 0.1.0" */
+    const char *content_hash; /* "xxh3-128:..." */
+    const char *input_hash;   /* hash of every value it was fitted on */
+    uint64_t seed, n_rows;
+    uint32_t trees, sample, height, n_features;
+    int is_wide;
+};
+struct avvik_feature_summary {
+    const char *name;
+    double mean, sd;
+    double min, max;
+    float fill; /* what a missing value is replaced by: the median of the rows the trees were grown from */
+    uint64_t count, missing, infinite;
+    int is_constant;
+};
+void avvik_model_summarize(const struct avvik_model *model, struct avvik_model_summary *summary_out);
+void avvik_model_feature(const struct avvik_model *model, uint32_t feature, struct avvik_feature_summary *feature_out);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,55 @@
+/* Structures and constants that C and OpenCL share. kernels/README.md has the mathematics. */
+#ifndef AVVIK_KERNEL_TYPES_H
+#define AVVIK_KERNEL_TYPES_H
+
+#define AVVIK_LANES 16           /* trees side by side in the lane layout; floats a row is padded to */
+#define AVVIK_FEATURE_BITS 6     /* low mantissa bits of a packed node that hold the feature number */
+#define AVVIK_FEATURE_MASK 63u   /* (1 << AVVIK_FEATURE_BITS) - 1 */
+#define AVVIK_PACKED_FEATURES 64 /* a forest over more features has wide nodes */
+#define AVVIK_MIN_HEIGHT 4       /* ceil(log2 16) */
+#define AVVIK_MAX_HEIGHT 12      /* ceil(log2 4096) */
+#define AVVIK_LEAF_ONE 2048      /* path length 1 in steps of a leaf value (unsigned 5.11 fixed point) */
+#define AVVIK_NODE_LEFT 0x7f800000u /* +infinity, feature 0: the node below a leaf; every finite row goes left */
+
+#ifndef __OPENCL_VERSION__
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define AVVIK_STATISTICS_ROWS 4096 /* rows of one block of partial moments, by absolute row number */
+
+/* A forest of perfect trees as the kernels see it. Read-only; owned by whoever built it (host/engine/scoring_plan.c).
+ *
+ * Heap order: the root is node 1, the children of node k are 2k (x < threshold) and 2k + 1; the leaf that a walk of
+ * `height` steps ends in is k - 2^height. `leaves` and `nodes` hold 2^height words a tree; word 0 of `nodes` is unused.
+ * All arrays are 64-byte aligned. Exactly one of nodes (packed) and thresholds + features (wide) is not NULL. */
+struct avvik__forest_view {
+    uint32_t n_trees;
+    uint32_t height; /* AVVIK_MIN_HEIGHT to AVVIK_MAX_HEIGHT */
+    uint32_t n_features;
+    uint32_t n_groups; /* ceil(n_trees / AVVIK_LANES) */
+
+    const uint32_t *nodes;      /* [tree][2^height] packed words */
+    const float *thresholds;    /* [tree][2^height] */
+    const uint16_t *features;   /* [tree][2^height] */
+    const uint16_t *leaves;     /* [tree][2^height] in steps of 1 / AVVIK_LEAF_ONE */
+
+    /* Lane layout: 16 trees side by side, absent trees of the last group have leaves of 0. */
+    const uint32_t *lane_nodes;      /* [group][2^height][16] packed words, or the bits of wide thresholds */
+    const uint32_t *lane_features;   /* [group][2^height][16] feature numbers; NULL for packed nodes */
+    const uint32_t *lane_leaf_pairs; /* [group][2^(height-1)][16]: leaf 2j in the low half, leaf 2j + 1 in the high */
+
+    const struct avvik__byte_forest *bytes; /* for the byte walk; NULL where it does not apply */
+};
+
+/* Partial moments of one column over at most AVVIK_STATISTICS_ROWS rows. */
+struct avvik__moments {
+    uint32_t n;          /* finite values */
+    uint32_t n_nan;      /* NaN */
+    uint32_t n_infinite; /* infinities */
+    float min, max;      /* of the finite values; 0 where n is 0 */
+    double mean, m2;     /* mean, and sum of squared deviations from it; 0 where n is 0 */
+};
+
+#endif
+#endif

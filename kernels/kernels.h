@@ -1,0 +1,69 @@
+/* Every kernel's signature and specification; one list (kernels.def) of its variants; the choice among them.
+ *
+ * A kernel is a pure function: no allocation, no I/O, no globals. All variants of a kernel write the same bits.
+ * "Tile": n_rows x stride float32, row-major, 64-byte aligned, stride a multiple of 16; features at [0, n_features) of
+ * a row, +0.0 in the rest. Parameters per feature (mean, rscale, fill) are 64-byte aligned and padded with zeros to
+ * `stride`. n_rows == 0 writes nothing. */
+#ifndef AVVIK_KERNELS_H
+#define AVVIK_KERNELS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "cpu_features.h"
+#include "kernel_types.h"
+
+/* Bring rows into a tile: tile[r][f] = values[r * row_stride + f * column_stride], where
+ *   |x| < FLT_MIN (denormals and -0.0) becomes +0.0;
+ *   NaN and infinities become the quiet NaN 0x7fc00000.
+ * nan_count and infinite_count (n_features elements each) are added to. `values` needs no alignment. */
+typedef void avvik__tile_pack_fn(float *tile, size_t stride, const float *values, size_t n_rows, size_t n_features,
+                                 size_t row_stride, size_t column_stride, uint64_t *nan_count,
+                                 uint64_t *infinite_count);
+
+/* Classical z-scores of a tile and their maximum. For each row and feature, in float32 without contraction:
+ *   d = x - mean[f];       |d| < FLT_MIN becomes 0
+ *   z = d * rscale[f];     |z| < FLT_MIN becomes 0, NaN becomes 0
+ * deviation  out, n_rows: max over f of |z|, 0 if nothing deviates.
+ * feature    out, n_rows: the smallest f that attains it; 0 if nothing deviates.
+ * beyond     out, n_rows: number of f with |z| > cut. */
+typedef void avvik__deviation_fn(float *deviation, uint16_t *feature, uint16_t *beyond, const float *tile,
+                                 size_t stride, size_t n_rows, size_t n_features, const float *mean,
+                                 const float *rscale, float cut);
+
+/* Replace every NaN of a tile by fill[f], in place; missing[r] (out, n_rows) counts them. */
+typedef void avvik__fill_missing_fn(float *tile, size_t stride, size_t n_rows, size_t n_features, const float *fill,
+                                    uint16_t *missing);
+
+/* Moments of n_rows (1 to AVVIK_STATISTICS_ROWS) values of one column. Values with |x| < FLT_MIN count as 0; NaN and
+ * infinities are counted and left out. With p the first finite value and d_i = (double)x_i - p, row i adds d_i and
+ * d_i * d_i to the partial sums i mod 16; the 16 partial sums are added in order 0 to 15 to S and Q; then
+ * mean = p + S / n and m2 = max(0, Q - S * S / n). Double, no contraction. */
+typedef void avvik__statistics_fn(struct avvik__moments *moments, const float *column, size_t n_rows);
+
+/* Sum over all trees of the leaf values that each row of `tile` reaches (kernels/README.md, "Path sum").
+ *
+ * path_sum   out, n_rows int32 in steps of 2^-11 path length; overwritten.
+ * tile       no NaN (missing values have been replaced); stride >= forest->n_features.
+ * forest_path takes packed nodes, forest_path_wide wide ones. */
+typedef void avvik__forest_path_fn(int32_t *path_sum, const float *tile, size_t stride, size_t n_rows,
+                                   const struct avvik__forest_view *forest);
+typedef avvik__forest_path_fn avvik__forest_path_wide_fn;
+
+#define AVVIK_KERNEL(kernel, variant, bits) avvik__##kernel##_fn avvik__##kernel##_##variant;
+#include "kernels.def"
+
+/* One variant of every kernel. */
+struct avvik__kernels {
+    avvik__tile_pack_fn *tile_pack;
+    avvik__deviation_fn *deviation;
+    avvik__fill_missing_fn *fill_missing;
+    avvik__statistics_fn *statistics;
+    avvik__forest_path_fn *forest_path;
+    avvik__forest_path_wide_fn *forest_path_wide;
+};
+
+/* The last variant in kernels.def of each kernel whose needs are all in `cpu_bits` (0 gives the scalar reference). */
+void avvik__kernels_select(struct avvik__kernels *kernels_out, unsigned cpu_bits);
+
+#endif

@@ -34,10 +34,14 @@ struct avvik__forest_view {
     const uint16_t *features;   /* [tree][2^height] */
     const uint16_t *leaves;     /* [tree][2^height] in steps of 1 / AVVIK_LEAF_ONE */
 
-    /* Lane layout: 16 trees side by side, absent trees of the last group have leaves of 0. */
-    const uint32_t *lane_nodes;      /* [group][2^height][16] packed words, or the bits of wide thresholds */
-    const uint32_t *lane_features;   /* [group][2^height][16] feature numbers; NULL for packed nodes */
-    const uint32_t *lane_leaf_pairs; /* [group][2^(height-1)][16]: leaf 2j in the low half, leaf 2j + 1 in the high */
+    /* Lane layout: the 16 trees of a group are the subtrees of one perfect tree whose top four levels are left out, in
+     * heap order. Node 2^d + j of the tree in lane l is node (16 + l) * 2^d + j of it, so that a walk is k = 2k + bit in
+     * every lane, with no offset to add, and each level of 8 or 16 trees is contiguous. Absent trees of the last group
+     * have leaves of 0. Words 0 to 15 of a group of nodes are unused. */
+    const uint32_t *lane_nodes;      /* [group][16 * 2^height] packed words, or the bits of wide thresholds */
+    const uint32_t *lane_features;   /* [group][16 * 2^height] feature numbers; NULL for packed nodes */
+    const uint32_t *lane_leaf_pairs; /* [group][16 * 2^height], used from 16 * 2^(height-1) on: below node k of the lowest
+                                        level, the left leaf in the low half and the right leaf in the high half */
 
     const struct avvik__byte_forest *bytes; /* for the byte walk; NULL where it does not apply */
 };

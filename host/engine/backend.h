@@ -37,6 +37,9 @@ extern const struct avvik__backend avvik__backend_avx512;
 extern const struct avvik__backend avvik__backend_avx512vbmi;
 extern const struct avvik__backend avvik__backend_opencl;
 
+/* The CPU's name as its maker wrote it, or "CPU". */
+void avvik__cpu_name(char *name, size_t size);
+
 /* Append every OpenCL device to a list of avvik_device (realloc'ed). No platform at all appends one entry that is not
  * available and says why. Returns AVVIK_OK or AVVIK_ERR_MEMORY. */
 enum avvik_status avvik__opencl_devices_list(struct avvik_device **devices, size_t *n_devices,

@@ -1,0 +1,127 @@
+#include "score_reader.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "avvik_internal.h"
+
+#define MAX_INPUTS 1000000
+
+void avvik__strings_free(char **strings, size_t n)
+{
+    for (size_t i = 0; strings != NULL && i < n; i++)
+        free(strings[i]);
+    free(strings);
+}
+
+/* A text array as C strings. */
+static enum avvik_status strings_get(struct avvik__record *record, const char *path, size_t max, char ***strings_out,
+                                     size_t *n_out, struct avvik_error *error)
+{
+    enum avvik_status status = AVVIK_OK;
+    uint64_t dims[2];
+    void *data = NULL;
+    char **strings = NULL;
+    AVVIK_TRY(avvik__record_dims(record, path, 1, dims, error));
+    AVVIK_TRY(avvik__record_text_size(record, path, &dims[1], error));
+    if (dims[0] == 0 || dims[0] > max || dims[1] == 0 || dims[1] > 4096)
+        AVVIK_FAIL(AVVIK_ERR_FORMAT, 0, "%s has %llu names of %llu bytes, which cannot be", path,
+                   (unsigned long long)dims[0], (unsigned long long)dims[1]);
+    AVVIK_TRY(avvik__record_get(record, path, AVVIK_TEXT, 1, dims, &data, error));
+    if ((strings = calloc(dims[0], sizeof *strings)) == NULL)
+        AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
+    for (uint64_t i = 0; i < dims[0]; i++)
+        if ((strings[i] = strndup((const char *)data + i * dims[1], dims[1])) == NULL)
+            AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
+    *strings_out = strings;
+    *n_out = dims[0];
+    strings = NULL;
+done:
+    avvik__strings_free(strings, strings == NULL ? 0 : dims[0]);
+    free(data);
+    return status;
+}
+
+void avvik__score_reader_close(struct avvik__score_reader *reader)
+{
+    avvik__record_close(reader->record);
+    free(reader->path_sum);
+    free(reader->forest);
+    free(reader->deviation);
+    free(reader->deviation_feature);
+    free(reader->beyond);
+    free(reader->missing);
+    avvik__strings_free(reader->features, reader->n_features);
+    avvik__strings_free(reader->inputs, reader->n_inputs);
+    free(reader->input_offsets);
+    memset(reader, 0, sizeof *reader);
+}
+
+enum avvik_status avvik__score_reader_open(struct avvik__score_reader *reader, const char *path,
+                                           struct avvik_error *error)
+{
+    static const struct {
+        const char *path;
+        enum avvik__type type;
+    } columns[6] = {{"/scores/path_sum", AVVIK_I32},  {"/scores/forest", AVVIK_F32},
+                    {"/scores/deviation", AVVIK_F32}, {"/scores/deviation_feature", AVVIK_U16},
+                    {"/scores/beyond", AVVIK_U16},    {"/scores/missing", AVVIK_U16}};
+    static const char *const numbers[] = {"trees", "sample", "seed"};
+    static const char *const texts[] = {"model_hash", "input_hash"};
+    enum avvik_status status = AVVIK_OK;
+    uint64_t value;
+    char text[64];
+    void *offsets = NULL;
+    memset(reader, 0, sizeof *reader);
+    reader->path = path;
+    AVVIK_TRY(avvik__record_open(path, "scores", &reader->record, error));
+    avvik__record_hash(reader->record, reader->content_hash);
+    AVVIK_TRY(avvik__record_get_u64(reader->record, "/run", "rows", &reader->n_rows, error));
+    AVVIK_TRY(avvik__record_get_text(reader->record, "/run", "table", reader->table, sizeof reader->table, 1, error));
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
+        AVVIK_TRY(avvik__record_get_u64(reader->record, "/run", numbers[i], &value, error));
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
+        AVVIK_TRY(avvik__record_get_text(reader->record, "/run", texts[i], text, sizeof text, 1, error));
+    AVVIK_TRY(strings_get(reader->record, "/features/name", UINT16_MAX, &reader->features, &reader->n_features, error));
+    AVVIK_TRY(strings_get(reader->record, "/run/input", MAX_INPUTS, &reader->inputs, &reader->n_inputs, error));
+    const uint64_t dims[1] = {reader->n_inputs};
+    AVVIK_TRY(avvik__record_get(reader->record, "/run/input_offset", AVVIK_U64, 1, dims, &offsets, error));
+    reader->input_offsets = offsets;
+    for (int c = 0; c < 6; c++)
+        AVVIK_TRY(avvik__record_column_open(reader->record, columns[c].path, columns[c].type, reader->n_rows,
+                                            &reader->columns[c], error));
+    reader->path_sum = malloc(AVVIK_READER_ROWS * sizeof *reader->path_sum);
+    reader->forest = malloc(AVVIK_READER_ROWS * sizeof *reader->forest);
+    reader->deviation = malloc(AVVIK_READER_ROWS * sizeof *reader->deviation);
+    reader->deviation_feature = malloc(AVVIK_READER_ROWS * sizeof *reader->deviation_feature);
+    reader->beyond = malloc(AVVIK_READER_ROWS * sizeof *reader->beyond);
+    reader->missing = malloc(AVVIK_READER_ROWS * sizeof *reader->missing);
+    if (reader->path_sum == NULL || reader->forest == NULL || reader->deviation == NULL ||
+        reader->deviation_feature == NULL || reader->beyond == NULL || reader->missing == NULL)
+        AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
+done:
+    if (status != AVVIK_OK)
+        avvik__score_reader_close(reader);
+    return status;
+}
+
+enum avvik_status avvik__score_reader_next(struct avvik__score_reader *reader, struct avvik_error *error)
+{
+    enum avvik_status status = AVVIK_OK;
+    reader->next += reader->n;
+    const uint64_t left = reader->n_rows - reader->next;
+    reader->n = left < AVVIK_READER_ROWS ? (size_t)left : AVVIK_READER_ROWS;
+    if (reader->n == 0)
+        return avvik__record_verify(reader->record, error);
+    void *const arrays[6] = {reader->path_sum,          reader->forest, reader->deviation,
+                             reader->deviation_feature, reader->beyond, reader->missing};
+    for (int c = 0; c < 6; c++)
+        AVVIK_TRY(avvik__record_column_read(reader->columns[c], arrays[c], reader->n, error));
+    for (size_t i = 0; i < reader->n; i++)
+        if (reader->deviation_feature[i] >= reader->n_features || !(reader->deviation[i] >= 0))
+            AVVIK_FAIL(AVVIK_ERR_FORMAT, 0, "%s: row %llu has a deviation or a feature that cannot be; the score file was "
+                       "changed or damaged", reader->path, (unsigned long long)(reader->next + i));
+done:
+    return status;
+}

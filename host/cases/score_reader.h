@@ -1,0 +1,36 @@
+/* Reading a score file back, run by run, all of it, so that its content hash can be checked at the end. */
+#ifndef AVVIK_SCORE_READER_H
+#define AVVIK_SCORE_READER_H
+
+#include "avvik/cases.h"
+#include "record_file.h"
+
+#define AVVIK_READER_ROWS 65536
+
+struct avvik__score_reader {
+    const char *path; /* the caller's */
+    struct avvik__record *record;
+    struct avvik__record_column *columns[6];
+    uint64_t n_rows, next; /* next: first row of the coming run */
+    size_t n;              /* rows in the arrays below */
+    int32_t *path_sum;
+    float *forest, *deviation;
+    uint16_t *deviation_feature, *beyond, *missing;
+    char **features, **inputs; /* names */
+    uint64_t *input_offsets;
+    size_t n_features, n_inputs;
+    char table[1024], content_hash[AVVIK_HASH_SIZE];
+};
+
+/* Open PATH and read all but the rows. AVVIK_ERR_IO, AVVIK_ERR_FORMAT or AVVIK_ERR_MEMORY; on error nothing is held. */
+enum avvik_status avvik__score_reader_open(struct avvik__score_reader *reader, const char *path,
+                                           struct avvik_error *error);
+
+/* Read the next run of rows into the arrays; n is 0 after the last, once the content hash has been found right. */
+enum avvik_status avvik__score_reader_next(struct avvik__score_reader *reader, struct avvik_error *error);
+void avvik__score_reader_close(struct avvik__score_reader *reader);
+
+/* Release n strings and their array; NULL is a no-op. */
+void avvik__strings_free(char **strings, size_t n);
+
+#endif

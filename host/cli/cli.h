@@ -1,0 +1,87 @@
+/* What the commands share: options, messages, tables. The command line uses only what include/avvik offers. */
+#ifndef AVVIK_CLI_H
+#define AVVIK_CLI_H
+
+#include <jansson.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "avvik/avvik.h"
+
+enum cli_exit {
+    CLI_DONE = 0,
+    CLI_USAGE = 2,
+    CLI_BAD_INPUT = 3,
+    CLI_NO_BACKEND = 4,
+    CLI_SELFTEST_FAILED = 5,
+    CLI_INTERRUPTED = 6,
+    CLI_INTERNAL = 70
+};
+
+/* One --option. FLAG sets an int to 1; NUMBER a uint64_t within [min, max]; TEXT a const char *. */
+struct cli_option {
+    const char *name;
+    enum { CLI_FLAG, CLI_NUMBER, CLI_TEXT } kind;
+    void *into;
+    const char *argument; /* what help calls the value */
+    const char *help;
+    uint64_t min, max;
+};
+
+struct cli_command {
+    const char *name;      /* "fit" */
+    const char *arguments; /* what follows the options in its usage line */
+    const char *summary;   /* one line for `avvik --help` */
+    const char *more;      /* the rest of its --help, or NULL */
+    int (*run)(const struct cli_command *command, int argc, char **argv);
+};
+
+/* Parse argv[1...] of a command against its options and --help. The positional arguments are moved to the end of argv;
+ * *first_out is the first of them. Returns -1 to go on, else the exit code (help was asked for, or an error told). */
+int cli_parse(const struct cli_command *command, const struct cli_option *options, size_t n_options, int argc,
+              char **argv, int *first_out);
+
+/* Tell an error as one line "avvik: ..." on stderr. Returns `code`, or the code of `status`. */
+int cli_usage_error(const struct cli_command *command, const char *format, ...) __attribute__((format(printf, 2, 3)));
+int cli_error(const struct avvik_error *error);
+void cli_warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* 1 if messages that are not errors may be told (no --quiet). */
+extern int cli_quiet;
+
+/* Print text that comes from a file: control characters become '?', so that no file can drive the terminal. */
+void cli_print_text(FILE *stream, const char *text);
+/* The same as a field of a CSV line, quoted where needed. */
+void cli_print_csv(const char *text);
+
+/* "49,097" into one of a few static buffers. */
+const char *cli_count(uint64_t n);
+
+/* Print the document on stdout and release it. */
+int cli_print_json(json_t *document);
+/* A string that jansson accepts: what is not UTF-8 or is a control character becomes '?'. */
+json_t *cli_json_text(const char *text);
+
+/* SIGINT and SIGTERM set *cli_stop() to 1; a second one ends the program at once. */
+const volatile int *cli_stop(void);
+
+/* A status line on stderr, where that is a terminal and --quiet was not given. */
+struct cli_progress {
+    const char *what;
+    uint64_t start_ns, shown_ns;
+};
+void cli_progress_start(struct cli_progress *progress, const char *what);
+void cli_progress_show(void *progress, uint64_t rows_done, uint64_t n_rows);
+void cli_progress_end(void);
+uint64_t cli_now_ns(void);
+
+/* Split "FILE:/data/set"; 1 on success. `path` is malloc'ed. */
+int cli_split_labels(const char *text, char **path_out, const char **dataset_out);
+
+/* 1 if both paths name the same existing file. */
+int cli_same_file(const char *a, const char *b);
+
+extern const struct cli_command cli_fit, cli_score, cli_flag, cli_evaluate, cli_devices, cli_selftest, cli_model;
+
+#endif

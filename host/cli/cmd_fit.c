@@ -1,0 +1,133 @@
+/* avvik fit: learn a model from batches. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli.h"
+
+/* Split "a,b,c" in place; 1 on success, 0 if a name is empty or memory is out. */
+static int names_split(char *text, const char ***names_out, size_t *n_out)
+{
+    size_t n = 1;
+    for (const char *c = text; *c != '\0'; c++)
+        n += *c == ',';
+    const char **names = calloc(n, sizeof *names);
+    if (names == NULL)
+        return 0;
+    for (size_t i = 0; i < n; i++) {
+        char *end = strchr(text, ',');
+        names[i] = text;
+        if (end != NULL)
+            *end = '\0';
+        if (text[0] == '\0') {
+            free(names);
+            return 0;
+        }
+        text = end == NULL ? text : end + 1;
+    }
+    *names_out = names;
+    *n_out = n;
+    return 1;
+}
+
+/* What the person who fits should know about the columns. Returns how many are worth a word. */
+static void columns_tell(const struct avvik_model *model, uint64_t wanted_sample)
+{
+    struct avvik_model_summary summary;
+    avvik_model_summarize(model, &summary);
+    if (summary.sample < wanted_sample)
+        cli_warn("there are %s rows, so that trees grow from %u and not from %llu", cli_count(summary.n_rows),
+                 summary.sample, (unsigned long long)wanted_sample);
+    for (uint32_t f = 0; f < summary.n_features; f++) {
+        struct avvik_feature_summary feature;
+        avvik_model_feature(model, f, &feature);
+        if (feature.is_constant)
+            cli_warn("column '%s' is constant: it can neither split a tree nor deviate", feature.name);
+        if (feature.infinite > 0)
+            cli_warn("column '%s' has %s infinite values, taken as missing", feature.name, cli_count(feature.infinite));
+    }
+}
+
+static int result_tell(const struct avvik_model *model, const char *out, uint64_t elapsed_ns, int is_json)
+{
+    struct avvik_model_summary summary;
+    const double seconds = (double)elapsed_ns / 1e9;
+    avvik_model_summarize(model, &summary);
+    if (is_json)
+        return cli_print_json(json_pack("{s:o, s:I, s:i, s:i, s:i, s:I, s:f}", "model", cli_json_text(out), "rows",
+                                        (json_int_t)summary.n_rows, "features", (int)summary.n_features, "trees",
+                                        (int)summary.trees, "sample", (int)summary.sample, "seed",
+                                        (json_int_t)summary.seed, "seconds", seconds));
+    if (!cli_quiet) {
+        fprintf(stderr, "fitted %u trees of %u rows on %s rows x %u features in %.2f s -> ", summary.trees, summary.sample,
+                cli_count(summary.n_rows), summary.n_features, seconds);
+        cli_print_text(stderr, out);
+        fputc('\n', stderr);
+    }
+    return CLI_DONE;
+}
+
+static int run(const struct cli_command *command, int argc, char **argv)
+{
+    const char *table = NULL, *features = NULL, *out = NULL;
+    uint64_t trees = 128, sample = 256, seed = 1, threads = 0;
+    int is_json = 0, replace = 0, first;
+    const struct cli_option options[] = {
+        {"out", CLI_TEXT, &out, "FILE", "the model file to write (needed)", 0, 0},
+        {"table", CLI_TEXT, &table, "PATH", "the table, where a batch has several", 0, 0},
+        {"features", CLI_TEXT, &features, "A,B,C", "the columns that take part; default: all that may", 0, 0},
+        {"trees", CLI_NUMBER, &trees, "N", "trees of the forest, 1 to 10000 (128)", 1, 10000},
+        {"sample", CLI_NUMBER, &sample, "N", "rows a tree grows from, 16 to 4096 (256)", 16, 4096},
+        {"seed", CLI_NUMBER, &seed, "N", "the same seed gives the same model everywhere (1)", 0, UINT64_MAX},
+        {"threads", CLI_NUMBER, &threads, "N", "worker threads; 0: one per CPU (0)", 0, 256},
+        {"force", CLI_FLAG, &replace, NULL, "replace FILE if it is there", 0, 0},
+        {"json", CLI_FLAG, &is_json, NULL, "one JSON document on standard output", 0, 0},
+        {"quiet", CLI_FLAG, &cli_quiet, NULL, "tell nothing but errors", 0, 0}};
+    int code = cli_parse(command, options, sizeof options / sizeof options[0], argc, argv, &first);
+    if (code >= 0)
+        return code;
+    if (first == argc)
+        return cli_usage_error(command, "no batch is named");
+    if (out == NULL)
+        return cli_usage_error(command, "--out FILE is needed");
+    for (int i = first; i < argc; i++)
+        if (cli_same_file(argv[i], out))
+            return cli_usage_error(command, "%s is an input and cannot be the output as well", out);
+
+    struct avvik_error error = {AVVIK_OK, 0, ""};
+    struct avvik_source *source = NULL;
+    struct avvik_model *model = NULL;
+    struct avvik_selection selection = {table, NULL, 0};
+    struct cli_progress progress;
+    char *names = features == NULL ? NULL : strdup(features);
+    const char **split = NULL;
+    const uint64_t start = cli_now_ns();
+    cli_progress_start(&progress, "fitting");
+    const struct avvik_fit_options fit = {(uint32_t)trees, (uint32_t)sample, seed, (uint32_t)threads, cli_stop(),
+                                          cli_progress_show, &progress};
+    if (features != NULL && (names == NULL || !names_split(names, &split, &selection.n_features))) {
+        code = cli_usage_error(command, "--features '%s' has an empty name", features);
+        goto done;
+    }
+    selection.features = split;
+    if (avvik_source_open((const char *const *)argv + first, (size_t)(argc - first), &selection, &source, &error) !=
+            AVVIK_OK ||
+        avvik_model_fit(source, &fit, &model, &error) != AVVIK_OK ||
+        avvik_model_save(model, out, replace, &error) != AVVIK_OK) {
+        code = cli_error(&error);
+        goto done;
+    }
+    cli_progress_end();
+    columns_tell(model, sample);
+    code = result_tell(model, out, cli_now_ns() - start, is_json);
+done:
+    avvik_model_free(model);
+    avvik_source_close(source);
+    free(split);
+    free(names);
+    return code;
+}
+
+const struct cli_command cli_fit = {
+    "fit", "BATCH...", "learn a model from one or more batches",
+    "Several batches are read as if they were one. A batch is an HDF5 file: a group with a data set a\n"
+    "column (h5py), or a compound table (pandas, PyTables).", run};

@@ -1,0 +1,105 @@
+/* Options: one table a command, from which both the parser and --help are made. */
+#include <errno.h>
+#include <getopt.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli.h"
+
+#define MAX_OPTIONS 24
+
+static void help_print(const struct cli_command *command, const struct cli_option *options, size_t n_options)
+{
+    printf("usage: avvik %s [OPTIONS]%s%s\n\n%s\n\noptions:\n", command->name, command->arguments[0] ? " " : "",
+           command->arguments, command->summary);
+    for (size_t i = 0; i < n_options; i++) {
+        char left[64];
+        snprintf(left, sizeof left, "--%s%s%s", options[i].name, options[i].argument == NULL ? "" : " ",
+                 options[i].argument == NULL ? "" : options[i].argument);
+        printf("  %-22s %s\n", left, options[i].help);
+    }
+    printf("  %-22s %s\n", "--help", "show this and exit");
+    if (command->more != NULL)
+        printf("\n%s\n", command->more);
+}
+
+int cli_usage_error(const struct cli_command *command, const char *format, ...)
+{
+    va_list arguments;
+    fputs("avvik: ", stderr);
+    va_start(arguments, format);
+    char text[1024];
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    cli_print_text(stderr, text);
+    if (command != NULL)
+        fprintf(stderr, "; see `avvik %s --help`\n", command->name);
+    else
+        fputs("; see `avvik --help`\n", stderr);
+    return CLI_USAGE;
+}
+
+/* A whole decimal number within [min, max], nothing before or after it. */
+static int number_parse(const char *text, uint64_t min, uint64_t max, uint64_t *number_out)
+{
+    char *end;
+    if (text[0] < '0' || text[0] > '9')
+        return 0;
+    errno = 0;
+    const unsigned long long number = strtoull(text, &end, 10);
+    if (errno != 0 || *end != '\0' || number < min || number > max)
+        return 0;
+    *number_out = number;
+    return 1;
+}
+
+static int option_take(const struct cli_command *command, const struct cli_option *option, const char *value)
+{
+    switch (option->kind) {
+    case CLI_FLAG: *(int *)option->into = 1; return -1;
+    case CLI_TEXT: *(const char **)option->into = value; return -1;
+    case CLI_NUMBER: break;
+    }
+    if (number_parse(value, option->min, option->max, option->into))
+        return -1;
+    return cli_usage_error(command, "--%s takes a whole number from %llu to %llu, not '%s'", option->name,
+                           (unsigned long long)option->min, (unsigned long long)option->max, value);
+}
+
+int cli_parse(const struct cli_command *command, const struct cli_option *options, size_t n_options, int argc,
+              char **argv, int *first_out)
+{
+    struct option table[MAX_OPTIONS + 2] = {{0}};
+    for (size_t i = 0; i < n_options; i++)
+        table[i] = (struct option){options[i].name, options[i].kind == CLI_FLAG ? no_argument : required_argument, NULL,
+                                   (int)i + 1000};
+    table[n_options] = (struct option){"help", no_argument, NULL, 'h'};
+    opterr = 0;
+    optind = 1;
+    for (int code; (code = getopt_long(argc, argv, ":h", table, NULL)) != -1;) {
+        if (code == 'h') {
+            help_print(command, options, n_options);
+            return CLI_DONE;
+        }
+        if (code == ':')
+            return cli_usage_error(command, "%s needs a value", argv[optind - 1]);
+        if (code == '?')
+            return cli_usage_error(command, "option %s is not known or takes no value", argv[optind - 1]);
+        const int failed = option_take(command, &options[code - 1000], optarg);
+        if (failed >= 0)
+            return failed;
+    }
+    *first_out = optind;
+    return -1;
+}
+
+int cli_split_labels(const char *text, char **path_out, const char **dataset_out)
+{
+    const char *colon = strrchr(text, ':');
+    if (colon == NULL || colon == text || colon[1] == '\0' || (*path_out = strdup(text)) == NULL)
+        return 0;
+    (*path_out)[colon - text] = '\0';
+    *dataset_out = colon + 1;
+    return 1;
+}

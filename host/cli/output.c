@@ -1,0 +1,184 @@
+/* What a person or a program reads: messages, numbers, text from files, progress. */
+#include <errno.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cli.h"
+
+#define PROGRESS_NS 100000000u
+
+int cli_quiet;
+
+static int is_control(unsigned char c)
+{
+    return c < 0x20 || c == 0x7f;
+}
+
+void cli_print_text(FILE *stream, const char *text)
+{
+    for (; *text != '\0'; text++)
+        fputc(is_control((unsigned char)*text) ? '?' : *text, stream);
+}
+
+void cli_print_csv(const char *text)
+{
+    const int is_quoted = strpbrk(text, ",\"") != NULL;
+    if (is_quoted)
+        putchar('"');
+    for (; *text != '\0'; text++) {
+        if (*text == '"')
+            putchar('"');
+        putchar(is_control((unsigned char)*text) ? '?' : *text);
+    }
+    if (is_quoted)
+        putchar('"');
+}
+
+static int exit_code(enum avvik_status status)
+{
+    switch (status) {
+    case AVVIK_OK: return CLI_DONE;
+    case AVVIK_INTERRUPTED: return CLI_INTERRUPTED;
+    case AVVIK_ERR_USAGE: return CLI_USAGE;
+    case AVVIK_ERR_IO:
+    case AVVIK_ERR_FORMAT:
+    case AVVIK_ERR_FILTER:
+    case AVVIK_ERR_EXISTS: return CLI_BAD_INPUT;
+    case AVVIK_ERR_BACKEND: return CLI_NO_BACKEND;
+    case AVVIK_ERR_SELFTEST: return CLI_SELFTEST_FAILED;
+    case AVVIK_ERR_MEMORY:
+    case AVVIK_ERR_INTERNAL: break;
+    }
+    return CLI_INTERNAL;
+}
+
+int cli_error(const struct avvik_error *error)
+{
+    cli_progress_end();
+    fputs("avvik: ", stderr);
+    cli_print_text(stderr, error->text);
+    fputc('\n', stderr);
+    return exit_code(error->status);
+}
+
+void cli_warn(const char *format, ...)
+{
+    va_list arguments;
+    char text[1400];
+    if (cli_quiet)
+        return;
+    cli_progress_end();
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    fputs("avvik: warning: ", stderr);
+    cli_print_text(stderr, text);
+    fputc('\n', stderr);
+}
+
+const char *cli_count(uint64_t n)
+{
+    static char buffers[8][32];
+    static unsigned next;
+    char digits[24];
+    char *buffer = buffers[next++ % 8], *to = buffer;
+    const int length = snprintf(digits, sizeof digits, "%llu", (unsigned long long)n);
+    for (int i = 0; i < length; i++) {
+        if (i > 0 && (length - i) % 3 == 0)
+            *to++ = ',';
+        *to++ = digits[i];
+    }
+    *to = '\0';
+    return buffer;
+}
+
+json_t *cli_json_text(const char *text)
+{
+    json_t *string = json_string(text);
+    if (string != NULL)
+        return string;
+    char *clean = strdup(text);
+    if (clean == NULL)
+        return NULL;
+    for (char *c = clean; *c != '\0'; c++)
+        if (is_control((unsigned char)*c) || (unsigned char)*c >= 0x80)
+            *c = '?';
+    string = json_string(clean);
+    free(clean);
+    return string;
+}
+
+int cli_print_json(json_t *document)
+{
+    const int failed = document == NULL || json_dumpf(document, stdout, JSON_INDENT(2)) != 0;
+    json_decref(document);
+    putchar('\n');
+    if (!failed)
+        return CLI_DONE;
+    fprintf(stderr, "avvik: the JSON document cannot be written to standard output: %s\n", strerror(errno));
+    return CLI_BAD_INPUT;
+}
+
+static volatile int stop_seen;
+
+static void stop_take(int number)
+{
+    stop_seen = 1;
+    signal(number, SIG_DFL);
+}
+
+const volatile int *cli_stop(void)
+{
+    struct sigaction action = {.sa_handler = stop_take, .sa_flags = SA_RESTART};
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    return &stop_seen;
+}
+
+uint64_t cli_now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static int progress_is_shown;
+
+void cli_progress_start(struct cli_progress *progress, const char *what)
+{
+    progress->what = what;
+    progress->start_ns = progress->shown_ns = cli_now_ns();
+}
+
+void cli_progress_show(void *opaque, uint64_t rows_done, uint64_t n_rows)
+{
+    struct cli_progress *progress = opaque;
+    const uint64_t now = cli_now_ns();
+    if (cli_quiet || !isatty(STDERR_FILENO) || now - progress->shown_ns < PROGRESS_NS)
+        return;
+    const double seconds = (double)(now - progress->start_ns) / 1e9, rate = (double)rows_done / seconds;
+    fprintf(stderr, "\r\033[K%s  %s of %s rows  %.2f M rows/s  %.0f s left", progress->what, cli_count(rows_done),
+            cli_count(n_rows), rate / 1e6, (double)(n_rows - rows_done) / rate);
+    fflush(stderr);
+    progress->shown_ns = now;
+    progress_is_shown = 1;
+}
+
+void cli_progress_end(void)
+{
+    if (progress_is_shown)
+        fputs("\r\033[K", stderr);
+    progress_is_shown = 0;
+}
+
+int cli_same_file(const char *a, const char *b)
+{
+    struct stat left, right;
+    return stat(a, &left) == 0 && stat(b, &right) == 0 && left.st_dev == right.st_dev && left.st_ino == right.st_ino;
+}

@@ -1,0 +1,221 @@
+#include "opencl_program.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "avvik_internal.h"
+#include "build_info.h"
+#include "opencl_cache.h"
+
+#define MAX_GROUP 256u  /* rows of a work-group: 16 KiB of local memory at 16 features */
+#define GOOD_GROUP 64u  /* below this, rows in local memory cost more parallelism than they save */
+#define LANES_GROUP 32u /* enough to amortise a group's start; PoCL sizes a group's stack by it */
+#define LANES_ROWS 8u   /* rows in flight; measured on AVX-512: 1, 2, 4, 8, 16 rows give 33, 34, 70, 100, 95 % */
+#define MAX_SOURCES 16
+#define N_KEY_TEXTS 5
+#define RESERVED_LOCAL_BYTES 256 /* for what a compiler puts there itself */
+
+static uint32_t tree_bytes(const struct avvik__scoring_plan *plan)
+{
+    return (plan->is_wide ? 8u : 6u) << plan->forest.height; /* words, leaves and perhaps features */
+}
+
+/* The largest group whose rows take at most half of local memory and leave room for a tree; else rows stay in global
+ * memory; else the trees do too. */
+static void local_memory_share(struct avvik__cl_geometry *geometry, uint64_t local_bytes, uint32_t max_group,
+                               const struct avvik__scoring_plan *plan)
+{
+    const uint64_t tree = tree_bytes(plan), row = (uint64_t)plan->n_features * sizeof(float);
+    const uint32_t least = max_group < GOOD_GROUP ? max_group : GOOD_GROUP;
+    uint64_t left = local_bytes;
+    for (uint32_t group = max_group; group >= least && group > 0; group /= 2)
+        if (group * row <= local_bytes / 2 && group * row + tree <= local_bytes) {
+            geometry->group = group;
+            geometry->has_local_rows = 1;
+            left -= group * row;
+            break;
+        }
+    const uint64_t fitting = left / tree, wanted = (plan->forest.n_trees + 1) / 2 * 2;
+    geometry->in_flight = fitting == 1 ? 1 : 2;
+    geometry->tile_trees = (uint32_t)(fitting < wanted ? fitting : wanted) / geometry->in_flight * geometry->in_flight;
+}
+
+void avvik__cl_geometry_choose(const struct avvik__cl_device *device, const struct avvik__scoring_plan *plan,
+                               struct avvik__cl_geometry *geometry_out)
+{
+    const char *forced = getenv("AVVIK_OPENCL_LOCAL_BYTES");
+    struct avvik__cl_geometry geometry = {.rows = 1, .group = 1, .in_flight = 2};
+    uint64_t local_bytes = device->local_bytes;
+    if (forced != NULL) {
+        /* A static array as large as all of local memory may be refused, hence the cap. */
+        const unsigned long long wanted = strtoull(forced, NULL, 10);
+        local_bytes = wanted > 1 << 20 ? 1 << 20 : wanted;
+    } else if (local_bytes == 0 && device->float_width >= 4) {
+        geometry.is_lanes = 1;
+        geometry.rows = LANES_ROWS;
+        geometry.group = LANES_GROUP;
+        *geometry_out = geometry;
+        return;
+    }
+    while (geometry.group * 2 <= MAX_GROUP && geometry.group * 2 <= device->max_group)
+        geometry.group *= 2;
+    if (local_bytes > RESERVED_LOCAL_BYTES)
+        local_memory_share(&geometry, local_bytes - RESERVED_LOCAL_BYTES, geometry.group, plan);
+    *geometry_out = geometry;
+}
+
+/* Never -cl-fast-relaxed-math, -cl-mad-enable or -cl-denorms-are-zero: the contract is exact. */
+static void options_write(char *options, size_t size, const struct avvik__scoring_plan *plan,
+                          const struct avvik__cl_geometry *geometry)
+{
+    snprintf(options, size,
+             "-cl-std=CL1.2 -DAVVIK_FEATURES=%uu -DAVVIK_STRIDE=%u -DAVVIK_HEIGHT=%u -DAVVIK_WIDE=%d "
+             "-DAVVIK_WALK_LANES=%d -DAVVIK_WALK_ITEMS=%d -DAVVIK_ROWS=%u -DAVVIK_GROUP=%uu -DAVVIK_TILE_TREES=%u "
+             "-DAVVIK_IN_FLIGHT=%u -DAVVIK_LOCAL_ROWS=%d",
+             plan->n_features, (unsigned)plan->stride, plan->forest.height, plan->is_wide != 0, geometry->is_lanes,
+             !geometry->is_lanes, geometry->rows, geometry->is_lanes ? 1u : geometry->group, geometry->tile_trees,
+             geometry->in_flight, geometry->has_local_rows);
+}
+
+static cl_program binary_load(cl_context context, const struct avvik__cl_device *device, const char *options,
+                              const struct avvik__cl_cache_key *key)
+{
+    size_t size = 0;
+    cl_int code, binary_code;
+    uint8_t *binary = avvik__cl_cache_load(key, &size);
+    if (binary == NULL)
+        return NULL;
+    const unsigned char *pointer = binary;
+    cl_program program = clCreateProgramWithBinary(context, 1, &device->id, &size, &pointer, &binary_code, &code);
+    free(binary);
+    if (program != NULL && (code != CL_SUCCESS || clBuildProgram(program, 1, &device->id, options, NULL, NULL) != 0)) {
+        clReleaseProgram(program);
+        program = NULL;
+    }
+    return program;
+}
+
+static void binary_store(cl_program program, const struct avvik__cl_cache_key *key)
+{
+    size_t size = 0;
+    if (clGetProgramInfo(program, CL_PROGRAM_BINARY_SIZES, sizeof size, &size, NULL) != CL_SUCCESS || size == 0)
+        return;
+    uint8_t *binary = malloc(size);
+    if (binary != NULL && clGetProgramInfo(program, CL_PROGRAM_BINARIES, sizeof binary, &binary, NULL) == CL_SUCCESS)
+        avvik__cl_cache_store(key, binary, size);
+    free(binary);
+}
+
+/* The first line of the compiler's log that speaks of an error, or the first there is. */
+static void build_log(cl_program program, const struct avvik__cl_device *device, char *text, size_t size)
+{
+    size_t log_size = 0;
+    snprintf(text, size, "no log");
+    if (clGetProgramBuildInfo(program, device->id, CL_PROGRAM_BUILD_LOG, 0, NULL, &log_size) != CL_SUCCESS ||
+        log_size == 0)
+        return;
+    char *log = calloc(1, log_size + 1);
+    if (log != NULL &&
+        clGetProgramBuildInfo(program, device->id, CL_PROGRAM_BUILD_LOG, log_size, log, NULL) == CL_SUCCESS) {
+        const char *error_at = strstr(log, "error"), *line = log;
+        for (const char *end = strchr(log, '\n'); error_at != NULL && end != NULL && end < error_at;
+             end = strchr(line, '\n'))
+            line = end + 1;
+        snprintf(text, size, "%.*s", (int)strcspn(line, "\n"), line);
+    }
+    free(log);
+}
+
+static enum avvik_status source_build(cl_context context, const struct avvik__cl_device *device, const char *options,
+                                      const char **sources, cl_program *program_out, struct avvik_error *error)
+{
+    enum avvik_status status = AVVIK_OK;
+    cl_int code;
+    char log[512];
+    cl_program program = clCreateProgramWithSource(context, avvik__n_cl_sources, sources, NULL, &code);
+    AVVIK_TRY(avvik__cl_check(code, "clCreateProgramWithSource", device->name, error));
+    code = clBuildProgram(program, 1, &device->id, options, NULL, NULL);
+    if (code == CL_BUILD_PROGRAM_FAILURE) {
+        build_log(program, device, log, sizeof log);
+        AVVIK_FAIL(AVVIK_ERR_BACKEND, code, "OpenCL: %s does not compile the kernels: %s", device->name, log);
+    }
+    AVVIK_TRY(avvik__cl_check(code, "clBuildProgram", device->name, error));
+    *program_out = program;
+    program = NULL;
+done:
+    if (program != NULL)
+        clReleaseProgram(program);
+    return status;
+}
+
+/* From the cache or from source, and whether its largest group suffices. */
+static enum avvik_status geometry_build(cl_context context, const struct avvik__cl_device *device, const char *options,
+                                        cl_program *program_out, size_t *group_out, struct avvik_error *error)
+{
+    enum avvik_status status = AVVIK_OK;
+    struct avvik__cl_cache_key key;
+    const char *texts[N_KEY_TEXTS + MAX_SOURCES] = {AVVIK_VERSION, options, device->name, device->driver,
+                                                    device->platform_version};
+    cl_program program = NULL;
+    cl_kernel kernel = NULL;
+    cl_int code;
+    if (avvik__n_cl_sources > MAX_SOURCES)
+        AVVIK_FAIL(AVVIK_ERR_INTERNAL, 0, "more OpenCL sources than opencl_program.c has room for");
+    for (unsigned i = 0; i < avvik__n_cl_sources; i++)
+        texts[N_KEY_TEXTS + i] = avvik__cl_sources[i];
+    avvik__cl_cache_key(texts, N_KEY_TEXTS + avvik__n_cl_sources, &key);
+
+    program = binary_load(context, device, options, &key);
+    if (program == NULL) {
+        AVVIK_TRY(source_build(context, device, options, &texts[N_KEY_TEXTS], &program, error));
+        binary_store(program, &key);
+    }
+    kernel = clCreateKernel(program, "forest_path", &code);
+    if (code == CL_INVALID_KERNEL_NAME || code == CL_INVALID_PROGRAM_EXECUTABLE) {
+        /* A whole cache file with something else in it: once more, from source. */
+        clReleaseProgram(program);
+        program = NULL;
+        avvik__cl_cache_remove(&key);
+        AVVIK_TRY(source_build(context, device, options, &texts[N_KEY_TEXTS], &program, error));
+        binary_store(program, &key);
+        kernel = clCreateKernel(program, "forest_path", &code);
+    }
+    AVVIK_TRY(avvik__cl_check(code, "clCreateKernel", device->name, error));
+    AVVIK_TRY(avvik__cl_check(
+        clGetKernelWorkGroupInfo(kernel, device->id, CL_KERNEL_WORK_GROUP_SIZE, sizeof *group_out, group_out, NULL),
+        "clGetKernelWorkGroupInfo", device->name, error));
+    *program_out = program;
+    program = NULL;
+done:
+    if (kernel != NULL)
+        clReleaseKernel(kernel);
+    if (program != NULL)
+        clReleaseProgram(program);
+    return status;
+}
+
+enum avvik_status avvik__cl_program_build(cl_context context, const struct avvik__cl_device *device,
+                                          const struct avvik__scoring_plan *plan, struct avvik__cl_geometry *geometry,
+                                          cl_program *program_out, struct avvik_error *error)
+{
+    char options[512];
+    for (;;) {
+        cl_program program = NULL;
+        size_t group = 0;
+        options_write(options, sizeof options, plan, geometry);
+        const enum avvik_status status = geometry_build(context, device, options, &program, &group, error);
+        if (status != AVVIK_OK)
+            return status;
+        if (geometry->is_lanes) { /* the group is no constant of the kernel */
+            while (geometry->group > 1 && geometry->group > group)
+                geometry->group /= 2;
+        }
+        if (geometry->group <= group || geometry->group == 1) {
+            *program_out = program;
+            return AVVIK_OK;
+        }
+        clReleaseProgram(program);
+        geometry->group /= 2; /* its registers do not fit: a smaller group, compiled for it */
+    }
+}

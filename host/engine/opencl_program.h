@@ -1,0 +1,35 @@
+/* Which of the OpenCL kernels a device gets, with which constants, and how they are compiled. */
+#ifndef AVVIK_OPENCL_PROGRAM_H
+#define AVVIK_OPENCL_PROGRAM_H
+
+#include <stdint.h>
+
+#include "backend.h"
+#include "opencl_runtime.h"
+
+/* The sources in kernels/, kernel_types.h first; made by kernels/embed_cl.cmake. */
+extern const char *const avvik__cl_sources[];
+extern const unsigned avvik__n_cl_sources;
+
+/* How the forest is walked on one device. */
+struct avvik__cl_geometry {
+    int is_lanes;        /* forest_path_lanes.cl, else forest_path.cl */
+    uint32_t rows;       /* rows of a work-item */
+    uint32_t group;      /* work-items of a group; for lanes an upper bound */
+    uint32_t tile_trees; /* trees in local memory at a time; 0: walked in global memory */
+    uint32_t in_flight;  /* trees a work-item walks at a time; n_trees is padded to a multiple */
+    int has_local_rows;
+};
+
+/* Choose by what the device said. The environment variable AVVIK_OPENCL_LOCAL_BYTES replaces its local memory and asks
+ * for forest_path.cl, so that what a GPU runs can be tested on a CPU; 0 walks in global memory. */
+void avvik__cl_geometry_choose(const struct avvik__cl_device *device, const struct avvik__scoring_plan *plan,
+                               struct avvik__cl_geometry *geometry_out);
+
+/* The program for `plan`, from the cache if it is there, else compiled and cached; *geometry is narrowed where the
+ * compiled kernel cannot have as large a group. program_out: release with clReleaseProgram(). */
+enum avvik_status avvik__cl_program_build(cl_context context, const struct avvik__cl_device *device,
+                                          const struct avvik__scoring_plan *plan, struct avvik__cl_geometry *geometry,
+                                          cl_program *program_out, struct avvik_error *error);
+
+#endif

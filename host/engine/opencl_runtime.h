@@ -1,0 +1,54 @@
+/* OpenCL platforms and devices: finding them, choosing one, and a sentence for every call that fails. */
+#ifndef AVVIK_OPENCL_RUNTIME_H
+#define AVVIK_OPENCL_RUNTIME_H
+
+#define CL_TARGET_OPENCL_VERSION 120
+#include <CL/cl.h>
+#include <stddef.h>
+
+#include "avvik/status.h"
+
+/* One device and what the choice of kernels depends on. `number` is "P.D", the numbers of `avvik devices`. */
+struct avvik__cl_device {
+    cl_platform_id platform;
+    cl_device_id id;
+    char number[24];
+    char name[128];
+    char driver[128]; /* driver version */
+    char platform_name[128];
+    char platform_version[128];
+    char reason[256]; /* empty if avvik can run on it, else why it cannot */
+    cl_device_type type;
+    size_t max_group; /* work-items of a work-group, in the first dimension */
+    cl_ulong max_alloc_bytes, memory_bytes;
+    cl_ulong local_bytes; /* of memory that is faster than global memory; 0 if there is none */
+    cl_uint float_width;  /* native vector width */
+    int has_unified_memory;
+};
+
+struct avvik__cl_devices {
+    struct avvik__cl_device *devices; /* those with an id, and entries without one that tell why a platform has none */
+    size_t n_devices;
+};
+
+/* The one place where an OpenCL code becomes a status: AVVIK_OK for CL_SUCCESS, else AVVIK_ERR_BACKEND with the call,
+ * the code's name and the device (NULL: none yet) in *error. */
+enum avvik_status avvik__cl_check(cl_int code, const char *call, const char *device, struct avvik_error *error);
+
+/* Name of an OpenCL error code ("CL_OUT_OF_RESOURCES"). Never NULL; static storage. */
+const char *avvik__cl_code_name(cl_int code);
+
+/* Every device of every platform. A machine without OpenCL gives one entry with a reason.
+ * AVVIK_OK or AVVIK_ERR_MEMORY. Release with avvik__cl_devices_destroy(). */
+enum avvik_status avvik__cl_devices_init(struct avvik__cl_devices *devices, struct avvik_error *error);
+void avvik__cl_devices_destroy(struct avvik__cl_devices *devices);
+
+/* Copy the device that `spec` names ("P.D"; NULL: the first GPU that can run, else the first device that can) to
+ * *device_out. AVVIK_ERR_BACKEND names what there is instead. */
+enum avvik_status avvik__cl_device_choose(const char *spec, struct avvik__cl_device *device_out,
+                                          struct avvik_error *error);
+
+/* "name, driver version, platform" for people. */
+void avvik__cl_device_describe(const struct avvik__cl_device *device, char *text, size_t size);
+
+#endif

@@ -1,0 +1,189 @@
+/* Does a backend compute what the scalar reference computes? */
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <Random123/philox.h>
+
+#include "avvik_internal.h"
+#include "engine_internal.h"
+
+#define SELFTEST_ROWS 333 /* more than a few vectors wide, and not a multiple of any */
+
+/* Results of SELFTEST_ROWS rows in one piece of memory. */
+struct results {
+    int32_t path_sum[SELFTEST_ROWS];
+    float deviation[SELFTEST_ROWS];
+    uint16_t deviation_feature[SELFTEST_ROWS], beyond[SELFTEST_ROWS], missing[SELFTEST_ROWS];
+};
+
+static struct avvik_scores results_view(struct results *results)
+{
+    return (struct avvik_scores){results->path_sum, results->deviation, results->deviation_feature, results->beyond,
+                                 results->missing, NULL, NULL};
+}
+
+static uint32_t noise(uint32_t a, uint32_t b)
+{
+    const philox4x32_ctr_t counter = {{a, b, 0, 3}};
+    const philox4x32_key_t key = {{0x61767669u, 0x6bu}};
+    return philox4x32(counter, key).v[0];
+}
+
+/* Known rows: values around the feature's mean and some far off, values that equal a threshold of the forest, and what
+ * real files hold by mistake. */
+static void rows_make(float *values, const struct avvik__scoring_plan *plan)
+{
+    static const float odd[] = {NAN, INFINITY, -INFINITY, -0.0f, 1e-42f, 3.4e38f, -3.4e38f, 0.0f};
+    const struct avvik__forest_view *forest = &plan->forest;
+    const uint32_t n_nodes = forest->n_trees << forest->height;
+    for (uint32_t r = 0; r < SELFTEST_ROWS; r++) {
+        for (uint32_t f = 0; f < plan->n_features; f++) {
+            const uint32_t word = noise(r, f), kind = word % 16;
+            const float unit = (float)(word >> 8) * 0x1p-23f - 1;
+            const float sd = plan->rscale[f] > 0 ? 1 / plan->rscale[f] : 1;
+            float *value = &values[r * plan->n_features + f];
+            if (kind == 0)
+                *value = odd[(word >> 4) % (sizeof odd / sizeof odd[0])];
+            else if (kind < 4 && forest->nodes != NULL)
+                memcpy(value, &forest->nodes[(word >> 4) % n_nodes], sizeof *value);
+            else if (kind < 4)
+                *value = forest->thresholds[(word >> 4) % n_nodes];
+            else
+                *value = plan->mean[f] + unit * sd * (kind < 14 ? 2 : 20);
+        }
+    }
+}
+
+static enum avvik_status rows_score(const struct avvik__backend *backend, void *state, const float *values,
+                                    uint32_t n_features, struct results *results, struct avvik_error *error)
+{
+    enum avvik_status status = AVVIK_OK;
+    void *worker = NULL;
+    const struct avvik_rows rows = {values, SELFTEST_ROWS, n_features, 1};
+    const struct avvik_scores scores = results_view(results);
+    AVVIK_TRY(backend->worker_create(state, SELFTEST_ROWS, &worker, error));
+    AVVIK_TRY(backend->worker_score(worker, &rows, &scores, error));
+done:
+    backend->worker_free(worker);
+    return status;
+}
+
+static uint32_t float_bits(float x)
+{
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    return bits;
+}
+
+static enum avvik_status results_compare(const char *backend, const struct results *got, const struct results *want,
+                                         struct avvik_error *error)
+{
+    for (int r = 0; r < SELFTEST_ROWS; r++) {
+        const struct {
+            const char *what;
+            uint32_t got, want;
+        } pairs[] = {{"path_sum", (uint32_t)got->path_sum[r], (uint32_t)want->path_sum[r]},
+                     {"deviation", float_bits(got->deviation[r]), float_bits(want->deviation[r])},
+                     {"deviation_feature", got->deviation_feature[r], want->deviation_feature[r]},
+                     {"beyond", got->beyond[r], want->beyond[r]},
+                     {"missing", got->missing[r], want->missing[r]}};
+        for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++)
+            if (pairs[i].got != pairs[i].want)
+                return avvik__error_set(error, AVVIK_ERR_SELFTEST, 0,
+                                        "backend '%s' failed its self-test: %s of row %d is 0x%08" PRIx32
+                                        " where the scalar reference has 0x%08" PRIx32, backend, pairs[i].what, r,
+                                        pairs[i].got, pairs[i].want);
+    }
+    return AVVIK_OK;
+}
+
+enum avvik_status avvik__plan_selftest(const struct avvik__backend *backend, void *state,
+                                       const struct avvik__scoring_plan *plan, struct avvik_error *error)
+{
+    enum avvik_status status = AVVIK_OK;
+    void *reference = NULL;
+    char device[192];
+    float *values = malloc(SELFTEST_ROWS * (size_t)plan->n_features * sizeof *values);
+    struct results *got = calloc(1, sizeof *got), *want = calloc(1, sizeof *want);
+    if (values == NULL || got == NULL || want == NULL)
+        AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
+    rows_make(values, plan);
+    AVVIK_TRY(avvik__backend_scalar.open(NULL, plan, &reference, device, sizeof device, error));
+    AVVIK_TRY(rows_score(&avvik__backend_scalar, reference, values, plan->n_features, want, error));
+    AVVIK_TRY(rows_score(backend, state, values, plan->n_features, got, error));
+    AVVIK_TRY(results_compare(backend->name, got, want, error));
+done:
+    avvik__backend_scalar.close(reference);
+    free(values);
+    free(got);
+    free(want);
+    return status;
+}
+
+/* A model of the given shape over made-up rows. */
+static enum avvik_status model_make(uint32_t trees, uint32_t sample, uint32_t n_features, struct avvik_model *model,
+                                    struct avvik_error *error)
+{
+    enum avvik_status status = AVVIK_OK;
+    float *rows = malloc((size_t)sample * n_features * sizeof *rows);
+    uint32_t *scratch = malloc(sample * sizeof *scratch);
+    *model = (struct avvik_model){.n_features = n_features, .seed = 1};
+    model->forest = (struct avvik__forest){
+        .n_trees = trees, .sample = sample, .height = avvik__forest_height(sample), .n_features = n_features};
+    if ((model->features = calloc(n_features, sizeof *model->features)) == NULL || rows == NULL || scratch == NULL)
+        AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
+    AVVIK_TRY(avvik__forest_init(&model->forest, error));
+    for (uint32_t f = 0; f < n_features; f++) {
+        model->features[f].mean32 = (float)f;
+        model->features[f].rscale32 = f % 5 == 4 ? 0 : 0.5f;
+        model->features[f].fill = (float)f + 0.25f;
+    }
+    for (uint32_t tree = 0; tree < trees; tree++) {
+        for (uint32_t i = 0; i < sample * n_features; i++) /* every third feature has few values, so that there are ties */
+            rows[i] = (float)(i % n_features) +
+                      (float)(noise(tree, i) >> (i % n_features % 3 == 2 ? 30 : 8)) * (i % n_features % 3 == 2 ? 1 : 0x1p-22f);
+        avvik__forest_grow(&model->forest, tree, rows, n_features, 1, scratch);
+    }
+done:
+    free(rows);
+    free(scratch);
+    if (status != AVVIK_OK) {
+        avvik__forest_destroy(&model->forest);
+        free(model->features);
+    }
+    return status;
+}
+
+enum avvik_status avvik_selftest(const char *backend_text, struct avvik_error *error)
+{
+    static const struct {
+        uint32_t trees, sample, n_features;
+    } shapes[] = {{1, 16, 1},   {16, 64, 7},   {17, 256, 8},  {100, 256, 16}, {100, 256, 17},
+                  {33, 128, 32}, {40, 256, 33}, {20, 1024, 64}, {20, 256, 65}, {5, 4096, 100}};
+    const struct avvik__backend *backend;
+    const char *spec;
+    enum avvik_status status = avvik__backend_find(backend_text, &backend, &spec, error);
+    for (size_t i = 0; i < sizeof shapes / sizeof shapes[0] && status == AVVIK_OK; i++) {
+        struct avvik_model model;
+        struct avvik__plan_memory memory;
+        void *state = NULL;
+        char device[192];
+        status = model_make(shapes[i].trees, shapes[i].sample, shapes[i].n_features, &model, error);
+        if (status != AVVIK_OK)
+            break;
+        status = avvik__plan_init(&memory, &model, error);
+        avvik__forest_destroy(&model.forest);
+        free(model.features);
+        if (status != AVVIK_OK)
+            break;
+        status = backend->open(spec, &memory.plan, &state, device, sizeof device, error);
+        if (status == AVVIK_OK)
+            status = avvik__plan_selftest(backend, state, &memory.plan, error);
+        backend->close(state);
+        avvik__plan_destroy(&memory);
+    }
+    return status;
+}

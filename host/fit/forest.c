@@ -1,0 +1,334 @@
+#include "forest.h"
+
+#include <float.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <Random123/philox.h>
+
+#include "avvik_internal.h"
+#include "kernel_types.h"
+
+/* What a draw is for: the last word of the Philox counter (Salmon et al. 2011), so that no two purposes share a
+ * number. */
+enum draw_purpose { DRAW_ROWS = 1, DRAW_SPLIT = 2 };
+
+struct draw {
+    uint64_t first, second;
+};
+
+static struct draw draw_make(uint64_t seed, enum draw_purpose purpose, uint32_t tree, uint32_t node, uint32_t number)
+{
+    const philox4x32_ctr_t counter = {{number, node, tree, (uint32_t)purpose}};
+    const philox4x32_key_t key = {{(uint32_t)seed, (uint32_t)(seed >> 32)}};
+    const philox4x32_ctr_t word = philox4x32(counter, key); /* ten rounds */
+    return (struct draw){word.v[0] | (uint64_t)word.v[1] << 32, word.v[2] | (uint64_t)word.v[3] << 32};
+}
+
+/* Uniform in [0, bound), by multiplication; the bias is below bound / 2^64. */
+static uint64_t draw_below(uint64_t word, uint64_t bound)
+{
+    return (uint64_t)((unsigned __int128)word * bound >> 64);
+}
+
+/* Uniform in [0, 1) on a lattice of 2^-53. */
+static double draw_unit(uint64_t word)
+{
+    return (double)(word >> 11) * 0x1p-53;
+}
+
+enum avvik_status avvik__forest_init(struct avvik__forest *forest, struct avvik_error *error)
+{
+    const size_t n_nodes = (size_t)forest->n_trees << forest->height;
+    const int is_wide = forest->n_features > AVVIK_PACKED_FEATURES;
+    forest->nodes = is_wide ? NULL : avvik__aligned_calloc(n_nodes, sizeof *forest->nodes);
+    forest->thresholds = is_wide ? avvik__aligned_calloc(n_nodes, sizeof *forest->thresholds) : NULL;
+    forest->features = is_wide ? avvik__aligned_calloc(n_nodes, sizeof *forest->features) : NULL;
+    forest->leaves = avvik__aligned_calloc(n_nodes, sizeof *forest->leaves);
+    forest->rows = avvik__aligned_calloc(2 * n_nodes, sizeof *forest->rows);
+    forest->expected = avvik__aligned_calloc(2 * n_nodes, sizeof *forest->expected);
+    if ((is_wide ? forest->thresholds == NULL || forest->features == NULL : forest->nodes == NULL) ||
+        forest->leaves == NULL || forest->rows == NULL || forest->expected == NULL) {
+        avvik__forest_destroy(forest);
+        return avvik__error_set(error, AVVIK_ERR_MEMORY, 0, "not enough memory for a forest of %u trees",
+                                forest->n_trees);
+    }
+    return AVVIK_OK;
+}
+
+void avvik__forest_destroy(struct avvik__forest *forest)
+{
+    free(forest->nodes);
+    free(forest->thresholds);
+    free(forest->features);
+    free(forest->leaves);
+    free(forest->rows);
+    free(forest->expected);
+    memset(forest, 0, sizeof *forest);
+}
+
+uint32_t avvik__forest_height(uint32_t sample)
+{
+    uint32_t height = 0;
+    while ((UINT32_C(1) << height) < sample)
+        height++;
+    return height;
+}
+
+double avvik__average_path(uint32_t n)
+{
+    double harmonic = 0;
+    if (n < 2)
+        return 0;
+    for (uint32_t i = n - 1; i >= 1; i--) /* small terms first */
+        harmonic += 1.0 / i;
+    return 2 * harmonic - 2.0 * (n - 1) / n;
+}
+
+static uint16_t leaf_value(uint32_t depth, uint32_t n)
+{
+    return (uint16_t)lrint((depth + avvik__average_path(n)) * AVVIK_LEAF_ONE);
+}
+
+static int splits(float threshold, float min, float max)
+{
+    return min < threshold && threshold <= max;
+}
+
+/* The packed word of a threshold near `drawn` for `feature`, or 0 if no lattice point beside it separates min from
+ * max. A word with exponent 0 would be zero or a denormal, which do not exist for avvik. */
+static uint32_t packed_word(float drawn, uint32_t feature, float min, float max)
+{
+    static const uint32_t steps[3] = {0, AVVIK_FEATURE_MASK + 1, ~AVVIK_FEATURE_MASK};
+    uint32_t bits;
+    memcpy(&bits, &drawn, sizeof bits);
+    for (int i = 0; i < 3; i++) {
+        const uint32_t word = ((bits & ~AVVIK_FEATURE_MASK) | feature) + steps[i];
+        float threshold;
+        memcpy(&threshold, &word, sizeof threshold);
+        if ((word & 0x7f800000u) != 0 && splits(threshold, min, max))
+            return word;
+    }
+    return 0;
+}
+
+/* The float32 nearest to `drawn` in (min, max] that is not a denormal. There always is one. */
+static float wide_threshold(float drawn, float min, float max)
+{
+    float threshold = drawn <= min ? nextafterf(min, INFINITY) : drawn > max ? max : drawn;
+    if (threshold != 0 && fabsf(threshold) < FLT_MIN)
+        threshold = min < 0 ? 0 : FLT_MIN;
+    return threshold;
+}
+
+struct growth {
+    struct avvik__forest *forest;
+    uint32_t tree;
+    const float *rows;
+    size_t stride;
+    uint64_t seed;
+    uint32_t *order; /* row numbers; a node owns a range */
+};
+
+/* Make node k at `depth` a leaf of n rows: everything below repeats it, and every row goes left. */
+static void leaf_make(const struct growth *growth, uint32_t k, uint32_t depth, uint32_t n)
+{
+    struct avvik__forest *forest = growth->forest;
+    const uint32_t height = forest->height, size = UINT32_C(1) << height;
+    const size_t base = (size_t)growth->tree << height;
+    const uint16_t value = leaf_value(depth, n);
+    uint32_t first = k, count = 1;
+    for (uint32_t level = depth; level <= height; level++, first *= 2, count *= 2) {
+        forest->rows[2 * base + first] = n;
+        for (uint32_t i = first; i < first + count; i++) {
+            if (level == height)
+                forest->leaves[base + i - size] = value;
+            else if (forest->nodes != NULL)
+                forest->nodes[base + i] = AVVIK_NODE_LEFT;
+            else
+                forest->thresholds[base + i] = INFINITY; /* feature 0 */
+        }
+    }
+}
+
+/* Draw a split of the rows order[begin, end) for node k. Returns 0 if no feature can separate them. */
+static int split_draw(const struct growth *growth, uint32_t k, uint32_t begin, uint32_t end, uint32_t *feature_out,
+                      float *threshold_out)
+{
+    struct avvik__forest *forest = growth->forest;
+    const uint32_t n_features = forest->n_features;
+    uint16_t open[UINT16_MAX];
+    uint32_t n_open = 0;
+    for (uint32_t f = 0; f < n_features; f++) {
+        const float value = growth->rows[growth->order[begin] * growth->stride + f];
+        for (uint32_t i = begin + 1; i < end; i++) {
+            if (growth->rows[growth->order[i] * growth->stride + f] != value) {
+                open[n_open++] = (uint16_t)f;
+                break;
+            }
+        }
+    }
+    for (uint32_t number = 0; n_open > 0; number++) {
+        const struct draw draw = draw_make(growth->seed, DRAW_SPLIT, growth->tree, k, number);
+        const uint32_t chosen = (uint32_t)draw_below(draw.first, n_open), f = open[chosen];
+        float min = INFINITY, max = -INFINITY;
+        for (uint32_t i = begin; i < end; i++) {
+            const float x = growth->rows[growth->order[i] * growth->stride + f];
+            min = x < min ? x : min;
+            max = x > max ? x : max;
+        }
+        const float drawn = (float)(min + draw_unit(draw.second) * ((double)max - min));
+        const size_t node = ((size_t)growth->tree << forest->height) + k;
+        *feature_out = f;
+        if (forest->nodes == NULL) {
+            *threshold_out = forest->thresholds[node] = wide_threshold(drawn, min, max);
+            forest->features[node] = (uint16_t)f;
+            return 1;
+        }
+        const uint32_t word = packed_word(drawn, f, min, max);
+        if (word != 0) {
+            forest->nodes[node] = word;
+            memcpy(threshold_out, &word, sizeof word);
+            return 1;
+        }
+        open[chosen] = open[--n_open];
+    }
+    return 0;
+}
+
+static void node_grow(const struct growth *growth, uint32_t k, uint32_t depth, uint32_t begin, uint32_t end)
+{
+    struct avvik__forest *forest = growth->forest;
+    uint32_t feature, middle = begin;
+    float threshold;
+    if (end - begin == 1 || depth == forest->height || !split_draw(growth, k, begin, end, &feature, &threshold)) {
+        leaf_make(growth, k, depth, end - begin);
+        return;
+    }
+    forest->rows[((size_t)growth->tree << (forest->height + 1)) + k] = end - begin;
+    for (uint32_t i = begin; i < end; i++) {
+        const uint32_t row = growth->order[i];
+        if (growth->rows[row * growth->stride + feature] < threshold) {
+            growth->order[i] = growth->order[middle];
+            growth->order[middle++] = row;
+        }
+    }
+    node_grow(growth, 2 * k, depth + 1, begin, middle);
+    node_grow(growth, 2 * k + 1, depth + 1, middle, end);
+}
+
+/* g of node k and all below; returns the sum over its leaves of rows x leaf value. */
+static uint64_t expected_fill(const struct avvik__forest *forest, uint32_t tree, uint32_t k, int32_t *expected)
+{
+    const uint32_t size = UINT32_C(1) << forest->height;
+    const uint32_t *rows = forest->rows + ((size_t)tree << (forest->height + 1));
+    if (k >= size) {
+        const uint16_t leaf = forest->leaves[((size_t)tree << forest->height) + k - size];
+        expected[k] = leaf * (1 << 9);
+        return (uint64_t)leaf * rows[k];
+    }
+    const uint64_t sum = expected_fill(forest, tree, 2 * k, expected) + expected_fill(forest, tree, 2 * k + 1, expected);
+    expected[k] = rows[k] == 0 ? expected[2 * k] : (int32_t)(((sum << 10) + rows[k]) / (2 * (uint64_t)rows[k]));
+    return sum;
+}
+
+void avvik__forest_grow(struct avvik__forest *forest, uint32_t tree, const float *rows, size_t stride, uint64_t seed,
+                        uint32_t *scratch)
+{
+    const struct growth growth = {forest, tree, rows, stride, seed, scratch};
+    for (uint32_t i = 0; i < forest->sample; i++)
+        scratch[i] = i;
+    node_grow(&growth, 1, 0, 0, forest->sample);
+    expected_fill(forest, tree, 1, forest->expected + ((size_t)tree << (forest->height + 1)));
+}
+
+void avvik__forest_draw_rows(const struct avvik__forest *forest, uint32_t tree, uint64_t n_rows, uint64_t seed,
+                             uint64_t *rows_out)
+{
+    for (uint32_t i = 0; i < forest->sample; i++) {
+        const uint64_t last = n_rows - forest->sample + i;
+        uint64_t row = draw_below(draw_make(seed, DRAW_ROWS, tree, 0, i).first, last + 1);
+        uint32_t low = 0, high = i; /* rows_out[0, i) is sorted */
+        while (low < high) {
+            const uint32_t middle = (low + high) / 2;
+            if (rows_out[middle] < row)
+                low = middle + 1;
+            else
+                high = middle;
+        }
+        if (low < i && rows_out[low] == row) { /* drawn before: `last` cannot have been */
+            low = i;
+            row = last;
+        }
+        memmove(rows_out + low + 1, rows_out + low, (i - low) * sizeof *rows_out);
+        rows_out[low] = row;
+    }
+}
+
+/* One tree below node k, whose parents have been found right. is_below_leaf: an ancestor sends every row left. */
+static const char *node_check(const struct avvik__forest *forest, uint32_t tree, uint32_t k, uint32_t depth,
+                              int is_below_leaf, uint16_t value, uint32_t *node_out)
+{
+    const size_t base = (size_t)tree << forest->height;
+    const uint32_t *rows = forest->rows + 2 * base;
+    *node_out = k;
+    if (depth == forest->height) {
+        if (!is_below_leaf && rows[k] == 0)
+            return "a leaf that no row reaches";
+        if (forest->leaves[base + k - (1u << forest->height)] != (is_below_leaf ? value : leaf_value(depth, rows[k])))
+            return "a leaf value that does not follow from its depth and rows";
+        return NULL;
+    }
+    uint32_t bits, feature;
+    if (forest->nodes != NULL) {
+        bits = forest->nodes[base + k];
+        feature = bits & AVVIK_FEATURE_MASK;
+    } else {
+        memcpy(&bits, &forest->thresholds[base + k], sizeof bits);
+        feature = forest->features[base + k];
+    }
+    const uint32_t exponent = bits & 0x7f800000u;
+    const int goes_left = bits == AVVIK_NODE_LEFT && feature == 0;
+    if (feature >= forest->n_features)
+        return "a feature number that the model does not have";
+    if ((exponent == 0x7f800000u && !goes_left) || (exponent == 0 && (bits & 0x7fffffffu) != 0))
+        return "a threshold that is not a normal number";
+    if (rows[2 * k] > rows[k] || rows[k] - rows[2 * k] != rows[2 * k + 1])
+        return "row counts that do not add up";
+    if (goes_left ? rows[2 * k + 1] != 0 : is_below_leaf || rows[2 * k] == 0 || rows[2 * k + 1] == 0)
+        return "a split that does not split its rows";
+    if (goes_left && !is_below_leaf) {
+        if (rows[k] == 0)
+            return "a leaf that no row reaches";
+        value = leaf_value(depth, rows[k]);
+        is_below_leaf = 1;
+    }
+    const char *wrong = node_check(forest, tree, 2 * k, depth + 1, is_below_leaf, value, node_out);
+    return wrong != NULL ? wrong : node_check(forest, tree, 2 * k + 1, depth + 1, is_below_leaf, value, node_out);
+}
+
+const char *avvik__forest_check(const struct avvik__forest *forest, uint32_t *tree_out, uint32_t *node_out)
+{
+    const size_t size = (size_t)2 << forest->height;
+    int32_t *expected = malloc(size * sizeof *expected);
+    const char *wrong = expected == NULL ? "too much to check in this memory" : NULL;
+    for (uint32_t tree = 0; wrong == NULL && tree < forest->n_trees; tree++) {
+        *tree_out = tree;
+        *node_out = 1;
+        if (forest->rows[tree * size + 1] != forest->sample)
+            wrong = "a root that not all rows of the sample reach";
+        else
+            wrong = node_check(forest, tree, 1, 0, 0, 0, node_out);
+        if (wrong != NULL)
+            break;
+        memset(expected, 0, size * sizeof *expected);
+        expected_fill(forest, tree, 1, expected);
+        if (memcmp(expected, forest->expected + tree * size, size * sizeof *expected) != 0) {
+            *node_out = 1;
+            wrong = "expected path lengths that do not follow from its leaves";
+        }
+    }
+    free(expected);
+    return wrong;
+}

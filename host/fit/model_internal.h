@@ -1,0 +1,43 @@
+/* A model in memory. */
+#ifndef AVVIK_MODEL_INTERNAL_H
+#define AVVIK_MODEL_INTERNAL_H
+
+#include "avvik/model.h"
+#include "forest.h"
+#include "kernel_types.h"
+#include "record_file.h"
+
+/* What is known of one feature over all training rows. */
+struct avvik__feature {
+    char name[AVVIK_NAME_SIZE];
+    struct avvik__moments_total {
+        uint64_t n, n_nan, n_infinite;
+        float min, max;
+        double mean, m2;
+    } moments;
+    double sd;     /* sample standard deviation (n - 1); 0 where n < 2 */
+    float fill;    /* median of the values in the trees' rows; 0 where there is none */
+    float mean32;  /* what the kernels take: mean as float32, and 1 / sd, or 0 for a constant feature */
+    float rscale32;
+};
+
+struct avvik_model {
+    char *table;
+    char created[32], producer[64];
+    char content_hash[AVVIK_HASH_SIZE], input_hash[AVVIK_HASH_SIZE];
+    uint64_t seed, n_rows;
+    uint32_t n_features;
+    struct avvik__feature *features;
+    struct avvik__forest forest;
+};
+
+/* Add a block of rows that comes right after those of `total` (Chan, Golub and LeVeque 1983, eq. 2.1). */
+void avvik__moments_add(struct avvik__moments_total *total, const struct avvik__moments *block);
+
+/* sd, mean32 and rscale32 from the moments. */
+void avvik__feature_finish(struct avvik__feature *feature);
+
+/* The median of n >= 1 finite values, which are reordered; the mean of the middle two where n is even. */
+float avvik__median(float *values, size_t n);
+
+#endif

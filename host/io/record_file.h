@@ -1,0 +1,82 @@
+/* Files that avvik writes and reads back (models, scores): named arrays and attributes in HDF5, a content hash over
+ * them, and the way a file comes into being: NAME.partial, fsync, rename. HDF5 stays behind this header.
+ *
+ * Content hash: XXH3-128 over the sorted list of "path digest" lines, one for each array and attribute that counts, where
+ * a digest is XXH3-128 over type, shape and little-endian bytes. It finds damage and careless edits; it is no signature. */
+#ifndef AVVIK_RECORD_FILE_H
+#define AVVIK_RECORD_FILE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "avvik/status.h"
+
+#define AVVIK_FORMAT_VERSION 1
+#define AVVIK_HASH_SIZE 48 /* "xxh3-128:" and 32 hex digits, with the final zero */
+
+enum avvik__type { AVVIK_U16, AVVIK_U32, AVVIK_U64, AVVIK_I32, AVVIK_F32, AVVIK_F64, AVVIK_TEXT };
+
+struct avvik__record;
+struct avvik__record_column;
+
+/* Start writing PATH (as PATH.partial) with the root attributes avvik_kind, format_version, producer and created.
+ * AVVIK_ERR_EXISTS if PATH is there and replace is 0; AVVIK_ERR_IO. */
+enum avvik_status avvik__record_create(const char *path, const char *kind, int replace, struct avvik__record **record_out,
+                                       struct avvik_error *error);
+
+/* Read PATH, which must be of `kind` and of this format version. Untrusted. AVVIK_ERR_IO or AVVIK_ERR_FORMAT. */
+enum avvik_status avvik__record_open(const char *path, const char *kind, struct avvik__record **record_out,
+                                     struct avvik_error *error);
+
+/* Writing: finish (hash, flush, fsync, rename) or take everything back. Reading: release. Both free the record; NULL is a
+ * no-op. avvik__record_close() on a record being written removes the partial file. */
+enum avvik_status avvik__record_commit(struct avvik__record *record, struct avvik_error *error);
+void avvik__record_close(struct avvik__record *record);
+
+/* The content hash: what was written so far, or what the file says of itself. */
+void avvik__record_hash(struct avvik__record *record, char *hash_out);
+
+/* A writer makes a group before it puts something into it. */
+enum avvik_status avvik__record_group(struct avvik__record *record, const char *group, struct avvik_error *error);
+
+/* Whole arrays. dims: rank (1 or 2) lengths. For AVVIK_TEXT the last of rank + 1 dims is the bytes a string takes. */
+enum avvik_status avvik__record_put(struct avvik__record *record, const char *path, enum avvik__type type, int rank,
+                                    const uint64_t *dims, const void *data, struct avvik_error *error);
+/* data_out: malloc'ed, release with free(). The array must have exactly these dims, which the caller has bounded. */
+enum avvik_status avvik__record_get(struct avvik__record *record, const char *path, enum avvik__type type, int rank,
+                                    const uint64_t *dims, void **data_out, struct avvik_error *error);
+/* Lengths of an array of `rank` dimensions (2 at most). */
+enum avvik_status avvik__record_dims(struct avvik__record *record, const char *path, int rank, uint64_t *dims_out,
+                                     struct avvik_error *error);
+/* Bytes that a string of a text array takes. */
+enum avvik_status avvik__record_text_size(struct avvik__record *record, const char *path, uint64_t *size_out,
+                                          struct avvik_error *error);
+int avvik__record_has(struct avvik__record *record, const char *path);
+
+/* Attributes of a group. `counts`: does it count in the content hash? */
+enum avvik_status avvik__record_put_u64(struct avvik__record *record, const char *group, const char *name,
+                                        uint64_t value, int counts, struct avvik_error *error);
+enum avvik_status avvik__record_put_text(struct avvik__record *record, const char *group, const char *name,
+                                         const char *value, int counts, struct avvik_error *error);
+enum avvik_status avvik__record_get_u64(struct avvik__record *record, const char *group, const char *name,
+                                        uint64_t *value_out, struct avvik_error *error);
+enum avvik_status avvik__record_get_text(struct avvik__record *record, const char *group, const char *name, char *value,
+                                         size_t size, int counts, struct avvik_error *error);
+
+/* One-dimensional arrays of n_rows elements, written or read a run of rows at a time, in row order. The column belongs
+ * to the record. */
+enum avvik_status avvik__record_column_create(struct avvik__record *record, const char *path, enum avvik__type type,
+                                              uint64_t n_rows, struct avvik__record_column **column_out,
+                                              struct avvik_error *error);
+enum avvik_status avvik__record_column_open(struct avvik__record *record, const char *path, enum avvik__type type,
+                                            uint64_t n_rows, struct avvik__record_column **column_out,
+                                            struct avvik_error *error);
+enum avvik_status avvik__record_column_write(struct avvik__record_column *column, const void *data, size_t n_rows,
+                                             struct avvik_error *error);
+enum avvik_status avvik__record_column_read(struct avvik__record_column *column, void *data, size_t n_rows,
+                                            struct avvik_error *error);
+
+/* Reading: does what was read (all of what counts) have the hash that the file says? AVVIK_ERR_FORMAT if not. */
+enum avvik_status avvik__record_verify(struct avvik__record *record, struct avvik_error *error);
+
+#endif

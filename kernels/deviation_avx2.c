@@ -1,0 +1,56 @@
+/* AVX2 z-scores: as deviation_avx512.c, 8 rows and 8 features at a time. */
+#include <float.h>
+#include <string.h>
+
+#include "kernels.h"
+#include "transpose_x86.h"
+
+/* 8 int32 in [0, 65535] as 8 uint16, for the first n of them. */
+static inline void store_uint16(uint16_t *to, __m256i v, size_t n)
+{
+    const __m256i packed = _mm256_permute4x64_epi64(_mm256_packus_epi32(v, v), 0x08);
+    uint16_t lanes[8];
+    _mm_storeu_si128((__m128i *)lanes, _mm256_castsi256_si128(packed));
+    memcpy(to, lanes, n * sizeof *to);
+}
+
+void avvik__deviation_avx2(float *deviation, uint16_t *feature, uint16_t *beyond, const float *tile, size_t stride,
+                           size_t n_rows, size_t n_features, const float *mean, const float *rscale, float cut)
+{
+    const __m256 tiny = _mm256_set1_ps(FLT_MIN), sign = _mm256_set1_ps(-0.0f);
+    const __m256 below = _mm256_castsi256_ps(_mm256_sub_epi32(_mm256_castps_si256(tiny), _mm256_set1_epi32(1)));
+    const __m256 cuts = cut < 0 ? _mm256_set1_ps(cut) : _mm256_max_ps(_mm256_set1_ps(cut), below);
+    const __m256i one = _mm256_set1_epi32(1);
+
+    for (size_t first = 0; first < n_rows; first += 8) {
+        const size_t n = n_rows - first < 8 ? n_rows - first : 8;
+        __m256 largest = below, attained_by = _mm256_setzero_ps();
+        __m256i n_beyond = _mm256_setzero_si256(), f = _mm256_setzero_si256();
+        for (size_t block = 0; block < n_features; block += 8) {
+            __m256 x[8];
+#pragma GCC unroll 8
+            for (size_t i = 0; i < 8; i++)
+                x[i] = _mm256_load_ps(tile + (first + (i < n ? i : n - 1)) * stride + block);
+            avvik__transpose_8x8(x);
+#pragma GCC unroll 8
+            for (size_t i = 0; i < 8; i++) {
+                if (block + i >= n_features)
+                    break;
+                const __m256 d = _mm256_sub_ps(x[i], _mm256_set1_ps(mean[block + i]));
+                const __m256 kept = _mm256_cmp_ps(_mm256_andnot_ps(sign, d), tiny, _CMP_NLT_UQ);
+                const __m256 scaled = _mm256_mul_ps(_mm256_and_ps(d, kept), _mm256_set1_ps(rscale[block + i]));
+                const __m256 z = _mm256_andnot_ps(sign, scaled);
+                const __m256 larger = _mm256_cmp_ps(z, largest, _CMP_GT_OQ);
+                largest = _mm256_blendv_ps(largest, z, larger);
+                attained_by = _mm256_blendv_ps(attained_by, _mm256_castsi256_ps(f), larger);
+                n_beyond = _mm256_sub_epi32(n_beyond, _mm256_castps_si256(_mm256_cmp_ps(z, cuts, _CMP_GT_OQ)));
+                f = _mm256_add_epi32(f, one);
+            }
+        }
+        float lanes[8];
+        _mm256_storeu_ps(lanes, _mm256_and_ps(largest, _mm256_cmp_ps(largest, tiny, _CMP_GE_OQ)));
+        memcpy(deviation + first, lanes, n * sizeof *lanes);
+        store_uint16(feature + first, _mm256_castps_si256(attained_by), n);
+        store_uint16(beyond + first, n_beyond, n);
+    }
+}

@@ -1,0 +1,24 @@
+/* Every NaN of a tile replaced by the fill value of its feature, in place, and counted per row. Bit-equal to
+ * avvik__fill_missing_scalar. A work-item takes one row; padding holds no NaN. */
+#pragma OPENCL FP_CONTRACT OFF
+
+__kernel void fill_missing(__global float *restrict tile, __global ushort *restrict missing,
+                           __global const float *restrict fill, const uint n_rows)
+{
+    const size_t row = get_global_id(0);
+    if (row >= n_rows)
+        return;
+    __global float *x = tile + row * AVVIK_STRIDE;
+    int16 counts = (int16)(0);
+    for (int chunk = 0; chunk < AVVIK_STRIDE / AVVIK_LANES; chunk++) {
+        const float16 value = vload16(chunk, x);
+        const int16 is_missing = isnan(value); /* -1 where it is */
+        if (any(is_missing)) {
+            counts -= is_missing;
+            vstore16(is_missing ? vload16(chunk, fill) : value, chunk, x);
+        }
+    }
+    const int8 a = counts.lo + counts.hi;
+    const int4 b = a.lo + a.hi;
+    missing[row] = (ushort)(b.x + b.y + b.z + b.w);
+}

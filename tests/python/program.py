@@ -1,0 +1,50 @@
+"""Running the avvik program in the tests."""
+
+import json
+import os
+import pathlib
+import subprocess
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+AVVIK = os.environ.get("AVVIK", str(ROOT / "build" / "release" / "avvik"))
+
+DONE = 0
+WRONG_USAGE = 2
+BAD_INPUT = 3
+NO_BACKEND = 4
+SELFTEST_FAILED = 5
+INTERRUPTED = 6
+
+
+def environment(**extra):
+    """The tests' own caches, so that they neither need nor change the user's."""
+    values = dict(os.environ)
+    values.setdefault("AVVIK_CACHE", str(ROOT / "build" / "cache"))
+    values.setdefault("POCL_CACHE_DIR", str(ROOT / "build" / "pocl"))
+    values.setdefault("LC_ALL", "C.UTF-8")
+    values.update(extra)
+    return values
+
+
+def run(*arguments, env=None, timeout=300, **options):
+    """Run avvik to its end, whatever that is."""
+    return subprocess.run([AVVIK, *map(str, arguments)], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                          env=env or environment(), timeout=timeout, check=False, **options)
+
+
+def ok(*arguments, **options):
+    """Run avvik and insist that it succeeds."""
+    result = run(*arguments, **options)
+    assert result.returncode == DONE, (
+        f"avvik {' '.join(map(str, arguments))}\nexit code {result.returncode}\n{result.stdout}{result.stderr}")
+    return result
+
+
+def ok_json(*arguments, **options):
+    """The one JSON document that a command with --json prints."""
+    return json.loads(ok(*arguments, "--json", **options).stdout)
+
+
+def expected(name, variable="AVVIK_EXPECT"):
+    """Is `name` in the list of what may not be skipped?"""
+    return name in os.environ.get(variable, "").split(",")

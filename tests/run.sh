@@ -1,0 +1,135 @@
+#!/bin/sh
+# Runs the tests: sh tests/run.sh [quick|full]
+#
+#   quick  builds with gcc, runs the Check suites and the Python tests that take seconds
+#   full   (default) also the comparison with scikit-learn, everything about files and the command line once more under
+#          clang's address and undefined-behaviour sanitizers, and the OpenCL kernels under Oclgrind
+#
+# AVVIK_EXPECT=scalar,avx2,opencl           backends whose tests may not be skipped
+# AVVIK_REQUIRE=python,open-data,oclgrind   likewise the Python tests, those on ../shared/data/open (or the folder
+#                                           AVVIK_OPEN_DATA), and Oclgrind
+# The last line is the total of all of them, and the exit status is non-zero if anything failed.
+set -u
+cd "$(dirname "$0")/.." || exit 1
+. tests/setup.sh
+
+tier=${1:-full}
+case $tier in
+  quick | full) ;;
+  *)
+    echo "usage: sh tests/run.sh [quick|full]" >&2
+    exit 2
+    ;;
+esac
+
+passed=0
+failed=0
+skipped=0
+
+# attribute NAME FILE: the number in an attribute of the first <testsuite> of a JUnit file; 0 if it is not there.
+attribute() {
+  value=$(tr '\n\t' '  ' <"$2" | sed -n 's/^.*<testsuite \([^>]*\)>.*$/\1/p' |
+    sed -n "s/^\(.* \)\{0,1\}$1=\"\([0-9][0-9]*\)\".*$/\2/p")
+  echo "${value:-0}"
+}
+
+# count NAME FILE STATUS: adds a JUnit file to the totals. A runner that failed without naming a failed test, or that
+# ran no test, counts as one failure.
+count() {
+  if [ ! -s "$2" ]; then
+    echo "$1: no result was written"
+    failed=$((failed + 1))
+    return
+  fi
+  all=$(attribute tests "$2")
+  bad=$(($(attribute failures "$2") + $(attribute errors "$2")))
+  out=$(($(attribute skipped "$2") + $(attribute disabled "$2")))
+  if [ "$bad" = 0 ] && [ "$3" != 0 ]; then
+    echo "$1: ended with status $3"
+    bad=1
+    all=$((all + 1))
+  elif [ "$all" = 0 ]; then
+    echo "$1: no test was run"
+    bad=1
+    all=1
+  fi
+  passed=$((passed + all - bad - out))
+  failed=$((failed + bad))
+  skipped=$((skipped + out))
+}
+
+run_ctest() { # PRESET
+  echo "== Check suites ($1)"
+  rm -f "build/ctest-$1.xml"
+  ctest --test-dir "build/$1" --output-on-failure --no-tests=error --timeout 600 \
+    --output-junit "../ctest-$1.xml"
+  count "ctest ($1)" "build/ctest-$1.xml" $?
+}
+
+run_pytest() { # PRESET PYTEST-ARGUMENTS...
+  preset=$1
+  shift
+  echo "== Python tests ($preset)"
+  rm -f "build/pytest-$preset.xml"
+  AVVIK="$(pwd)/build/$preset/avvik" PYTHONPYCACHEPREFIX="$(pwd)/build/pycache" \
+    build/venv/bin/python -m pytest -c tests/python/pytest.ini --rootdir tests/python \
+    --junitxml "build/pytest-$preset.xml" "$@"
+  count "pytest ($preset)" "build/pytest-$preset.xml" $?
+}
+
+skip() { # WHAT NAME REASON: a failure where AVVIK_REQUIRE has NAME
+  if wants "$2" "${AVVIK_REQUIRE:-}"; then
+    echo "FAILED: $1 must run here, but $3"
+    failed=$((failed + 1))
+  else
+    echo "SKIPPED: $1, because $3"
+    skipped=$((skipped + 1))
+  fi
+}
+
+run_oclgrind() {
+  if ! command -v oclgrind >/dev/null; then
+    skip "the OpenCL kernels under Oclgrind" oclgrind "oclgrind is not installed"
+  elif avvik_step oclgrind "Running the OpenCL kernels under Oclgrind" sh tests/oclgrind.sh build/release; then
+    passed=$((passed + 1))
+  else
+    failed=$((failed + 1))
+  fi
+}
+
+wants() { # NAME LIST: is NAME in the comma-separated LIST?
+  case ",$2," in *",$1,"*) return 0 ;; *) return 1 ;; esac
+}
+
+end() {
+  echo
+  echo "$passed passed, $failed failed, $skipped skipped"
+  [ "$failed" = 0 ]
+  exit
+}
+
+mkdir -p build
+if [ "$tier" = quick ]; then packages=build presets=release; else packages=test presets="release sanitize"; fi
+avvik_install "$packages" || { failed=1; end; }
+
+have_venv=yes
+if ! avvik_venv; then
+  have_venv=no
+  skip "the Python tests" python "$avvik_reason"
+fi
+
+for preset in $presets; do
+  avvik_build . "$preset" || { failed=$((failed + 1)); continue; }
+  if [ "$preset" = sanitize ]; then avvik_sanitizer_options; fi
+  run_ctest "$preset"
+  if [ "$have_venv" = yes ]; then
+    case $tier-$preset in
+      quick-release) run_pytest release tests/python -m "not slow" ;;
+      full-release) run_pytest release tests/python ;;
+      # What reads files and arguments; the figures were checked above and are the same bits.
+      full-sanitize) run_pytest sanitize tests/python/test_cli.py tests/python/test_batches.py tests/python/test_files.py ;;
+    esac
+  fi
+done
+if [ "$tier" = full ] && [ -d build/release ]; then run_oclgrind; fi
+end

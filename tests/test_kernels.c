@@ -1,0 +1,475 @@
+/* Every kernel variant against the scalar reference, bit by bit: all of kernels.def, over sizes, kinds of values and
+ * shapes of forests; inputs end or begin at forbidden pages, outputs lie between canaries. AVVIK_EXPECT=avx2,avx512
+ * names variants that must run here. */
+#include <check.h>
+#include <stdio.h>
+
+#include "forest_layout.h"
+#include "guard_memory.h"
+#include "kernel_cases.h"
+#include "kernels.h"
+
+typedef void any_fn(void);
+
+struct variant {
+    const char *kernel;
+    const char *name;
+    any_fn *function;
+    unsigned cpu_bits;
+};
+
+static const struct variant variants[] = {
+#define AVVIK_KERNEL(kernel, variant, bits) {#kernel, #variant, (any_fn *)avvik__##kernel##_##variant, bits},
+#include "kernels.def"
+};
+#define N_VARIANTS (sizeof variants / sizeof variants[0])
+
+/* Runs of each variant; shared with the processes that Check forks. */
+static unsigned *n_runs;
+
+/* Around every vector width (W - 1, W, W + 1, 2W - 1, 5W + 3 for 8, 16 and 64), and over a block of the walks. */
+static const size_t row_counts[] = {1, 7, 8, 9, 15, 16, 17, 31, 43, 63, 64, 65, 83, 127, 323, 2049};
+#define N_ROW_COUNTS (sizeof row_counts / sizeof row_counts[0])
+#define MANY_ROWS 131071
+
+/* What is being compared, for the sentence that a failure prints. */
+static struct {
+    const struct variant *variant;
+    char size[160];
+    uint64_t seed;
+} now;
+
+static int can_run(const struct variant *variant)
+{
+    return (variant->cpu_bits & ~avvik__cpu_features()) == 0;
+}
+
+/* Whether variant number i is one of `kernel` and runs here; the scalar one comes first. */
+static int begin_variant(size_t i, const char *kernel)
+{
+    if (strcmp(variants[i].kernel, kernel) != 0 || !can_run(&variants[i]))
+        return 0;
+    now.variant = &variants[i];
+    n_runs[i]++;
+    return 1;
+}
+
+/* Keep what the scalar variant wrote in `expected`; compare what any other wrote with it, and the canaries. n elements
+ * of `width` bytes, per_row of them to a row. */
+static void check_output(const char *what, void *expected, struct canaried *got, size_t n, size_t width, size_t per_row)
+{
+    const long damage = canaried_damage(got);
+    if (damage != 0)
+        ck_abort_msg("%s %s, %s, seed %llu: wrote outside %s, at byte %ld of %zu", now.variant->kernel,
+                     now.variant->name, now.size, (unsigned long long)now.seed, what, damage, n * width);
+    unsigned char *a = expected, *b = got->data;
+    if (now.variant->cpu_bits == 0) {
+        memcpy(a, b, n * width);
+    } else if (memcmp(a, b, n * width) != 0) {
+        uint64_t want = 0, is = 0;
+        size_t i = 0;
+        while (memcmp(a + i * width, b + i * width, width) == 0)
+            i++;
+        memcpy(&want, a + i * width, width);
+        memcpy(&is, b + i * width, width);
+        ck_abort_msg("%s %s, %s, seed %llu: %s of row %zu, element %zu: scalar has 0x%llx, %s has 0x%llx",
+                     now.variant->kernel, now.variant->name, now.size, (unsigned long long)now.seed, what, i / per_row,
+                     i % per_row, (unsigned long long)want, now.variant->name, (unsigned long long)is);
+    }
+    canaried_free(got);
+}
+
+static size_t stride_of(size_t n_features)
+{
+    return (n_features + AVVIK_LANES - 1) / AVVIK_LANES * AVVIK_LANES;
+}
+
+/* --- forest_path, forest_path_wide --- */
+
+static void compare_forest(const struct avvik__forest *forest, enum data_kind kind, size_t n_rows, uint64_t seed)
+{
+    const char *kernel = forest->nodes != NULL ? "forest_path" : "forest_path_wide";
+    const size_t n_features = forest->n_features, stride = stride_of(n_features);
+    uint64_t state = now.seed = seed;
+    snprintf(now.size, sizeof now.size, "%zu rows of %zu features, %u trees of height %u, data kind %d", n_rows,
+             n_features, forest->n_trees, forest->height, (int)kind);
+
+    struct avvik__forest_layout layout;
+    ck_assert_int_eq(avvik__forest_layout_init(&layout, forest, NULL), AVVIK_OK);
+    struct guarded tile = guarded_alloc(n_rows * stride * sizeof(float), seed % 2 ? GUARD_BEHIND : GUARD_BEFORE);
+    float *values = tile.data;
+    for (size_t r = 0; r < n_rows; r++)
+        for (size_t f = 0; f < n_features; f++)
+            values[r * stride + f] =
+                kind == DATA_TIES ? random_threshold(forest, (uint32_t)f, &state) : random_of_kind(kind, &state);
+    int32_t *expected = malloc(n_rows * sizeof *expected);
+    for (size_t i = 0; i < N_VARIANTS; i++) {
+        if (!begin_variant(i, kernel))
+            continue;
+        struct canaried sums = canaried_alloc(n_rows * sizeof *expected);
+        ((avvik__forest_path_fn *)variants[i].function)((int32_t *)sums.data, values, stride, n_rows, &layout.view);
+        check_output("path sum", expected, &sums, n_rows, sizeof *expected, 1);
+    }
+    free(expected);
+    guarded_free(&tile);
+    avvik__forest_layout_destroy(&layout);
+}
+
+static void compare_random_forest(uint32_t n_trees, uint32_t height, uint32_t n_features, enum tree_shape shape,
+                                  enum data_kind kind, size_t n_rows)
+{
+    static uint64_t seed = 1;
+    uint64_t state = ++seed;
+    struct avvik__forest forest = random_forest(n_trees, height, n_features, shape, &state);
+    compare_forest(&forest, kind, n_rows, seed);
+    avvik__forest_destroy(&forest);
+}
+
+static const uint32_t packed_features[] = {1, 7, 8, 9, 15, 16, 17, 31, 32, 33, 48, 49, 63, 64};
+static const uint32_t wide_features[] = {65, 100, 257};
+static const uint32_t tree_counts[] = {1, 15, 16, 17, 100, 101};
+
+static void compare_forests_over(const uint32_t *features, size_t n_feature_counts)
+{
+    unsigned turn = 0; /* goes through row counts, kinds and shapes at different speeds, so that all of them meet */
+    for (size_t f = 0; f < n_feature_counts; f++) {
+        for (size_t t = 0; t < sizeof tree_counts / sizeof tree_counts[0]; t++, turn++)
+            compare_random_forest(tree_counts[t], 8, features[f], turn % 3 ? TREE_GROWN : TREE_FULL,
+                                  turn % N_FINITE_KINDS, row_counts[(f + t) % (N_ROW_COUNTS - 1)]);
+        for (uint32_t height = AVVIK_MIN_HEIGHT; height <= AVVIK_MAX_HEIGHT; height++, turn++)
+            compare_random_forest(1 + turn % 18, height, features[f], turn % 2 ? TREE_GROWN : TREE_FULL,
+                                  turn % N_FINITE_KINDS, row_counts[turn % (N_ROW_COUNTS - 1)]);
+        for (int kind = 0; kind < N_FINITE_KINDS; kind++)
+            for (int shape = 0; shape < N_TREE_SHAPES; shape++, turn++)
+                compare_random_forest(1 + turn % 33, AVVIK_MIN_HEIGHT + turn % 5, features[f], (enum tree_shape)shape,
+                                      (enum data_kind)kind, 65 + turn % 3);
+        for (size_t n = 0; n < N_ROW_COUNTS; n++)
+            compare_random_forest(17, 8, features[f], TREE_GROWN, DATA_RANDOM, row_counts[n]);
+    }
+}
+
+static void check_forest_path(void)
+{
+    compare_forests_over(packed_features, sizeof packed_features / sizeof packed_features[0]);
+    compare_random_forest(101, 8, 16, TREE_GROWN, DATA_RANDOM, MANY_ROWS);
+    compare_random_forest(17, 6, 33, TREE_FULL, DATA_TIES, MANY_ROWS);
+}
+
+static void check_forest_path_wide(void)
+{
+    compare_forests_over(wide_features, sizeof wide_features / sizeof wide_features[0]);
+    compare_random_forest(17, 8, 100, TREE_GROWN, DATA_RANDOM, MANY_ROWS);
+}
+
+/* --- tile_pack --- */
+
+enum orientation { COLUMNS, ROWS, NEITHER, N_ORIENTATIONS };
+
+static void compare_tile_pack(size_t n_rows, size_t n_features, enum orientation orientation, enum data_kind kind,
+                              uint64_t seed)
+{
+    const size_t gap = seed % 4;
+    const size_t row_stride = orientation == COLUMNS ? 1 : orientation == ROWS ? n_features + gap : 3;
+    const size_t column_stride = orientation == COLUMNS ? n_rows + gap : orientation == ROWS ? 1 : 3 * n_rows + gap;
+    const size_t n_values = (n_rows - 1) * row_stride + (n_features - 1) * column_stride + 1;
+    const size_t stride = stride_of(n_features) + (seed % 8 == 0 ? AVVIK_LANES : 0);
+    uint64_t state = now.seed = seed;
+    snprintf(now.size, sizeof now.size, "%zu rows of %zu features, orientation %d, data kind %d", n_rows, n_features,
+             (int)orientation, (int)kind);
+
+    struct guarded memory = guarded_alloc(n_values * sizeof(float), seed % 2 ? GUARD_BEHIND : GUARD_BEFORE);
+    float *values = memory.data;
+    for (size_t i = 0; i < n_values; i++)
+        values[i] = random_of_kind(kind, &state);
+    float *expected = malloc(n_rows * stride * sizeof *expected);
+    uint64_t *expected_counts = malloc(2 * n_features * sizeof *expected_counts);
+    for (size_t i = 0; i < N_VARIANTS; i++) {
+        if (!begin_variant(i, "tile_pack"))
+            continue;
+        struct canaried tile = canaried_alloc(n_rows * stride * sizeof *expected);
+        struct canaried counts = canaried_alloc(2 * n_features * sizeof *expected_counts);
+        uint64_t *nan_count = (uint64_t *)counts.data;
+        ((avvik__tile_pack_fn *)variants[i].function)((float *)tile.data, stride, values, n_rows, n_features,
+                                                      row_stride, column_stride, nan_count, nan_count + n_features);
+        check_output("tile", expected, &tile, n_rows * stride, sizeof *expected, stride);
+        check_output("counts", expected_counts, &counts, 2 * n_features, sizeof *expected_counts, n_features);
+    }
+    free(expected);
+    free(expected_counts);
+    guarded_free(&memory);
+}
+
+static const size_t feature_counts[] = {1, 7, 8, 9, 15, 16, 17, 31, 33, 64, 65, 100};
+#define N_FEATURE_COUNTS (sizeof feature_counts / sizeof feature_counts[0])
+
+static void check_tile_pack(void)
+{
+    uint64_t seed = 1;
+    for (size_t f = 0; f < N_FEATURE_COUNTS; f++)
+        for (size_t n = 0; n < N_ROW_COUNTS; n++)
+            for (int orientation = 0; orientation < N_ORIENTATIONS; orientation++, seed++)
+                compare_tile_pack(row_counts[n], feature_counts[f], (enum orientation)orientation, DATA_MIXED, seed);
+    for (int kind = 0; kind < N_DATA_KINDS; kind++)
+        for (int orientation = 0; orientation < N_ORIENTATIONS; orientation++, seed++)
+            compare_tile_pack(83, 17, (enum orientation)orientation, (enum data_kind)kind, seed);
+    compare_tile_pack(MANY_ROWS, 17, COLUMNS, DATA_NAN, ++seed);
+}
+
+/* --- deviation, fill_missing --- */
+
+/* One tile with its parameters, each at the end of its own memory. */
+struct tile_case {
+    struct guarded tile, first, second;
+    size_t stride;
+};
+
+static struct tile_case tile_case_make(size_t n_rows, size_t n_features, enum data_kind kind, uint64_t seed)
+{
+    const enum guard_side side = seed % 2 ? GUARD_BEHIND : GUARD_BEFORE;
+    const size_t stride = stride_of(n_features);
+    struct tile_case c = {.stride = stride};
+    uint64_t state = now.seed = seed;
+    snprintf(now.size, sizeof now.size, "%zu rows of %zu features, data kind %d", n_rows, n_features, (int)kind);
+    c.tile = guarded_alloc(n_rows * stride * sizeof(float), side);
+    c.first = guarded_alloc(stride * sizeof(float), side);
+    c.second = guarded_alloc(stride * sizeof(float), side);
+    for (size_t r = 0; r < n_rows; r++)
+        for (size_t f = 0; f < n_features; f++)
+            ((float *)c.tile.data)[r * stride + f] = random_of_kind(kind, &state);
+    /* A few means are values of the tile, a few factors are 0, huge or tiny: differences and products underflow. */
+    for (size_t f = 0; f < n_features; f++) {
+        static const float factors[] = {0.0f, 1.0f, FLT_MAX, FLT_MIN, 0x1p-100f, 0x1p100f};
+        const uint64_t draw = random_next(&state);
+        ((float *)c.first.data)[f] = draw % 3 ? random_float(&state) : random_of_kind(kind % N_FINITE_KINDS, &state);
+        ((float *)c.second.data)[f] = draw & 8 ? factors[draw / 16 % 6] : fabsf(random_float(&state));
+    }
+    return c;
+}
+
+static void tile_case_free(struct tile_case *c)
+{
+    guarded_free(&c->tile);
+    guarded_free(&c->first);
+    guarded_free(&c->second);
+}
+
+static void compare_deviation(size_t n_rows, size_t n_features, enum data_kind kind, float cut, uint64_t seed)
+{
+    struct tile_case c = tile_case_make(n_rows, n_features, kind, seed);
+    float *expected = malloc(n_rows * sizeof *expected);
+    uint16_t *expected_feature = malloc(n_rows * sizeof *expected_feature);
+    uint16_t *expected_beyond = malloc(n_rows * sizeof *expected_beyond);
+    for (size_t i = 0; i < N_VARIANTS; i++) {
+        if (!begin_variant(i, "deviation"))
+            continue;
+        struct canaried deviation = canaried_alloc(n_rows * sizeof *expected);
+        struct canaried feature = canaried_alloc(n_rows * sizeof *expected_feature);
+        struct canaried beyond = canaried_alloc(n_rows * sizeof *expected_beyond);
+        ((avvik__deviation_fn *)variants[i].function)((float *)deviation.data, (uint16_t *)feature.data,
+                                                      (uint16_t *)beyond.data, c.tile.data, c.stride, n_rows,
+                                                      n_features, c.first.data, c.second.data, cut);
+        check_output("deviation", expected, &deviation, n_rows, sizeof *expected, 1);
+        check_output("feature", expected_feature, &feature, n_rows, sizeof *expected_feature, 1);
+        check_output("beyond", expected_beyond, &beyond, n_rows, sizeof *expected_beyond, 1);
+    }
+    free(expected);
+    free(expected_feature);
+    free(expected_beyond);
+    tile_case_free(&c);
+}
+
+static void check_deviation(void)
+{
+    static const float cuts[] = {3.5f, 0.0f, 0x1p-140f, 1e30f};
+    uint64_t seed = 1;
+    for (size_t f = 0; f < N_FEATURE_COUNTS; f++) {
+        for (size_t n = 0; n < N_ROW_COUNTS; n++, seed++)
+            compare_deviation(row_counts[n], feature_counts[f], DATA_MIXED, cuts[seed % 4], seed);
+        for (int kind = 0; kind < N_DATA_KINDS; kind++, seed++)
+            compare_deviation(83, feature_counts[f], (enum data_kind)kind, cuts[seed % 4], seed);
+    }
+    compare_deviation(MANY_ROWS, 17, DATA_NAN, 3.5f, ++seed);
+}
+
+static void compare_fill_missing(size_t n_rows, size_t n_features, enum data_kind kind, uint64_t seed)
+{
+    struct tile_case c = tile_case_make(n_rows, n_features, kind, seed);
+    const size_t n = n_rows * c.stride;
+    float *expected = malloc(n * sizeof *expected);
+    uint16_t *expected_missing = malloc(n_rows * sizeof *expected_missing);
+    for (size_t i = 0; i < N_VARIANTS; i++) {
+        if (!begin_variant(i, "fill_missing"))
+            continue;
+        struct canaried tile = canaried_alloc(n * sizeof *expected);
+        struct canaried missing = canaried_alloc(n_rows * sizeof *expected_missing);
+        memcpy(tile.data, c.tile.data, n * sizeof *expected);
+        ((avvik__fill_missing_fn *)variants[i].function)((float *)tile.data, c.stride, n_rows, n_features, c.first.data,
+                                                         (uint16_t *)missing.data);
+        check_output("tile", expected, &tile, n, sizeof *expected, c.stride);
+        check_output("missing", expected_missing, &missing, n_rows, sizeof *expected_missing, 1);
+    }
+    free(expected);
+    free(expected_missing);
+    tile_case_free(&c);
+}
+
+static void check_fill_missing(void)
+{
+    uint64_t seed = 1;
+    for (size_t f = 0; f < N_FEATURE_COUNTS; f++) {
+        for (size_t n = 0; n < N_ROW_COUNTS; n++, seed++)
+            compare_fill_missing(row_counts[n], feature_counts[f], DATA_NAN, seed);
+        for (int kind = 0; kind < N_DATA_KINDS; kind++, seed++)
+            compare_fill_missing(83, feature_counts[f], (enum data_kind)kind, seed);
+    }
+    compare_fill_missing(MANY_ROWS, 17, DATA_NAN, ++seed);
+}
+
+/* --- statistics --- */
+
+static void compare_statistics(size_t n_rows, enum data_kind kind, size_t n_leading_nan, uint64_t seed)
+{
+    uint64_t state = now.seed = seed;
+    snprintf(now.size, sizeof now.size, "%zu rows, data kind %d, the first %zu NaN", n_rows, (int)kind, n_leading_nan);
+    struct guarded column = guarded_alloc(n_rows * sizeof(float), seed % 2 ? GUARD_BEHIND : GUARD_BEFORE);
+    for (size_t i = 0; i < n_rows; i++)
+        ((float *)column.data)[i] = i < n_leading_nan ? NAN : random_of_kind(kind, &state);
+    struct avvik__moments expected;
+    for (size_t i = 0; i < N_VARIANTS; i++) {
+        if (!begin_variant(i, "statistics"))
+            continue;
+        struct canaried moments = canaried_alloc(sizeof expected);
+        struct avvik__moments *m = (struct avvik__moments *)moments.data;
+        ((avvik__statistics_fn *)variants[i].function)(m, column.data, n_rows);
+        struct avvik__moments clean; /* without the padding, which may be anything */
+        memset(&clean, 0, sizeof clean);
+        clean.n = m->n, clean.n_nan = m->n_nan, clean.n_infinite = m->n_infinite;
+        clean.min = m->min, clean.max = m->max, clean.mean = m->mean, clean.m2 = m->m2;
+        memcpy(m, &clean, sizeof clean);
+        check_output("moments", &expected, &moments, sizeof expected / 4, 4, 1);
+    }
+    guarded_free(&column);
+}
+
+static void check_statistics(void)
+{
+    uint64_t seed = 1;
+    for (int kind = 0; kind < N_DATA_KINDS; kind++) {
+        for (size_t n = 0; n < N_ROW_COUNTS; n++, seed++)
+            compare_statistics(row_counts[n], (enum data_kind)kind, n % 3 ? 0 : row_counts[n] / 2, seed);
+        compare_statistics(AVVIK_STATISTICS_ROWS, (enum data_kind)kind, 0, ++seed);
+        compare_statistics(AVVIK_STATISTICS_ROWS - 1, (enum data_kind)kind, 19, ++seed);
+    }
+}
+
+/* --- the list --- */
+
+static const struct {
+    const char *kernel;
+    void (*check)(void);
+} checks[] = {
+    {"tile_pack", check_tile_pack},   {"deviation", check_deviation},     {"fill_missing", check_fill_missing},
+    {"statistics", check_statistics}, {"forest_path", check_forest_path}, {"forest_path_wide", check_forest_path_wide},
+};
+#define N_CHECKS (sizeof checks / sizeof checks[0])
+
+START_TEST(variants_equal_scalar)
+{
+    checks[_i].check();
+}
+END_TEST
+
+START_TEST(no_rows_write_nothing)
+{
+    uint64_t state = 1;
+    struct avvik__forest forest = random_forest(3, 4, 5, TREE_FULL, &state);
+    struct avvik__forest_layout layout;
+    ck_assert_int_eq(avvik__forest_layout_init(&layout, &forest, NULL), AVVIK_OK);
+    for (unsigned bits = 0; bits <= avvik__cpu_features(); bits++) {
+        struct avvik__kernels kernels;
+        if (bits & ~avvik__cpu_features())
+            continue;
+        avvik__kernels_select(&kernels, bits);
+        kernels.forest_path(NULL, NULL, 16, 0, &layout.view);
+        kernels.tile_pack(NULL, 16, NULL, 0, 5, 1, 0, NULL, NULL);
+        kernels.deviation(NULL, NULL, NULL, NULL, 16, 0, 5, NULL, NULL, 3.5f);
+        kernels.fill_missing(NULL, 16, 0, 5, NULL, NULL);
+    }
+    avvik__forest_layout_destroy(&layout);
+    avvik__forest_destroy(&forest);
+}
+END_TEST
+
+/* Every kernel has a scalar variant, first, and a check here; selection takes the last variant that can run. */
+START_TEST(list_is_sound)
+{
+    for (size_t i = 0; i < N_VARIANTS; i++) {
+        size_t first = i, check = 0;
+        while (first > 0 && strcmp(variants[first - 1].kernel, variants[i].kernel) == 0)
+            first--;
+        ck_assert_msg(strcmp(variants[first].name, "scalar") == 0 && variants[first].cpu_bits == 0,
+                      "the first variant of %s in kernels.def is not the scalar one", variants[i].kernel);
+        while (check < N_CHECKS && strcmp(checks[check].kernel, variants[i].kernel) != 0)
+            check++;
+        ck_assert_msg(check < N_CHECKS, "no check for the kernel %s", variants[i].kernel);
+    }
+    struct avvik__kernels kernels;
+    avvik__kernels_select(&kernels, 0);
+    ck_assert(kernels.forest_path == avvik__forest_path_scalar);
+#if defined(__x86_64__)
+    avvik__kernels_select(&kernels, AVVIK_CPU_AVX2);
+    ck_assert(kernels.forest_path == avvik__forest_path_avx2);
+    avvik__kernels_select(&kernels, AVVIK_CPU_AVX2 | AVVIK_CPU_AVX512);
+    ck_assert(kernels.forest_path == avvik__forest_path_avx512);
+#endif
+}
+END_TEST
+
+static int is_expected(const char *name)
+{
+    const char *list = getenv("AVVIK_EXPECT");
+    const size_t length = strlen(name);
+    for (const char *p = list; p != NULL; p = strchr(p, ',') != NULL ? strchr(p, ',') + 1 : NULL)
+        if (strncmp(p, name, length) == 0 && (p[length] == ',' || p[length] == '\0'))
+            return 1;
+    return 0;
+}
+
+/* Runs last. A variant that did not run is named; one that had to run, fails. */
+START_TEST(variants_ran)
+{
+    unsigned n_ran = 0, n_can_run = 0;
+    for (size_t i = 0; i < N_VARIANTS; i++) {
+        n_ran += n_runs[i] > 0;
+        n_can_run += can_run(&variants[i]) ? 1u : 0u;
+        if (n_runs[i] == 0)
+            printf("skipped: %s %s (this CPU cannot run it)\n", variants[i].kernel, variants[i].name);
+        ck_assert_msg(n_runs[i] > 0 || !is_expected(variants[i].name), "AVVIK_EXPECT names %s, but %s %s did not run",
+                      variants[i].name, variants[i].kernel, variants[i].name);
+    }
+    printf("%u of %zu kernel variants ran\n", n_ran, N_VARIANTS);
+    ck_assert_uint_eq(n_ran, n_can_run);
+    ck_assert_uint_ge(n_ran, N_CHECKS);
+}
+END_TEST
+
+int main(void)
+{
+    n_runs = mmap(NULL, sizeof *n_runs * N_VARIANTS, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (n_runs == MAP_FAILED)
+        return EXIT_FAILURE;
+    Suite *suite = suite_create("kernels");
+    TCase *equal = tcase_create("equal scalar"), *list = tcase_create("list");
+    tcase_set_timeout(equal, 300);
+    tcase_add_loop_test(equal, variants_equal_scalar, 0, (int)N_CHECKS);
+    tcase_add_test(equal, no_rows_write_nothing);
+    tcase_add_test(list, list_is_sound);
+    tcase_add_test(list, variants_ran);
+    suite_add_tcase(suite, equal);
+    suite_add_tcase(suite, list);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    const int n_failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return n_failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}

@@ -19,7 +19,7 @@ now_ms() { echo $(($(date +%s%N) / 1000000)); }
 show() {
   printf '\n$ %s\n' "$*"
   start_ms=$(now_ms)
-  "$@" || { status=$?; echo "demo: this command failed (exit code $status)" >&2; exit "$status"; }
+  "$@" 2>&1 || { status=$?; echo "demo: this command failed (exit code $status)" >&2; exit "$status"; }
   echo "  ($(($(now_ms) - start_ms)) ms)"
 }
 

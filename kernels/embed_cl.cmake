@@ -17,7 +17,7 @@ if(NOT CMAKE_SCRIPT_MODE_FILE)
   return()
 endif()
 
-# Bytes as numbers: a string literal would have to stay under the 4095 characters that C11 promises. `#line` makes the
+# Bytes as numbers (the sources are ASCII): a string literal would have to stay under the 4095 characters that C11 promises. `#line` makes the
 # device's compiler name our files in its messages.
 set(content "/* Made from the .cl files of kernels/ by kernels/embed_cl.cmake. */\n#include \"opencl_program.h\"\n\n")
 set(table "")

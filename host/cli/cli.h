@@ -60,7 +60,7 @@ const char *cli_count(uint64_t n);
 
 /* Print the document on stdout and release it. */
 int cli_print_json(json_t *document);
-/* A string that jansson accepts: what is not UTF-8 or is a control character becomes '?'. */
+/* A string that jansson accepts: in what is not UTF-8 every byte above 127 becomes '?'. */
 json_t *cli_json_text(const char *text);
 
 /* SIGINT and SIGTERM set *cli_stop() to 1; a second one ends the program at once. */

@@ -1,5 +1,6 @@
 /* avvik: one program, one file a command. */
 #include <errno.h>
+#include <locale.h>
 #include <string.h>
 
 #include "cli.h"
@@ -52,6 +53,7 @@ static int command_run(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+    setlocale(LC_CTYPE, "C.UTF-8"); /* what text from files is checked against; numbers stay as in C */
     const int code = command_run(argc, argv);
     if ((fflush(stdout) != 0 || ferror(stdout)) && code == CLI_DONE) {
         fprintf(stderr, "avvik: standard output cannot be written: %s\n", strerror(errno));

@@ -7,6 +7,8 @@
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
+#include <wchar.h>
+#include <wctype.h>
 
 #include "cli.h"
 
@@ -14,15 +16,25 @@
 
 int cli_quiet;
 
-static int is_control(unsigned char c)
+/* Bytes of the UTF-8 character at `text` that may be shown, 0 if it is none or a control character. */
+static size_t shown_bytes(const char *text)
 {
-    return c < 0x20 || c == 0x7f;
+    mbstate_t state = {0};
+    wchar_t character;
+    const size_t n = mbrtowc(&character, text, MB_CUR_MAX, &state);
+    return n == 0 || n > MB_CUR_MAX || !iswprint((wint_t)character) ? 0 : n;
 }
 
 void cli_print_text(FILE *stream, const char *text)
 {
-    for (; *text != '\0'; text++)
-        fputc(is_control((unsigned char)*text) ? '?' : *text, stream);
+    while (*text != '\0') {
+        const size_t n = shown_bytes(text);
+        if (n == 0)
+            fputc('?', stream);
+        else
+            fwrite(text, 1, n, stream);
+        text += n == 0 ? 1 : n;
+    }
 }
 
 void cli_print_csv(const char *text)
@@ -31,9 +43,13 @@ void cli_print_csv(const char *text)
     if (is_quoted)
         putchar('"');
     for (; *text != '\0'; text++) {
+        char one[2] = {*text, '\0'};
         if (*text == '"')
             putchar('"');
-        putchar(is_control((unsigned char)*text) ? '?' : *text);
+        if ((unsigned char)*text >= 0x80)
+            putchar(*text); /* any encoding: a program reads this */
+        else
+            cli_print_text(stdout, one);
     }
     if (is_quoted)
         putchar('"');
@@ -106,7 +122,7 @@ json_t *cli_json_text(const char *text)
     if (clean == NULL)
         return NULL;
     for (char *c = clean; *c != '\0'; c++)
-        if (is_control((unsigned char)*c) || (unsigned char)*c >= 0x80)
+        if ((unsigned char)*c >= 0x80)
             *c = '?';
     string = json_string(clean);
     free(clean);

@@ -14,6 +14,7 @@
 #include "opencl_runtime.h"
 
 #define PIECE_BYTES ((size_t)32 << 20) /* of rows: enough to keep any device busy */
+#define TILE_ALIGNMENT 64              /* what the CPU's packing kernels want */
 #define ROW_GROUP 64u                  /* work-items of a group in the kernels that take a row each */
 
 struct opencl_state {
@@ -36,6 +37,7 @@ static const size_t result_bytes[N_RESULTS] = {sizeof(int32_t), sizeof(float), s
 struct opencl_pair {
     cl_mem device, pinned;
     void *mapped; /* the pinned one, or the device's while it is mapped */
+    void *host;   /* where the host's part begins: in `mapped`, on a 64-byte boundary if there is a pinned one */
 };
 
 struct opencl_worker {
@@ -226,10 +228,14 @@ static enum avvik_status pair_init(struct opencl_worker *worker, struct opencl_p
     AVVIK_TRY(avvik__cl_check(code, "clCreateBuffer", device, error));
     if (is_shared)
         goto done;
+    /* OpenCL does not say how a mapped pointer is aligned. */
+    size += TILE_ALIGNMENT;
     pair->pinned = clCreateBuffer(state->context, CL_MEM_READ_WRITE | CL_MEM_ALLOC_HOST_PTR, size, NULL, &code);
     AVVIK_TRY(avvik__cl_check(code, "clCreateBuffer", device, error));
-    pair->mapped = clEnqueueMapBuffer(worker->queue, pair->pinned, CL_TRUE, use, 0, size, 0, NULL, NULL, &code);
+    void *mapped = clEnqueueMapBuffer(worker->queue, pair->pinned, CL_TRUE, use, 0, size, 0, NULL, NULL, &code);
     AVVIK_TRY(avvik__cl_check(code, "clEnqueueMapBuffer", device, error));
+    pair->mapped = mapped;
+    pair->host = (char *)mapped + (TILE_ALIGNMENT - (uintptr_t)mapped % TILE_ALIGNMENT) % TILE_ALIGNMENT;
 done:
     return status;
 }
@@ -367,17 +373,19 @@ static enum avvik_status piece_send(struct opencl_worker *worker, const struct a
         void *mapped = clEnqueueMapBuffer(worker->queue, tile->device, CL_TRUE, CL_MAP_WRITE_INVALIDATE_REGION, 0,
                                           bytes, 0, NULL, NULL, &code);
         AVVIK_TRY(avvik__cl_check(code, "clEnqueueMapBuffer", state->device.name, error));
-        tile->mapped = mapped;
+        tile->mapped = tile->host = mapped;
     }
-    state->cpu.tile_pack(tile->mapped, plan->stride, rows->values + first * rows->row_stride, n, plan->n_features,
-                         rows->row_stride, rows->column_stride, nan_count, infinite_count);
+    avvik__tile_pack_fn *tile_pack =
+        (uintptr_t)tile->host % TILE_ALIGNMENT == 0 ? state->cpu.tile_pack : avvik__tile_pack_scalar;
+    tile_pack(tile->host, plan->stride, rows->values + first * rows->row_stride, n, plan->n_features, rows->row_stride,
+              rows->column_stride, nan_count, infinite_count);
     if (tile->pinned == NULL) {
         code = clEnqueueUnmapMemObject(worker->queue, tile->device, tile->mapped, 0, NULL, NULL);
         tile->mapped = NULL;
         AVVIK_TRY(avvik__cl_check(code, "clEnqueueUnmapMemObject", state->device.name, error));
     } else {
         AVVIK_TRY(avvik__cl_check(
-            clEnqueueWriteBuffer(worker->queue, tile->device, CL_FALSE, 0, bytes, tile->mapped, 0, NULL, NULL),
+            clEnqueueWriteBuffer(worker->queue, tile->device, CL_FALSE, 0, bytes, tile->host, 0, NULL, NULL),
             "clEnqueueWriteBuffer", state->device.name, error));
     }
 done:
@@ -430,16 +438,16 @@ static enum avvik_status piece_receive(struct opencl_worker *worker, const struc
             void *mapped =
                 clEnqueueMapBuffer(worker->queue, pair->device, CL_FALSE, CL_MAP_READ, 0, bytes, 0, NULL, NULL, &code);
             AVVIK_TRY(avvik__cl_check(code, "clEnqueueMapBuffer", device, error));
-            pair->mapped = mapped;
+            pair->mapped = pair->host = mapped;
         } else {
-            code = clEnqueueReadBuffer(worker->queue, pair->device, CL_FALSE, 0, bytes, pair->mapped, 0, NULL, NULL);
+            code = clEnqueueReadBuffer(worker->queue, pair->device, CL_FALSE, 0, bytes, pair->host, 0, NULL, NULL);
             AVVIK_TRY(avvik__cl_check(code, "clEnqueueReadBuffer", device, error));
         }
     }
     AVVIK_TRY(avvik__cl_check(clFinish(worker->queue), "clFinish", device, error));
     for (int i = 0; i < N_RESULTS; i++) {
         struct opencl_pair *pair = &worker->results[i];
-        memcpy(to[i], pair->mapped, n * result_bytes[i]);
+        memcpy(to[i], pair->host, n * result_bytes[i]);
         if (pair->pinned == NULL) {
             code = clEnqueueUnmapMemObject(worker->queue, pair->device, pair->mapped, 0, NULL, NULL);
             pair->mapped = NULL;

@@ -1,5 +1,6 @@
 #include "forest_layout.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,6 +11,170 @@ void avvik__forest_layout_destroy(struct avvik__forest_layout *layout)
     for (size_t i = 0; i < sizeof layout->owned / sizeof layout->owned[0]; i++)
         free(layout->owned[i]);
     memset(layout, 0, sizeof *layout);
+}
+
+/* Thresholds of one group of byte trees, ascending, without repetition. */
+struct ranks {
+    uint32_t n[AVVIK_PACKED_FEATURES];
+    float thresholds[AVVIK_PACKED_FEATURES][AVVIK_BYTE_THRESHOLDS];
+};
+
+/* Nodes at or above the word for "every row goes left" hold no threshold. */
+static int is_split(uint32_t word)
+{
+    return (word & 0x7fffffffu) < AVVIK_NODE_LEFT;
+}
+
+static float threshold_of(uint32_t word)
+{
+    float threshold;
+    memcpy(&threshold, &word, sizeof threshold);
+    return threshold;
+}
+
+/* Number of thresholds of `feature` that are below x: the rank of x, if x is one of them. */
+static uint32_t rank_below(const struct ranks *ranks, uint32_t feature, float x)
+{
+    uint32_t low = 0, high = ranks->n[feature];
+    while (low < high) {
+        const uint32_t middle = (low + high) / 2;
+        if (ranks->thresholds[feature][middle] < x)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+/* Add the thresholds of a tree; 0 if some feature would have too many, and then *ranks is no good any more. */
+static int ranks_add(struct ranks *ranks, const uint32_t *nodes, size_t size)
+{
+    for (size_t k = 1; k < size; k++) {
+        if (!is_split(nodes[k]))
+            continue;
+        const uint32_t feature = nodes[k] & AVVIK_FEATURE_MASK;
+        const float threshold = threshold_of(nodes[k]);
+        const uint32_t at = rank_below(ranks, feature, threshold), n = ranks->n[feature];
+        float *list = ranks->thresholds[feature];
+        if (at < n && list[at] == threshold)
+            continue;
+        if (n == AVVIK_BYTE_THRESHOLDS)
+            return 0;
+        memmove(list + at + 1, list + at, (n - at) * sizeof *list);
+        list[at] = threshold;
+        ranks->n[feature]++;
+    }
+    return 1;
+}
+
+/* The first `bits` bits of i, in reverse. */
+static uint32_t reversed(uint32_t i, uint32_t bits)
+{
+    uint32_t r = 0;
+    for (uint32_t bit = 0; bit < bits; bit++)
+        r |= (i >> bit & 1) << (bits - 1 - bit);
+    return r;
+}
+
+static void byte_search_fill(struct avvik__byte_search *search, const struct ranks *ranks, uint32_t feature)
+{
+    float *levels[] = {search->level_0, search->level_1, search->level_2, search->level_3,
+                       search->level_4, search->level_5, search->level_6, search->level_7};
+    for (uint32_t level = 0; level < 8; level++) {
+        const uint32_t step = 128u >> level, width = 1u << level;
+        for (uint32_t i = 0; i < (width < 16 ? 16 : width); i++) {
+            const uint32_t at = reversed(i % width, level) * 2 * step + step - 1;
+            levels[level][i] = at < ranks->n[feature] ? ranks->thresholds[feature][at] : INFINITY;
+        }
+    }
+}
+
+static void byte_tree_fill(struct avvik__byte_tree *to, const struct ranks *ranks, const uint32_t *nodes,
+                           const uint16_t *leaves, uint32_t height)
+{
+    uint8_t *rank[] = {NULL, NULL, to->rank_2, to->rank_3, to->rank_4, to->rank_5, to->rank_6, to->rank_7};
+    uint8_t *number[] = {NULL, NULL, NULL, NULL, to->feature_4, to->feature_5, to->feature_6, to->feature_7};
+    for (uint32_t level = 0; level < AVVIK_BYTE_HEIGHT; level++) {
+        for (uint32_t path = 0; path < 1u << level; path++) {
+            const size_t k = (1u << level) + reversed(path, level);
+            const uint32_t word = level < height ? nodes[k] : AVVIK_NODE_LEFT;
+            const uint32_t feature = is_split(word) ? word & AVVIK_FEATURE_MASK : 0;
+            const uint32_t r = is_split(word) ? rank_below(ranks, feature, threshold_of(word)) : 255;
+            if (level < 6)
+                to->column[(1u << level) + path] = (uint16_t)(feature * 64);
+            if (level < 2)
+                (level == 0 ? to->rank_0 : to->rank_1)[path] = r * 0x01010101u;
+            else
+                rank[level][path] = (uint8_t)r;
+            if (level >= 4)
+                number[level][path] = (uint8_t)feature;
+        }
+    }
+    for (uint32_t path = 0; path < 1u << AVVIK_BYTE_HEIGHT; path++) {
+        const uint16_t leaf = leaves[reversed(path, AVVIK_BYTE_HEIGHT) >> (AVVIK_BYTE_HEIGHT - height)];
+        to->leaf_low[path] = (uint8_t)leaf;
+        to->leaf_high[path] = (uint8_t)(leaf >> 8);
+    }
+}
+
+/* Is the byte walk faster than the walk with trees in lanes? It is where it can be used: for packed nodes up to its
+ * height. Lower trees are walked to their full height in vain, so that from AVVIK_BYTE_HEIGHT - 2 on down gathers
+ * win. */
+static int byte_walk_wins(const struct avvik__forest *forest)
+{
+    return forest->nodes != NULL && forest->height <= AVVIK_BYTE_HEIGHT && forest->height + 1 >= AVVIK_BYTE_HEIGHT;
+}
+
+/* Group the trees, in order, so that no feature has more than AVVIK_BYTE_THRESHOLDS thresholds in a group, and write
+ * their tables. All arrays that forest.bytes refers to are added to layout->owned from [7] on. */
+static enum avvik_status byte_layout_init(struct avvik__forest_layout *layout, const struct avvik__forest *forest,
+                                          struct avvik_error *error)
+{
+    enum avvik_status status = AVVIK_OK;
+    const size_t size = (size_t)1 << forest->height;
+    struct ranks *ranks = calloc(2, sizeof *ranks); /* of the group so far, and with the tree that is tried */
+    struct avvik__byte_group *groups = layout->owned[7] = avvik__aligned_calloc(forest->n_trees, sizeof *groups);
+    struct avvik__byte_tree *trees = layout->owned[8] = avvik__aligned_calloc(forest->n_trees, sizeof *trees);
+    struct avvik__byte_forest *bytes = layout->owned[9] = avvik__aligned_calloc(1, sizeof *bytes);
+    struct avvik__byte_search *searches = NULL;
+    uint32_t n_groups = 0;
+    if (ranks == NULL || groups == NULL || trees == NULL || bytes == NULL)
+        AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "not enough memory for a forest of %u trees", forest->n_trees);
+
+    for (int pass = 0; pass < 2; pass++) { /* count the groups; then fill them */
+        n_groups = 0;
+        for (uint32_t tree = 0; tree < forest->n_trees; n_groups++) {
+            struct avvik__byte_group group = {.first_tree = tree};
+            memset(&ranks[0], 0, sizeof ranks[0]);
+            while (tree < forest->n_trees && group.n_trees < 256) {
+                ranks[1] = ranks[0];
+                if (!ranks_add(&ranks[1], forest->nodes + tree * size, size))
+                    break;
+                ranks[0] = ranks[1];
+                group.n_trees++;
+                tree++;
+            }
+            if (pass == 0)
+                continue;
+            groups[n_groups] = group;
+            for (uint32_t feature = 0; feature < forest->n_features; feature++)
+                byte_search_fill(&searches[n_groups * forest->n_features + feature], &ranks[0], feature);
+            for (uint32_t t = group.first_tree; t < tree; t++)
+                byte_tree_fill(&trees[t], &ranks[0], forest->nodes + t * size, forest->leaves + t * size,
+                               forest->height);
+        }
+        if (pass == 0) {
+            searches = layout->owned[10] =
+                avvik__aligned_calloc((size_t)n_groups * forest->n_features, sizeof *searches);
+            if (searches == NULL)
+                AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "not enough memory for a forest of %u trees", forest->n_trees);
+        }
+    }
+    *bytes = (struct avvik__byte_forest){n_groups, groups, searches, trees};
+    layout->view.bytes = bytes;
+done:
+    free(ranks);
+    return status;
 }
 
 enum avvik_status avvik__forest_layout_init(struct avvik__forest_layout *layout, const struct avvik__forest *forest,
@@ -71,6 +236,8 @@ enum avvik_status avvik__forest_layout_init(struct avvik__forest_layout *layout,
                                                .lane_nodes = lane_nodes,
                                                .lane_features = is_wide ? lane_features : NULL,
                                                .lane_leaf_pairs = lane_leaf_pairs};
+    if (byte_walk_wins(forest))
+        AVVIK_TRY(byte_layout_init(layout, forest, error));
 done:
     if (status != AVVIK_OK)
         avvik__forest_layout_destroy(layout);

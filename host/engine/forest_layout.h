@@ -9,7 +9,7 @@
 /* `view` points into memory that the layout owns. */
 struct avvik__forest_layout {
     struct avvik__forest_view view;
-    void *owned[8];
+    void *owned[11];
 };
 
 /* Copy `forest` into every layout that some kernel variant walks; the forest may be freed afterwards.

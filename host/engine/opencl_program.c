@@ -44,24 +44,31 @@ static void local_memory_share(struct avvik__cl_geometry *geometry, uint64_t loc
 void avvik__cl_geometry_choose(const struct avvik__cl_device *device, const struct avvik__scoring_plan *plan,
                                struct avvik__cl_geometry *geometry_out)
 {
-    const char *forced = getenv("AVVIK_OPENCL_LOCAL_BYTES");
+    static const char local_prefix[] = "local:";
+    const char *walk = getenv("AVVIK_OPENCL_WALK");
     struct avvik__cl_geometry geometry = {.rows = 1, .group = 1, .in_flight = 2};
-    uint64_t local_bytes = device->local_bytes;
-    if (forced != NULL) {
-        /* A static array as large as all of local memory may be refused, hence the cap. */
-        const unsigned long long wanted = strtoull(forced, NULL, 10);
-        local_bytes = wanted > 1 << 20 ? 1 << 20 : wanted;
-    } else if (local_bytes == 0 && device->float_width >= 4) {
+    uint64_t local_bytes = device->has_fast_local ? device->local_bytes : 0;
+    /* Vectors without local memory of their own: a CPU. */
+    geometry.is_lanes = local_bytes == 0 && device->float_width >= 4;
+    if (walk != NULL && strcmp(walk, "lanes") == 0) {
         geometry.is_lanes = 1;
+    } else if (walk != NULL && strcmp(walk, "global") == 0) {
+        geometry.is_lanes = 0;
+        local_bytes = 0;
+    } else if (walk != NULL && strncmp(walk, local_prefix, sizeof local_prefix - 1) == 0) {
+        const uint64_t wanted = strtoull(walk + sizeof local_prefix - 1, NULL, 10);
+        geometry.is_lanes = 0;
+        local_bytes = wanted < device->local_bytes ? wanted : device->local_bytes;
+    }
+    if (geometry.is_lanes) {
         geometry.rows = LANES_ROWS;
         geometry.group = LANES_GROUP;
-        *geometry_out = geometry;
-        return;
+    } else {
+        while (geometry.group * 2 <= MAX_GROUP && geometry.group * 2 <= device->max_group)
+            geometry.group *= 2;
+        if (local_bytes > RESERVED_LOCAL_BYTES)
+            local_memory_share(&geometry, local_bytes - RESERVED_LOCAL_BYTES, geometry.group, plan);
     }
-    while (geometry.group * 2 <= MAX_GROUP && geometry.group * 2 <= device->max_group)
-        geometry.group *= 2;
-    if (local_bytes > RESERVED_LOCAL_BYTES)
-        local_memory_share(&geometry, local_bytes - RESERVED_LOCAL_BYTES, geometry.group, plan);
     *geometry_out = geometry;
 }
 

@@ -21,8 +21,9 @@ struct avvik__cl_geometry {
     int has_local_rows;
 };
 
-/* Choose by what the device said. The environment variable AVVIK_OPENCL_LOCAL_BYTES replaces its local memory and asks
- * for forest_path.cl, so that what a GPU runs can be tested on a CPU; 0 walks in global memory. */
+/* Choose by what the device said. So that every walk can be tested on every device, the environment variable
+ * AVVIK_OPENCL_WALK overrides it: "lanes", "global" (trees and rows in global memory), "local:BYTES" (as if the device
+ * had that much local memory, if it has). */
 void avvik__cl_geometry_choose(const struct avvik__cl_device *device, const struct avvik__scoring_plan *plan,
                                struct avvik__cl_geometry *geometry_out);
 

@@ -129,8 +129,8 @@ static void device_fill(struct avvik__cl_device *device)
                     NULL);
     clGetDeviceInfo(device->id, CL_DEVICE_GLOBAL_MEM_SIZE, sizeof device->memory_bytes, &device->memory_bytes, NULL);
     clGetDeviceInfo(device->id, CL_DEVICE_LOCAL_MEM_TYPE, sizeof local_type, &local_type, NULL);
-    if (local_type == CL_LOCAL)
-        clGetDeviceInfo(device->id, CL_DEVICE_LOCAL_MEM_SIZE, sizeof device->local_bytes, &device->local_bytes, NULL);
+    clGetDeviceInfo(device->id, CL_DEVICE_LOCAL_MEM_SIZE, sizeof device->local_bytes, &device->local_bytes, NULL);
+    device->has_fast_local = local_type == CL_LOCAL;
     clGetDeviceInfo(device->id, CL_DEVICE_NATIVE_VECTOR_WIDTH_FLOAT, sizeof device->float_width, &device->float_width,
                     NULL);
     device->max_group = max_group < sizes[0] ? max_group : sizes[0];
@@ -151,15 +151,16 @@ static struct avvik__cl_device *device_append(struct avvik__cl_devices *devices)
 /* A platform without devices, or one that fails: one entry that says so. */
 static void platform_reason(struct avvik__cl_device *device, cl_int code)
 {
-    if (code == CL_DEVICE_NOT_FOUND)
-        snprintf(device->reason, sizeof device->reason, "the platform has no device here");
-    else if (strstr(device->platform_name, "Portable Computing Language") != NULL)
+    const char *name = code == CL_SUCCESS ? "no device" : avvik__cl_code_name(code);
+    if (strstr(device->platform_name, "Portable Computing Language") != NULL)
         snprintf(device->reason, sizeof device->reason,
-                 "clGetDeviceIDs failed with %s; PoCL does so when it cannot write its cache: set POCL_CACHE_DIR to a "
+                 "clGetDeviceIDs gave %s; PoCL does so when it cannot write its cache: set POCL_CACHE_DIR to a "
                  "directory you may write to",
-                 avvik__cl_code_name(code));
+                 name);
+    else if (code == CL_SUCCESS || code == CL_DEVICE_NOT_FOUND)
+        snprintf(device->reason, sizeof device->reason, "the platform has no device here");
     else
-        snprintf(device->reason, sizeof device->reason, "clGetDeviceIDs failed with %s", avvik__cl_code_name(code));
+        snprintf(device->reason, sizeof device->reason, "clGetDeviceIDs failed with %s", name);
 }
 
 enum avvik_status avvik__cl_devices_init(struct avvik__cl_devices *devices, struct avvik_error *error)
@@ -191,7 +192,7 @@ enum avvik_status avvik__cl_devices_init(struct avvik__cl_devices *devices, stru
             platform_text(platforms[p], CL_PLATFORM_VERSION, device->platform_version, sizeof device->platform_version);
             snprintf(device->number, sizeof device->number, "%u.%u", p, d);
             if (has_none) {
-                platform_reason(device, ids_code == CL_SUCCESS ? CL_DEVICE_NOT_FOUND : ids_code);
+                platform_reason(device, ids_code);
             } else {
                 device->id = ids[d];
                 device_fill(device);
@@ -256,7 +257,8 @@ enum avvik_status avvik__cl_device_choose(const char *spec, struct avvik__cl_dev
     }
     devices_enumerate(&devices, known, sizeof known);
     if (chosen == NULL && spec != NULL)
-        AVVIK_FAIL(AVVIK_ERR_BACKEND, 0, "there is no OpenCL device %.40s (PLATFORM.DEVICE); here: %s", spec, known);
+        AVVIK_FAIL(AVVIK_ERR_BACKEND, 0, "there is no device opencl:%.40s (opencl:PLATFORM.DEVICE); here: %s", spec,
+                   known);
     if (chosen == NULL)
         AVVIK_FAIL(AVVIK_ERR_BACKEND, 0, "no OpenCL device can be used here: %s", known);
     if (chosen->reason[0] != '\0')

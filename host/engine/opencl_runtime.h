@@ -21,8 +21,9 @@ struct avvik__cl_device {
     cl_device_type type;
     size_t max_group; /* work-items of a work-group, in the first dimension */
     cl_ulong max_alloc_bytes, memory_bytes;
-    cl_ulong local_bytes; /* of memory that is faster than global memory; 0 if there is none */
-    cl_uint float_width;  /* native vector width */
+    cl_ulong local_bytes;
+    int has_fast_local;  /* local memory is faster than global memory, not a part of it */
+    cl_uint float_width; /* native vector width */
     int has_unified_memory;
 };
 

@@ -31,9 +31,12 @@ void avvik__h5_reason(char *text, size_t size)
     struct reason reason = {text, size};
     snprintf(text, size, "HDF5 gives no reason");
     H5Ewalk2(H5E_DEFAULT, H5E_WALK_DOWNWARD, reason_take, &reason); /* the last entry is the innermost call */
-    for (char *c = text; *c != '\0'; c++)
-        if (*c == '\n' || *c == '\r')
-            *c = ' ';
+    static const char mark[] = "error message = '"; /* the operating system's own words, where there are any */
+    const char *words = strstr(text, mark);
+    if (words != NULL) {
+        memmove(text, words + sizeof mark - 1, strlen(words + sizeof mark - 1) + 1);
+        text[strcspn(text, "'")] = '\0';
+    }
 }
 
 void avvik__h5_close(hid_t id)

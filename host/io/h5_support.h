@@ -10,7 +10,8 @@
 /* HDF5 prints its error stack to stderr by default; the library never prints. Call at every public entry. */
 void avvik__h5_quiet(void);
 
-/* HDF5's reason for the last failure of this thread, the innermost entry of its error stack, into text. */
+/* HDF5's reason for the last failure of this thread, the innermost entry of its error stack or the operating system's
+ * words in it, into text. */
 void avvik__h5_reason(char *text, size_t size);
 
 /* Close any identifier by its kind; a negative one is a no-op. */

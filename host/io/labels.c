@@ -21,7 +21,7 @@ enum avvik_status avvik_labels_read(const char *path, const char *name, uint64_t
     space = H5Dget_space(dataset);
     const H5T_class_t class = H5Tget_class(type);
     if (class != H5T_INTEGER && class != H5T_FLOAT && class != H5T_ENUM)
-        AVVIK_FAIL(AVVIK_ERR_FORMAT, 0, "%s: %s does not hold numbers; labels are 0 (ordinary) or not 0 (anomalous)", path,
+        AVVIK_FAIL(AVVIK_ERR_FORMAT, 0, "%s: %s does not hold numbers; labels are 0 (ordinary) or 1 (anomalous)", path,
                    name);
     if (H5Sget_simple_extent_type(space) != H5S_SIMPLE || H5Sget_simple_extent_ndims(space) != 1 ||
         H5Sget_simple_extent_dims(space, &found, NULL) != 1 || found != n_rows)
@@ -42,7 +42,10 @@ enum avvik_status avvik_labels_read(const char *path, const char *name, uint64_t
             if (isnan(values[i]))
                 AVVIK_FAIL(AVVIK_ERR_FORMAT, 0, "%s: %s has no label (NaN) in row %llu", path, name,
                            (unsigned long long)(first + i));
-            labels[first + i] = values[i] != 0;
+            if (values[i] != 0 && values[i] != 1)
+                AVVIK_FAIL(AVVIK_ERR_FORMAT, 0, "%s: %s has the label %g in row %llu; labels are 0 (ordinary) or 1 "
+                           "(anomalous)", path, name, (double)values[i], (unsigned long long)(first + i));
+            labels[first + i] = values[i] == 1;
         }
     }
     *labels_out = labels;

@@ -14,6 +14,7 @@
 #include "build_info.h"
 #include "h5_support.h"
 #include "hash_text.h"
+#include "output_driver.h"
 
 #define MAX_COLUMNS 32
 #define COLUMN_CHUNK_ROWS 65536
@@ -36,6 +37,7 @@ struct avvik__record_column {
 struct avvik__record {
     char *path, *partial; /* partial: NULL when reading */
     hid_t file;
+    struct avvik__output output; /* when writing */
     struct item *items;
     size_t n_items, capacity;
     struct avvik__record_column columns[MAX_COLUMNS];
@@ -78,12 +80,15 @@ static hid_t text_type(size_t size)
     return type;
 }
 
-/* A write failed: HDF5 hides errno behind its stack, the disk's own word is better. */
 static enum avvik_status write_failed(const struct avvik__record *record, const char *what, struct avvik_error *error)
 {
     char reason[256];
-    avvik__h5_reason(reason, sizeof reason);
-    return avvik__error_set(error, AVVIK_ERR_IO, errno, "%s: %s cannot be written (%s)", record->path, what, reason);
+    if (record->output.first_errno != 0)
+        snprintf(reason, sizeof reason, "%s", strerror(record->output.first_errno));
+    else
+        avvik__h5_reason(reason, sizeof reason);
+    return avvik__error_set(error, AVVIK_ERR_IO, record->output.first_errno, "%s: %s cannot be written (%s)", record->path,
+                            what, reason);
 }
 
 static enum avvik_status read_failed(const struct avvik__record *record, const char *what, struct avvik_error *error)
@@ -166,6 +171,8 @@ static void record_free(struct avvik__record *record)
         XXH3_freeState(record->columns[i].digest);
     }
     avvik__h5_close(record->file);
+    if (record->output.descriptor >= 0)
+        close(record->output.descriptor);
     free(record->items);
     free(record->partial);
     free(record->path);
@@ -177,6 +184,8 @@ void avvik__record_close(struct avvik__record *record)
     if (record == NULL)
         return;
     char *partial = record->partial;
+    if (partial != NULL && record->output.first_errno == 0)
+        record->output.first_errno = ECANCELED; /* what HDF5 still holds need not be written */
     record->partial = NULL;
     record_free(record);
     if (partial != NULL)
@@ -192,6 +201,7 @@ static struct avvik__record *record_new(const char *path)
         return NULL;
     }
     record->file = H5I_INVALID_HID;
+    record->output.descriptor = -1;
     return record;
 }
 
@@ -200,25 +210,21 @@ enum avvik_status avvik__record_create(const char *path, const char *kind, int r
 {
     enum avvik_status status = AVVIK_OK;
     const size_t length = strlen(path) + sizeof ".partial";
-    const hid_t access = H5Pcreate(H5P_FILE_ACCESS);
     struct avvik__record *record = record_new(path);
     char *partial = malloc(length), created[32];
     avvik__h5_quiet();
     if (record == NULL || partial == NULL)
         AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
-    if (!replace && access >= 0 && faccessat(AT_FDCWD, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+    if (!replace && faccessat(AT_FDCWD, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
         AVVIK_FAIL(AVVIK_ERR_EXISTS, EEXIST, "%s: is already there; --force replaces it", path);
     snprintf(partial, length, "%s.partial", path);
-    /* Made here and not by HDF5, so that the operating system's reason comes with the error. */
-    const int descriptor = open(partial, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    if (descriptor < 0)
+    record->output.descriptor = open(partial, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    if (record->output.descriptor < 0)
         AVVIK_FAIL(AVVIK_ERR_IO, errno, "%s: cannot be created: %s", path, strerror(errno));
-    close(descriptor);
     record->partial = partial;
     partial = NULL;
-    H5Pset_libver_bounds(access, H5F_LIBVER_EARLIEST, H5F_LIBVER_V18); /* readable by every HDF5 since 1.8 */
-    if ((record->file = H5Fcreate(record->partial, H5F_ACC_TRUNC, H5P_DEFAULT, access)) < 0)
-        AVVIK_FAIL(AVVIK_ERR_IO, errno, "%s: HDF5 cannot create it", path);
+    if ((record->file = avvik__output_create(&record->output, record->partial)) < 0)
+        AVVIK_TRY(write_failed(record, "the file", error));
     const time_t now = time(NULL);
     struct tm utc;
     strftime(created, sizeof created, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &utc));
@@ -229,7 +235,6 @@ enum avvik_status avvik__record_create(const char *path, const char *kind, int r
     *record_out = record;
     record = NULL;
 done:
-    avvik__h5_close(access);
     free(partial);
     avvik__record_close(record);
     return status;
@@ -249,10 +254,10 @@ enum avvik_status avvik__record_open(const char *path, const char *kind, struct 
         AVVIK_FAIL(AVVIK_ERR_FORMAT, 0, "%s: is not a file of kind '%s' made by avvik", path, kind);
     if (strcmp(found, kind) != 0)
         AVVIK_FAIL(AVVIK_ERR_FORMAT, 0, "%s: is of kind '%s', where '%s' is needed", path, found, kind);
-    if (avvik__record_get_u64(record, "/", "format_version", &version, NULL) != AVVIK_OK ||
-        version != AVVIK_FORMAT_VERSION)
-        AVVIK_FAIL(AVVIK_ERR_FORMAT, 0, "%s: has another format version than this avvik reads (%d); make it anew", path,
-                   AVVIK_FORMAT_VERSION);
+    AVVIK_TRY(avvik__record_get_u64(record, "/", "format_version", &version, error));
+    if (version != AVVIK_FORMAT_VERSION)
+        AVVIK_FAIL(AVVIK_ERR_FORMAT, 0, "%s: has format version %llu where this avvik reads %d; make it anew", path,
+                   (unsigned long long)version, AVVIK_FORMAT_VERSION);
     AVVIK_TRY(avvik__record_get_text(record, "/", "avvik_kind", found, sizeof found, 1, error)); /* into the hash */
     *record_out = record;
     record = NULL;
@@ -261,47 +266,44 @@ done:
     return status;
 }
 
-/* fsync what was renamed: the file before, its directory after. */
-static int path_sync(const char *path, int flags)
+/* A rename is safe once its directory is on the disk. Some file systems cannot sync one: the data are safe. */
+static void directory_sync(const char *path)
 {
-    const int descriptor = open(path, flags | O_CLOEXEC);
-    if (descriptor < 0)
-        return -1;
-    const int result = fsync(descriptor);
-    close(descriptor);
-    return result;
+    char *copy = strdup(path);
+    const int descriptor = copy == NULL ? -1 : open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (descriptor >= 0) {
+        fsync(descriptor);
+        close(descriptor);
+    }
+    free(copy);
 }
 
 enum avvik_status avvik__record_commit(struct avvik__record *record, struct avvik_error *error)
 {
     enum avvik_status status = AVVIK_OK;
-    char hash[AVVIK_HASH_SIZE], *directory = NULL;
+    char hash[AVVIK_HASH_SIZE];
     for (size_t i = 0; i < record->n_columns; i++) {
         struct avvik__record_column *column = &record->columns[i];
         AVVIK_TRY(item_add(record, column->path, XXH3_128bits_digest(column->digest), error));
         if (column->next != column->n_rows)
             AVVIK_FAIL(AVVIK_ERR_INTERNAL, 0, "%s: %s is not complete", record->path, column->path);
-        const herr_t closed = H5Dclose(column->dataset);
+        const herr_t column_closed = H5Dclose(column->dataset);
         column->dataset = H5I_INVALID_HID;
-        if (closed < 0)
-            AVVIK_FAIL(AVVIK_ERR_IO, errno, "%s: %s cannot be written", record->path, column->path);
+        if (column_closed < 0 || record->output.first_errno != 0)
+            AVVIK_TRY(write_failed(record, column->path, error));
     }
     hash_of_items(record, hash);
     AVVIK_TRY(avvik__record_put_text(record, "/", "content_hash", hash, 0, error));
-    if (H5Fflush(record->file, H5F_SCOPE_GLOBAL) < 0)
-        AVVIK_TRY(write_failed(record, "the file", error));
     const herr_t closed = H5Fclose(record->file);
     record->file = H5I_INVALID_HID;
-    if (closed < 0)
+    if (closed < 0 || record->output.first_errno != 0)
         AVVIK_TRY(write_failed(record, "the file", error));
-    if (path_sync(record->partial, O_RDONLY) != 0 || rename(record->partial, record->path) != 0)
+    if (fsync(record->output.descriptor) != 0 || rename(record->partial, record->path) != 0)
         AVVIK_FAIL(AVVIK_ERR_IO, errno, "%s: cannot be put in place: %s", record->path, strerror(errno));
     free(record->partial);
     record->partial = NULL;
-    if ((directory = strdup(record->path)) != NULL)
-        path_sync(dirname(directory), O_RDONLY | O_DIRECTORY); /* some file systems cannot: the data are safe */
+    directory_sync(record->path);
 done:
-    free(directory);
     avvik__record_close(record);
     return status;
 }
@@ -310,7 +312,7 @@ enum avvik_status avvik__record_group(struct avvik__record *record, const char *
 {
     const hid_t id = H5Gcreate2(record->file, group, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
     avvik__h5_close(id);
-    return id < 0 ? write_failed(record, group, error) : AVVIK_OK;
+    return id < 0 || record->output.first_errno != 0 ? write_failed(record, group, error) : AVVIK_OK;
 }
 
 /* New data set without time stamps, so that the same content is the same bytes. */
@@ -342,7 +344,7 @@ enum avvik_status avvik__record_put(struct avvik__record *record, const char *pa
     const hid_t dataset = dataset_create(record, path, id, rank, shape, 0);
     if (dataset < 0 || H5Dwrite(dataset, id, H5S_ALL, H5S_ALL, H5P_DEFAULT, data) < 0)
         status = write_failed(record, path, error);
-    if (dataset >= 0 && H5Dclose(dataset) < 0 && status == AVVIK_OK)
+    if (((dataset >= 0 && H5Dclose(dataset) < 0) || record->output.first_errno != 0) && status == AVVIK_OK)
         status = write_failed(record, path, error);
     if (type == AVVIK_TEXT)
         H5Tclose(id);
@@ -445,7 +447,7 @@ static enum avvik_status attribute_put(struct avvik__record *record, const char 
 {
     const hid_t object = H5Oopen(record->file, group, H5P_DEFAULT), space = H5Screate(H5S_SCALAR);
     const hid_t attribute = H5Acreate2(object, name, type, space, H5P_DEFAULT, H5P_DEFAULT);
-    const int written = attribute >= 0 && H5Awrite(attribute, type, data) >= 0;
+    const int written = attribute >= 0 && H5Awrite(attribute, type, data) >= 0 && record->output.first_errno == 0;
     avvik__h5_close(attribute);
     avvik__h5_close(space);
     H5Oclose(object);
@@ -577,7 +579,8 @@ enum avvik_status avvik__record_column_write(struct avvik__record_column *column
     hid_t memory, space;
     enum avvik_status status = AVVIK_OK;
     if (column_select(column, n_rows, &memory, &space) != 0 ||
-        H5Dwrite(column->dataset, type_id(column->type), memory, space, H5P_DEFAULT, data) < 0)
+        H5Dwrite(column->dataset, type_id(column->type), memory, space, H5P_DEFAULT, data) < 0 ||
+        column->record->output.first_errno != 0)
         status = write_failed(column->record, column->path, error);
     avvik__h5_close(memory);
     avvik__h5_close(space);

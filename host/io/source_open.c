@@ -50,7 +50,7 @@ static enum avvik_status table_guess(hid_t file, const char *path, char *table, 
         char list[600] = "";
         for (size_t i = 0; i < n && i < MAX_LISTED_TABLES && strlen(list) < 300; i++)
             snprintf(list + strlen(list), sizeof list - strlen(list), "%s%s", i == 0 ? "" : ", ", paths[i]);
-        status = avvik__error_set(error, AVVIK_ERR_FORMAT, 0, "%s: has %zu tables (%s); name one with --table", path, n,
+        status = avvik__error_set(error, AVVIK_ERR_USAGE, 0, "%s: has %zu tables (%s); name one with --table", path, n,
                                   list);
     }
     free(paths);

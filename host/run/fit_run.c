@@ -17,12 +17,6 @@
 #define MAX_SAMPLE 4096
 #define MAX_TREES 10000
 
-/* A row that a tree asks for, and where it goes. */
-struct draw {
-    uint64_t row;
-    uint32_t place; /* tree * sample + its rank in the tree */
-};
-
 struct fit {
     struct avvik_source *source;
     struct avvik_model *model;
@@ -30,12 +24,13 @@ struct fit {
     size_t block_rows;
     float *columns;                 /* [slot][feature][block_rows] */
     struct avvik__moments *moments; /* [slot][block_rows / 4096][feature] */
-    struct draw *draws;             /* ascending by row */
+    uint64_t *draws;                /* [tree][sample] row numbers, ascending in a tree */
     size_t n_draws;
-    float *sample; /* [place][feature] */
+    float *sample; /* [tree][sample][feature]: those rows */
     struct avvik__input_hash *hash;
     atomic_uint next_tree;
     uint64_t seed;
+    const volatile int *stop;
     void (*progress)(void *user, uint64_t rows_done, uint64_t n_rows);
     void *user;
 };
@@ -63,17 +58,29 @@ static enum avvik_status block_read(void *context, unsigned slot, uint64_t block
                              columns_of_slot(fit, slot), fit->block_rows, error);
 }
 
-static size_t first_draw(const struct fit *fit, uint64_t row)
+/* Copy the rows of this block that some tree has drawn to their places. */
+static void sample_gather(const struct fit *fit, const float *columns, uint64_t first, size_t n_rows)
 {
-    size_t low = 0, high = fit->n_draws;
-    while (low < high) {
-        const size_t middle = low + (high - low) / 2;
-        if (fit->draws[middle].row < row)
-            low = middle + 1;
-        else
-            high = middle;
+    const struct avvik__forest *forest = &fit->model->forest;
+    const size_t n_features = forest->n_features;
+    for (size_t tree = 0; tree < forest->n_trees; tree++) {
+        const uint64_t *draws = fit->draws + tree * forest->sample;
+        uint32_t low = 0, high = forest->sample; /* the first draw not before this block */
+        while (low < high) {
+            const uint32_t middle = (low + high) / 2;
+            if (draws[middle] < first)
+                low = middle + 1;
+            else
+                high = middle;
+        }
+        for (; low < forest->sample && draws[low] < first + n_rows; low++) {
+            float *row = fit->sample + (tree * forest->sample + low) * n_features;
+            for (size_t f = 0; f < n_features; f++) {
+                const float x = columns[f * fit->block_rows + (size_t)(draws[low] - first)];
+                row[f] = !isfinite(x) ? NAN : fabsf(x) < FLT_MIN ? 0 : x;
+            }
+        }
     }
-    return low;
 }
 
 static enum avvik_status block_work(void *context, unsigned worker, unsigned slot, uint64_t block,
@@ -91,13 +98,7 @@ static enum avvik_status block_work(void *context, unsigned worker, unsigned slo
             fit->kernels.statistics(&moments[i / AVVIK_STATISTICS_ROWS * n_features + f],
                                     columns + f * fit->block_rows + i,
                                     n_rows - i < AVVIK_STATISTICS_ROWS ? n_rows - i : AVVIK_STATISTICS_ROWS);
-    for (size_t d = first_draw(fit, first); d < fit->n_draws && fit->draws[d].row < first + n_rows; d++) {
-        float *row = fit->sample + fit->draws[d].place * n_features;
-        for (size_t f = 0; f < n_features; f++) {
-            const float x = columns[f * fit->block_rows + (size_t)(fit->draws[d].row - first)];
-            row[f] = !isfinite(x) ? NAN : fabsf(x) < FLT_MIN ? 0 : x;
-        }
-    }
+    sample_gather(fit, columns, first, n_rows);
     return AVVIK_OK;
 }
 
@@ -116,29 +117,22 @@ static enum avvik_status block_add(void *context, unsigned slot, uint64_t block,
     return AVVIK_OK;
 }
 
-static int draw_compare(const void *a, const void *b)
+static int is_stopped(const struct fit *fit)
 {
-    const struct draw *left = a, *right = b;
-    if (left->row != right->row)
-        return left->row < right->row ? -1 : 1;
-    return left->place < right->place ? -1 : 1;
+    return fit->stop != NULL && *fit->stop;
 }
 
 static enum avvik_status draws_make(struct fit *fit, struct avvik_error *error)
 {
     const struct avvik__forest *forest = &fit->model->forest;
-    uint64_t rows[MAX_SAMPLE];
     fit->n_draws = (size_t)forest->n_trees * forest->sample;
     fit->draws = calloc(fit->n_draws, sizeof *fit->draws);
     fit->sample = calloc(fit->n_draws * forest->n_features, sizeof *fit->sample);
     if (fit->draws == NULL || fit->sample == NULL)
         return avvik__error_set(error, AVVIK_ERR_MEMORY, 0, "not enough memory for %zu sampled rows", fit->n_draws);
-    for (uint32_t tree = 0, place = 0; tree < forest->n_trees; tree++) {
-        avvik__forest_draw_rows(forest, tree, fit->model->n_rows, fit->seed, rows);
-        for (uint32_t i = 0; i < forest->sample; i++, place++)
-            fit->draws[place] = (struct draw){rows[i], place};
-    }
-    qsort(fit->draws, fit->n_draws, sizeof *fit->draws, draw_compare);
+    for (uint32_t tree = 0; tree < forest->n_trees && !is_stopped(fit); tree++)
+        avvik__forest_draw_rows(forest, tree, fit->model->n_rows, fit->seed,
+                                fit->draws + (size_t)tree * forest->sample);
     return AVVIK_OK;
 }
 
@@ -149,7 +143,7 @@ static enum avvik_status missing_fill(struct fit *fit, struct avvik_error *error
     float *values = malloc(fit->n_draws * sizeof *values);
     if (values == NULL)
         return avvik__error_set(error, AVVIK_ERR_MEMORY, 0, "out of memory");
-    for (size_t f = 0; f < n_features; f++) {
+    for (size_t f = 0; f < n_features && !is_stopped(fit); f++) {
         size_t n = 0;
         for (size_t place = 0; place < fit->n_draws; place++)
             if (!isnan(fit->sample[place * n_features + f]))
@@ -169,7 +163,7 @@ static void *trees_grow(void *context)
     struct fit *fit = context;
     struct avvik__forest *forest = &fit->model->forest;
     uint32_t scratch[MAX_SAMPLE];
-    for (uint32_t tree; (tree = atomic_fetch_add(&fit->next_tree, 1)) < forest->n_trees;)
+    for (uint32_t tree; (tree = atomic_fetch_add(&fit->next_tree, 1)) < forest->n_trees && !is_stopped(fit);)
         avvik__forest_grow(forest, tree, fit->sample + (size_t)tree * forest->sample * forest->n_features,
                            forest->n_features, fit->seed, scratch);
     return NULL;
@@ -232,7 +226,8 @@ enum avvik_status avvik_model_fit(struct avvik_source *source, const struct avvi
                                   struct avvik_model **model_out, struct avvik_error *error)
 {
     enum avvik_status status = AVVIK_OK;
-    struct fit fit = {.source = source, .seed = options->seed, .progress = options->progress, .user = options->user};
+    struct fit fit = {.source = source, .seed = options->seed, .stop = options->stop,
+                      .progress = options->progress, .user = options->user};
     const unsigned n_threads = avvik__worker_count(options->threads), n_slots = n_threads + 2;
     AVVIK_TRY(options_check(options, error));
     AVVIK_TRY(model_begin(source, options, &fit.model, error));
@@ -261,6 +256,8 @@ enum avvik_status avvik_model_fit(struct avvik_source *source, const struct avvi
                    avvik_source_path(source, 0), fit.model->table);
     AVVIK_TRY(missing_fill(&fit, error));
     forest_grow(&fit, n_threads);
+    if (is_stopped(&fit))
+        AVVIK_FAIL(AVVIK_INTERRUPTED, 0, "interrupted");
     avvik__input_hash_text(fit.hash, fit.model->input_hash);
     *model_out = fit.model;
     fit.model = NULL;

@@ -11,6 +11,10 @@
 #include "model_internal.h"
 #include "record_file.h"
 
+/* A piece of a block is what a worker scores between two looks at the stop flag: under a second even in plain C. */
+#define MAX_PIECE_WALKS ((size_t)32 << 20) /* rows x trees */
+#define MIN_PIECE_ROWS 1024
+
 /* The columns of /scores, in the order of struct block. */
 enum { PATH_SUM, FOREST, DEVIATION, DEVIATION_FEATURE, BEYOND, MISSING, N_COLUMNS };
 static const struct {
@@ -33,6 +37,7 @@ struct run {
     uint64_t *counts; /* [worker][2][feature]: missing, infinite */
     struct block *blocks;
     size_t block_rows;
+    size_t piece_rows; /* rows between two looks at the stop flag */
     uint64_t n_rows;
     struct avvik__record *record;
     struct avvik__record_column *columns[N_COLUMNS];
@@ -61,16 +66,27 @@ static enum avvik_status block_score(void *context, unsigned worker, unsigned sl
     const struct block *block = &run->blocks[slot];
     const size_t n_rows = rows_of_block(run, number), n_features = run->model->n_features;
     uint64_t *counts = run->counts + 2 * worker * n_features;
-    const struct avvik_rows rows = {block->values, n_rows, 1, run->block_rows};
-    const struct avvik_scores scores = {block->results[PATH_SUM], block->results[DEVIATION],
-                                        block->results[DEVIATION_FEATURE], block->results[BEYOND],
-                                        block->results[MISSING], counts, counts + n_features};
-    const enum avvik_status status = avvik_worker_score(run->workers[worker], &rows, &scores, error);
-    if (status != AVVIK_OK)
-        return status;
+    const size_t piece = run->piece_rows;
+    int32_t *path_sum = block->results[PATH_SUM];
     float *forest = block->results[FOREST];
+    for (size_t first = 0; first < n_rows; first += piece) {
+        const struct avvik_rows rows = {block->values + first, n_rows - first < piece ? n_rows - first : piece, 1,
+                                        run->block_rows};
+        const struct avvik_scores scores = {path_sum + first,
+                                            (float *)block->results[DEVIATION] + first,
+                                            (uint16_t *)block->results[DEVIATION_FEATURE] + first,
+                                            (uint16_t *)block->results[BEYOND] + first,
+                                            (uint16_t *)block->results[MISSING] + first,
+                                            counts,
+                                            counts + n_features};
+        if (run->options->stop != NULL && *run->options->stop)
+            return avvik__error_set(error, AVVIK_INTERRUPTED, 0, "interrupted");
+        const enum avvik_status status = avvik_worker_score(run->workers[worker], &rows, &scores, error);
+        if (status != AVVIK_OK)
+            return status;
+    }
     for (size_t i = 0; i < n_rows; i++)
-        forest[i] = avvik_forest_score(run->model, scores.path_sum[i]);
+        forest[i] = avvik_forest_score(run->model, path_sum[i]);
     return AVVIK_OK;
 }
 
@@ -192,6 +208,9 @@ enum avvik_status avvik_score_file(const struct avvik_model *model, struct avvik
     *summary_out = (struct avvik_score_summary){.n_rows = run.n_rows, .threads = n_threads};
     AVVIK_TRY(features_compare(model, source, error));
     run.block_rows = avvik__block_rows(run.n_rows, model->n_features, n_threads);
+    run.piece_rows = run.block_rows;
+    while (run.piece_rows > MIN_PIECE_ROWS && run.piece_rows * model->forest.n_trees > MAX_PIECE_WALKS)
+        run.piece_rows /= 2;
     AVVIK_TRY(blocks_init(&run, n_slots, error));
     run.counts = calloc(2 * (size_t)n_threads * model->n_features, sizeof *run.counts);
     run.hash = avvik__input_hash_new(model->n_features);

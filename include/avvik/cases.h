@@ -48,9 +48,10 @@ enum avvik_status avvik_flag(const char *path, uint64_t budget, enum avvik_detec
                              struct avvik_case_list *list_out, struct avvik_error *error);
 void avvik_case_list_destroy(struct avvik_case_list *list);
 
-/* Labels: one number a row, from the one-dimensional data set `dataset` of the HDF5 file `path`; not 0 is anomalous.
+/* Labels: one number a row, from the one-dimensional data set `dataset` of the HDF5 file `path`: 0 or 1, anomalous.
  * labels_out  on success n_rows bytes of 0 or 1; release with free().
- * Returns AVVIK_OK, AVVIK_ERR_IO or AVVIK_ERR_FORMAT (no such data set, not numeric, another number of rows, NaN). */
+ * Returns AVVIK_OK, AVVIK_ERR_IO or AVVIK_ERR_FORMAT (no such data set, not numeric, another number of rows, a value
+ * other than 0 and 1). */
 enum avvik_status avvik_labels_read(const char *path, const char *dataset, uint64_t n_rows, uint8_t **labels_out,
                                     struct avvik_error *error);
 

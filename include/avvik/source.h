@@ -32,8 +32,8 @@ struct avvik_selection {
  * source_out  on success owns one file handle a path; release with avvik_source_close().
  * Returns     AVVIK_OK; AVVIK_ERR_IO (cannot open: the text has path and reason); AVVIK_ERR_FORMAT (not HDF5, no such
  *             table or column, columns of unequal length, text where a number is needed, a protected, excluded or
- *             label column named as a feature, no rows: the text names the column); AVVIK_ERR_FILTER (a compression
- *             filter is missing); AVVIK_ERR_MEMORY.
+ *             label column named as a feature, no rows: the text names the column); AVVIK_ERR_USAGE (several tables and
+ *             none named, a feature named twice); AVVIK_ERR_FILTER (a compression filter is missing); AVVIK_ERR_MEMORY.
  * Files are opened read-only and are untrusted. One thread at a time, and no other HDF5 calls beside it unless the
  * HDF5 library is the thread-safe build. */
 enum avvik_status avvik_source_open(const char *const *paths, size_t n_paths, const struct avvik_selection *selection,

@@ -26,10 +26,11 @@ def environment(**extra):
     return values
 
 
-def run(*arguments, env=None, timeout=300, **options):
-    """Run avvik to its end, whatever that is."""
-    return subprocess.run([AVVIK, *map(str, arguments)], stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                          env=env or environment(), timeout=timeout, check=False, **options)
+def run(*arguments, env=None, timeout=300, text=True, **options):
+    """Run avvik to its end, whatever that is. What it prints must be UTF-8."""
+    return subprocess.run([AVVIK, *map(str, arguments)], stdin=subprocess.DEVNULL, capture_output=True,
+                          encoding="utf-8" if text else None, env=env or environment(), timeout=timeout, check=False,
+                          **options)
 
 
 def ok(*arguments, **options):

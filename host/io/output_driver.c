@@ -1,0 +1,155 @@
+#include "output_driver.h"
+
+#include <errno.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* HDF5 knows an open file by its first member. */
+struct driver_file {
+    H5FD_t public;
+    struct avvik__output *output;
+    haddr_t allocated_end, written_end;
+};
+
+/* What the file access list carries to driver_open(). */
+struct driver_info {
+    struct avvik__output *output;
+};
+
+static H5FD_t *driver_open(const char *name, unsigned flags, hid_t access, haddr_t max_address)
+{
+    const struct driver_info *info = H5Pget_driver_info(access);
+    struct driver_file *file = info == NULL ? NULL : calloc(1, sizeof *file);
+    (void)name;
+    (void)flags;
+    (void)max_address;
+    if (file == NULL)
+        return NULL;
+    file->output = info->output;
+    return &file->public;
+}
+
+static herr_t driver_close(H5FD_t *opaque)
+{
+    free(opaque);
+    return 0;
+}
+
+static herr_t driver_query(const H5FD_t *file, unsigned long *flags)
+{
+    (void)file;
+    *flags = H5FD_FEAT_AGGREGATE_METADATA | H5FD_FEAT_ACCUMULATE_METADATA | H5FD_FEAT_DATA_SIEVE |
+             H5FD_FEAT_AGGREGATE_SMALLDATA;
+    return 0;
+}
+
+static haddr_t driver_get_allocated_end(const H5FD_t *opaque, H5FD_mem_t type)
+{
+    (void)type;
+    return ((const struct driver_file *)(const void *)opaque)->allocated_end;
+}
+
+static herr_t driver_set_allocated_end(H5FD_t *opaque, H5FD_mem_t type, haddr_t address)
+{
+    (void)type;
+    ((struct driver_file *)(void *)opaque)->allocated_end = address;
+    return 0;
+}
+
+static haddr_t driver_get_written_end(const H5FD_t *opaque, H5FD_mem_t type)
+{
+    (void)type;
+    return ((const struct driver_file *)(const void *)opaque)->written_end;
+}
+
+/* What was never written reads as zero. */
+static herr_t driver_read(H5FD_t *opaque, H5FD_mem_t type, hid_t transfer, haddr_t address, size_t size, void *buffer)
+{
+    const struct driver_file *file = (const struct driver_file *)(const void *)opaque;
+    char *to = buffer;
+    (void)type;
+    (void)transfer;
+    while (size > 0) {
+        const ssize_t n = pread(file->output->descriptor, to, size, (off_t)address);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            break;
+        to += n;
+        size -= (size_t)n;
+        address += (haddr_t)n;
+    }
+    memset(to, 0, size);
+    return 0;
+}
+
+static herr_t driver_write(H5FD_t *opaque, H5FD_mem_t type, hid_t transfer, haddr_t address, size_t size,
+                           const void *buffer)
+{
+    struct driver_file *file = (struct driver_file *)(void *)opaque;
+    const char *from = buffer;
+    (void)type;
+    (void)transfer;
+    if (address + size > file->written_end)
+        file->written_end = address + size;
+    while (size > 0 && file->output->first_errno == 0) {
+        const ssize_t n = pwrite(file->output->descriptor, from, size, (off_t)address);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0) {
+            file->output->first_errno = n < 0 ? errno : ENOSPC;
+            break;
+        }
+        from += n;
+        size -= (size_t)n;
+        address += (haddr_t)n;
+    }
+    return 0;
+}
+
+static herr_t driver_truncate(H5FD_t *opaque, hid_t transfer, hbool_t is_closing)
+{
+    struct driver_file *file = (struct driver_file *)(void *)opaque;
+    (void)transfer;
+    (void)is_closing;
+    if (file->allocated_end != file->written_end && file->output->first_errno == 0 &&
+        ftruncate(file->output->descriptor, (off_t)file->allocated_end) != 0)
+        file->output->first_errno = errno;
+    file->written_end = file->allocated_end;
+    return 0;
+}
+
+static const H5FD_class_t driver_class = {
+    .name = "avvik_output",
+    .maxaddr = INT64_MAX,
+    .fc_degree = H5F_CLOSE_WEAK,
+    .fapl_size = sizeof(struct driver_info),
+    .open = driver_open,
+    .close = driver_close,
+    .query = driver_query,
+    .get_eoa = driver_get_allocated_end,
+    .set_eoa = driver_set_allocated_end,
+    .get_eof = driver_get_written_end,
+    .read = driver_read,
+    .write = driver_write,
+    .truncate = driver_truncate,
+    .fl_map = H5FD_FLMAP_DICHOTOMY,
+};
+
+hid_t avvik__output_create(struct avvik__output *output, const char *name)
+{
+    const struct driver_info info = {output};
+    const hid_t access = H5Pcreate(H5P_FILE_ACCESS), driver = H5FDregister(&driver_class);
+    hid_t file = H5I_INVALID_HID;
+    if (driver >= 0 && H5Pset_driver(access, driver, &info) >= 0) {
+        H5Pset_libver_bounds(access, H5F_LIBVER_EARLIEST, H5F_LIBVER_V18); /* readable by every HDF5 since 1.8 */
+        file = H5Fcreate(name, H5F_ACC_TRUNC, H5P_DEFAULT, access);
+    }
+    if (access >= 0)
+        H5Pclose(access);
+    if (driver >= 0)
+        H5FDunregister(driver); /* the file keeps it alive */
+    return file;
+}

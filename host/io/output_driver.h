@@ -1,0 +1,19 @@
+/* The HDF5 file driver that output files are written through.
+ *
+ * HDF5 1.10 does not survive a write that fails: a file that cannot be flushed never closes, and the program crashes when
+ * it ends. This driver never lets HDF5 see a failure. It keeps the first one, writes nothing from then on, and whoever
+ * writes the file asks for it after every call. */
+#ifndef AVVIK_OUTPUT_DRIVER_H
+#define AVVIK_OUTPUT_DRIVER_H
+
+#include <hdf5.h>
+
+struct avvik__output {
+    int descriptor;  /* open for reading and writing, empty; stays the caller's */
+    int first_errno; /* of the first write that failed; 0 while all is well */
+};
+
+/* Make a file in `output`, which outlives it. H5I_INVALID_HID if HDF5 refuses. */
+hid_t avvik__output_create(struct avvik__output *output, const char *name);
+
+#endif

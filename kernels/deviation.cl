@@ -10,18 +10,20 @@ inline float16 avvik_flush(float16 x)
     return fabs(x) < FLT_MIN ? (float16)(0.0f) : x; /* a NaN stays */
 }
 
-inline float avvik_max16(float16 x)
+inline int avvik_max16(int16 x)
 {
-    const float8 a = fmax(x.lo, x.hi);
-    const float4 b = fmax(a.lo, a.hi);
-    return fmax(fmax(b.x, b.y), fmax(b.z, b.w));
+    const int8 a = x.lo > x.hi ? x.lo : x.hi;
+    const int4 b = a.lo > a.hi ? a.lo : a.hi;
+    const int2 c = b.lo > b.hi ? b.lo : b.hi;
+    return c.x > c.y ? c.x : c.y;
 }
 
 inline int avvik_min16(int16 x)
 {
-    const int8 a = min(x.lo, x.hi);
-    const int4 b = min(a.lo, a.hi);
-    return min(min(b.x, b.y), min(b.z, b.w));
+    const int8 a = x.lo < x.hi ? x.lo : x.hi;
+    const int4 b = a.lo < a.hi ? a.lo : a.hi;
+    const int2 c = b.lo < b.hi ? b.lo : b.hi;
+    return c.x < c.y ? c.x : c.y;
 }
 
 inline int avvik_sum16(int16 x)
@@ -39,21 +41,23 @@ __kernel void deviation(__global float *restrict deviation_out, __global ushort 
     const size_t row = get_global_id(0);
     if (row >= n_rows)
         return;
-    __global const float *x = tile + row * AVVIK_STRIDE;
+    __global const float16 *x = (__global const float16 *)(tile + row * AVVIK_STRIDE); /* 64-byte aligned */
+    __global const float16 *means = (__global const float16 *)mean, *rscales = (__global const float16 *)rscale;
     const int16 lane = (int16)(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
     float16 largest = (float16)(0.0f); /* by feature number mod 16 */
     int16 attained_by = (int16)(0), n_beyond = (int16)(0);
     for (int chunk = 0; chunk < AVVIK_STRIDE / AVVIK_LANES; chunk++) {
-        const float16 difference = avvik_flush(vload16(chunk, x) - vload16(chunk, mean));
-        const float16 z = fabs(avvik_flush(difference * vload16(chunk, rscale)));
+        const float16 difference = avvik_flush(x[chunk] - means[chunk]);
+        const float16 z = fabs(avvik_flush(difference * rscales[chunk]));
         const int16 is_larger = z > largest; /* false for NaN; keeps the first of equals */
         largest = is_larger ? z : largest;
         attained_by = is_larger ? lane + chunk * AVVIK_LANES : attained_by;
         n_beyond -= z > (float16)(cut); /* a true comparison of vectors is -1 */
     }
-    const float maximum = avvik_max16(largest);
-    const int16 candidates = largest == (float16)(maximum) ? attained_by : (int16)(INT_MAX);
-    deviation_out[row] = maximum;
-    feature[row] = (ushort)(maximum > 0.0f ? avvik_min16(candidates) : 0);
+    /* No z is negative or NaN, so their bits are in order as integers, whose maximum needs no care for NaN. */
+    const int maximum = avvik_max16(as_int16(largest));
+    const int16 candidates = as_int16(largest) == (int16)(maximum) ? attained_by : (int16)(INT_MAX);
+    deviation_out[row] = as_float(maximum);
+    feature[row] = (ushort)avvik_min16(candidates); /* where nothing deviates, all are candidates, and lane 0 has 0 */
     beyond[row] = (ushort)avvik_sum16(n_beyond);
 }

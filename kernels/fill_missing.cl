@@ -8,14 +8,15 @@ __kernel void fill_missing(__global float *restrict tile, __global ushort *restr
     const size_t row = get_global_id(0);
     if (row >= n_rows)
         return;
-    __global float *x = tile + row * AVVIK_STRIDE;
+    __global float16 *x = (__global float16 *)(tile + row * AVVIK_STRIDE); /* 64-byte aligned */
+    __global const float16 *fills = (__global const float16 *)fill;
     int16 counts = (int16)(0);
     for (int chunk = 0; chunk < AVVIK_STRIDE / AVVIK_LANES; chunk++) {
-        const float16 value = vload16(chunk, x);
+        const float16 value = x[chunk];
         const int16 is_missing = isnan(value); /* -1 where it is */
         if (any(is_missing)) {
             counts -= is_missing;
-            vstore16(is_missing ? vload16(chunk, fill) : value, chunk, x);
+            x[chunk] = is_missing ? fills[chunk] : value;
         }
     }
     const int8 a = counts.lo + counts.hi;

@@ -95,7 +95,7 @@ __kernel void forest_path(__global int *restrict path_sum, __global const float 
 #else
 #pragma unroll
         for (int chunk = 0; chunk < AVVIK_CHUNKS; chunk++)
-            row[r][chunk] = vload16(chunk, x);
+            row[r][chunk] = ((__global const float16 *)x)[chunk]; /* 64-byte aligned */
 #endif
     }
     for (uint group = 0; group < n_groups; group++) {

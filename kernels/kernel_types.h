@@ -18,6 +18,45 @@
 
 #define AVVIK_STATISTICS_ROWS 4096 /* rows of one block of partial moments, by absolute row number */
 
+#define AVVIK_BYTE_HEIGHT 8       /* of the trees of the byte walk */
+#define AVVIK_BYTE_THRESHOLDS 255 /* of one feature in one group of its trees: their ranks fill a byte */
+
+/* Thresholds of one feature in one group of trees, ascending, filled up with +infinity, in the order of a binary search
+ * without branches. The search at step d compares x with level[d][path], where bit i of path is the result x >= of step
+ * i; the bits of the path are those of the rank of x, #{thresholds <= x}, in reverse. One slot of 16 a level and more
+ * from level 5 on. */
+struct avvik__byte_search {
+    float level_0[16], level_1[16], level_2[16], level_3[16], level_4[16], level_5[32], level_6[64], level_7[128];
+};
+
+/* One tree of height AVVIK_BYTE_HEIGHT (or less: its leaves repeated below themselves) over ranks: a row goes right
+ * where the rank of its feature is above the node's. Tables are indexed by path: bit i is the turn at level i, 1 for
+ * right. kernels/README.md, "Byte walk". */
+struct avvik__byte_tree {
+    uint16_t column[64]; /* levels 0 to 5, from [2^level] on: the node's feature x 64, where its column begins */
+    uint32_t rank_0[2];  /* from here on ranks of nodes; level 0 and 1 four times over */
+    uint32_t rank_1[2];
+    uint8_t rank_2[16], rank_3[16], rank_4[16];
+    uint8_t rank_5[32], feature_5[32];
+    uint8_t feature_4[16], unused[48];
+    uint8_t rank_6[64], feature_6[64];
+    uint8_t rank_7[128], feature_7[128];
+    uint8_t leaf_low[256], leaf_high[256];
+};
+
+/* Trees that share their thresholds' ranks. */
+struct avvik__byte_group {
+    uint32_t first_tree; /* of avvik__byte_forest.trees */
+    uint32_t n_trees;    /* at most 256, so that sums of their leaves' bytes fit in 16 bits */
+};
+
+struct avvik__byte_forest {
+    uint32_t n_groups;
+    const struct avvik__byte_group *groups;
+    const struct avvik__byte_search *searches; /* [group][feature] */
+    const struct avvik__byte_tree *trees;
+};
+
 /* A forest of perfect trees as the kernels see it. Read-only; owned by whoever built it (host/engine/scoring_plan.c).
  *
  * Heap order: the root is node 1, the children of node k are 2k (x < threshold) and 2k + 1; the leaf that a walk of

@@ -53,12 +53,12 @@ enum avvik_status avvik_evaluate(const char *path, const char *labels_path, cons
     for (uint64_t i = 0; i < reader.n_rows; i++)
         evaluation.n_anomalies += labels[i];
     if (evaluation.n_anomalies == 0 || evaluation.n_anomalies == reader.n_rows)
-        AVVIK_FAIL(AVVIK_ERR_FORMAT, 0, "%s: all labels in %s are %s; there is nothing to tell apart", labels_path, dataset,
-                   evaluation.n_anomalies == 0 ? "0" : "set");
+        AVVIK_FAIL(AVVIK_ERR_FORMAT, 0, "%s: all labels in %s are %s; there is nothing to tell apart", labels_path,
+                   dataset, evaluation.n_anomalies == 0 ? "0" : "set");
     evaluation.budget = budget == 0 ? evaluation.n_anomalies : budget;
     if (evaluation.budget > reader.n_rows)
-        AVVIK_FAIL(AVVIK_ERR_USAGE, 0, "a budget of %llu cannot be met: %s has %llu rows", (unsigned long long)budget, path,
-                   (unsigned long long)reader.n_rows);
+        AVVIK_FAIL(AVVIK_ERR_USAGE, 0, "a budget of %llu cannot be met: %s has %llu rows", (unsigned long long)budget,
+                   path, (unsigned long long)reader.n_rows);
     for (int d = 0; d < AVVIK_N_DETECTORS; d++)
         if ((keys[d] = calloc(reader.n_rows, sizeof *keys[d])) == NULL)
             AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "not enough memory to rank %llu rows", (unsigned long long)reader.n_rows);
@@ -68,8 +68,8 @@ enum avvik_status avvik_evaluate(const char *path, const char *labels_path, cons
             break;
         for (size_t i = 0; i < reader.n; i++)
             for (int d = 0; d < AVVIK_N_DETECTORS; d++)
-                keys[d][reader.next + i] = avvik__rank_key((enum avvik_detector)d, reader.path_sum[i],
-                                                           reader.deviation[i], reader.next + i);
+                keys[d][reader.next + i] =
+                    avvik__rank_key((enum avvik_detector)d, reader.path_sum[i], reader.deviation[i], reader.next + i);
     }
     for (int d = 0; d < AVVIK_N_DETECTORS; d++) {
         qsort(keys[d], reader.n_rows, sizeof *keys[d], key_compare);

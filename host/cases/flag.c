@@ -88,8 +88,8 @@ enum avvik_status avvik_flag(const char *path, uint64_t budget, enum avvik_detec
     struct heap heap = {.detector = detector};
     AVVIK_TRY(avvik__score_reader_open(&reader, path, error));
     if (budget == 0 || budget > reader.n_rows)
-        AVVIK_FAIL(AVVIK_ERR_USAGE, 0, "a budget of %llu cannot be met: %s has %llu rows", (unsigned long long)budget, path,
-                   (unsigned long long)reader.n_rows);
+        AVVIK_FAIL(AVVIK_ERR_USAGE, 0, "a budget of %llu cannot be met: %s has %llu rows", (unsigned long long)budget,
+                   path, (unsigned long long)reader.n_rows);
     heap.capacity = (size_t)budget;
     if ((heap.cases = calloc(heap.capacity, sizeof *heap.cases)) == NULL)
         AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "not enough memory for %llu cases", (unsigned long long)budget);
@@ -98,17 +98,24 @@ enum avvik_status avvik_flag(const char *path, uint64_t budget, enum avvik_detec
         if (reader.n == 0)
             break;
         for (size_t i = 0; i < reader.n; i++) {
-            const struct avvik_case one = {.row = reader.next + i, .path_sum = reader.path_sum[i],
-                                           .forest = reader.forest[i], .deviation = reader.deviation[i],
+            const struct avvik_case one = {.row = reader.next + i,
+                                           .path_sum = reader.path_sum[i],
+                                           .forest = reader.forest[i],
+                                           .deviation = reader.deviation[i],
                                            .deviation_feature = reader.deviation_feature[i],
-                                           .beyond = reader.beyond[i], .missing = reader.missing[i]};
+                                           .beyond = reader.beyond[i],
+                                           .missing = reader.missing[i]};
             heap_offer(&heap, &one);
         }
     }
     heap_sort(&heap);
-    *list_out = (struct avvik_case_list){.cases = heap.cases, .n_cases = heap.n, .n_rows = reader.n_rows,
-                                         .features = reader.features, .n_features = reader.n_features,
-                                         .inputs = reader.inputs, .input_offsets = reader.input_offsets,
+    *list_out = (struct avvik_case_list){.cases = heap.cases,
+                                         .n_cases = heap.n,
+                                         .n_rows = reader.n_rows,
+                                         .features = reader.features,
+                                         .n_features = reader.n_features,
+                                         .inputs = reader.inputs,
+                                         .input_offsets = reader.input_offsets,
                                          .n_inputs = reader.n_inputs};
     memcpy(list_out->table, reader.table, sizeof list_out->table);
     memcpy(list_out->content_hash, reader.content_hash, sizeof list_out->content_hash);

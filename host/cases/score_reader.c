@@ -120,8 +120,10 @@ enum avvik_status avvik__score_reader_next(struct avvik__score_reader *reader, s
         AVVIK_TRY(avvik__record_column_read(reader->columns[c], arrays[c], reader->n, error));
     for (size_t i = 0; i < reader->n; i++)
         if (reader->deviation_feature[i] >= reader->n_features || !(reader->deviation[i] >= 0))
-            AVVIK_FAIL(AVVIK_ERR_FORMAT, 0, "%s: row %llu has a deviation or a feature that cannot be; the score file was "
-                       "changed or damaged", reader->path, (unsigned long long)(reader->next + i));
+            AVVIK_FAIL(AVVIK_ERR_FORMAT, 0,
+                       "%s: row %llu has a deviation or a feature that cannot be; the score file was "
+                       "changed or damaged",
+                       reader->path, (unsigned long long)(reader->next + i));
 done:
     return status;
 }

@@ -6,8 +6,9 @@
 static int devices_run(const struct cli_command *command, int argc, char **argv)
 {
     int is_json = 0, first;
-    const struct cli_option options[] = {{"json", CLI_FLAG, &is_json, NULL, "one JSON document on standard output", 0, 0},
-                                         {"quiet", CLI_FLAG, &cli_quiet, NULL, "tell nothing but errors", 0, 0}};
+    const struct cli_option options[] = {
+        {"json", CLI_FLAG, &is_json, NULL, "one JSON document on standard output", 0, 0},
+        {"quiet", CLI_FLAG, &cli_quiet, NULL, "tell nothing but errors", 0, 0}};
     const int code = cli_parse(command, options, sizeof options / sizeof options[0], argc, argv, &first);
     if (code >= 0)
         return code;
@@ -45,9 +46,10 @@ static int selftest_run(const struct cli_command *command, int argc, char **argv
 {
     const char *wanted = NULL;
     int is_json = 0, first;
-    const struct cli_option options[] = {{"backend", CLI_TEXT, &wanted, "NAME", "this backend only; default: all", 0, 0},
-                                         {"json", CLI_FLAG, &is_json, NULL, "one JSON document on standard output", 0, 0},
-                                         {"quiet", CLI_FLAG, &cli_quiet, NULL, "tell nothing but errors", 0, 0}};
+    const struct cli_option options[] = {
+        {"backend", CLI_TEXT, &wanted, "NAME", "this backend only; default: all", 0, 0},
+        {"json", CLI_FLAG, &is_json, NULL, "one JSON document on standard output", 0, 0},
+        {"quiet", CLI_FLAG, &cli_quiet, NULL, "tell nothing but errors", 0, 0}};
     int code = cli_parse(command, options, sizeof options / sizeof options[0], argc, argv, &first);
     if (code >= 0)
         return code;
@@ -59,8 +61,8 @@ static int selftest_run(const struct cli_command *command, int argc, char **argv
     if (wanted != NULL) {
         if (avvik_selftest(wanted, &error) != AVVIK_OK)
             return cli_error(&error);
-        return is_json ? cli_print_json(json_pack("{s:[{s:o, s:b}]}", "backends", "backend", cli_json_text(wanted),
-                                                  "passed", 1))
+        return is_json ? cli_print_json(
+                             json_pack("{s:[{s:o, s:b}]}", "backends", "backend", cli_json_text(wanted), "passed", 1))
                        : (printf("%-12s  passed\n", wanted), CLI_DONE);
     }
     if (avvik_devices_list(&devices, &n_devices, &error) != AVVIK_OK)
@@ -95,5 +97,5 @@ static int selftest_run(const struct cli_command *command, int argc, char **argv
     return code;
 }
 
-const struct cli_command cli_selftest = {"selftest", "", "compare every backend with the scalar reference, bit by bit", NULL,
-                                         selftest_run};
+const struct cli_command cli_selftest = {"selftest", "", "compare every backend with the scalar reference, bit by bit",
+                                         NULL, selftest_run};

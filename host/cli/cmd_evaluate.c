@@ -7,11 +7,10 @@ static int json_print(const struct avvik_evaluation *evaluation)
 {
     json_t *detectors = json_array();
     for (enum avvik_detector d = 0; d < AVVIK_N_DETECTORS; d++)
-        json_array_append_new(detectors,
-                              json_pack("{s:s, s:f, s:f, s:f}", "name", avvik_detector_name(d), "roc_auc",
-                                        evaluation->detectors[d].roc_auc, "average_precision",
-                                        evaluation->detectors[d].average_precision, "precision_at_budget",
-                                        evaluation->detectors[d].precision_at_budget));
+        json_array_append_new(detectors, json_pack("{s:s, s:f, s:f, s:f}", "name", avvik_detector_name(d), "roc_auc",
+                                                   evaluation->detectors[d].roc_auc, "average_precision",
+                                                   evaluation->detectors[d].average_precision, "precision_at_budget",
+                                                   evaluation->detectors[d].precision_at_budget));
     return cli_print_json(json_pack("{s:I, s:I, s:I, s:o}", "rows", (json_int_t)evaluation->n_rows, "anomalies",
                                     (json_int_t)evaluation->n_anomalies, "budget", (json_int_t)evaluation->budget,
                                     "detectors", detectors));
@@ -20,8 +19,7 @@ static int json_print(const struct avvik_evaluation *evaluation)
 static void table_print(const struct avvik_evaluation *evaluation)
 {
     printf("%s rows, %s of them labelled anomalous (%.3f %%)\n\n", cli_count(evaluation->n_rows),
-           cli_count(evaluation->n_anomalies),
-           100.0 * (double)evaluation->n_anomalies / (double)evaluation->n_rows);
+           cli_count(evaluation->n_anomalies), 100.0 * (double)evaluation->n_anomalies / (double)evaluation->n_rows);
     printf("%-10s  %8s  %18s  precision at %s\n", "detector", "ROC-AUC", "average precision",
            cli_count(evaluation->budget));
     for (enum avvik_detector d = 0; d < AVVIK_N_DETECTORS; d++)
@@ -37,7 +35,8 @@ static int run(const struct cli_command *command, int argc, char **argv)
     int is_json = 0, first;
     const struct cli_option options[] = {
         {"labels", CLI_TEXT, &labels, "FILE:/DATA", "the labels, 0 or 1 a row (needed)", 0, 0},
-        {"budget", CLI_NUMBER, &budget, "K", "rows that can be looked at (as many as there are anomalies)", 1, UINT64_MAX},
+        {"budget", CLI_NUMBER, &budget, "K", "rows that can be looked at (as many as there are anomalies)", 1,
+         UINT64_MAX},
         {"json", CLI_FLAG, &is_json, NULL, "one JSON document on standard output", 0, 0},
         {"quiet", CLI_FLAG, &cli_quiet, NULL, "tell nothing but errors", 0, 0}};
     const int code = cli_parse(command, options, sizeof options / sizeof options[0], argc, argv, &first);

@@ -58,8 +58,8 @@ static int result_tell(const struct avvik_model *model, const char *out, uint64_
                                         (int)summary.trees, "sample", (int)summary.sample, "seed",
                                         (json_int_t)summary.seed, "seconds", seconds));
     if (!cli_quiet) {
-        fprintf(stderr, "fitted %u trees of %u rows on %s rows x %u features in %.2f s -> ", summary.trees, summary.sample,
-                cli_count(summary.n_rows), summary.n_features, seconds);
+        fprintf(stderr, "fitted %u trees of %u rows on %s rows x %u features in %.2f s -> ", summary.trees,
+                summary.sample, cli_count(summary.n_rows), summary.n_features, seconds);
         cli_print_text(stderr, out);
         fputc('\n', stderr);
     }
@@ -102,8 +102,8 @@ static int run(const struct cli_command *command, int argc, char **argv)
     const char **split = NULL;
     const uint64_t start = cli_now_ns();
     cli_progress_start(&progress, "fitting");
-    const struct avvik_fit_options fit = {(uint32_t)trees, (uint32_t)sample, seed, (uint32_t)threads, cli_stop(),
-                                          cli_progress_show, &progress};
+    const struct avvik_fit_options fit = {(uint32_t)trees, (uint32_t)sample,  seed,     (uint32_t)threads,
+                                          cli_stop(),      cli_progress_show, &progress};
     if (features != NULL && (names == NULL || !names_split(names, &split, &selection.n_features))) {
         code = cli_usage_error(command, "--features '%s' has an empty name", features);
         goto done;
@@ -130,4 +130,5 @@ done:
 const struct cli_command cli_fit = {
     "fit", "BATCH...", "learn a model from one or more batches",
     "Several batches are read as if they were one. A batch is an HDF5 file: a group with a data set a\n"
-    "column (h5py), or a compound table (pandas, PyTables).", run};
+    "column (h5py), or a compound table (pandas, PyTables).",
+    run};

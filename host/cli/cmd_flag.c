@@ -19,12 +19,12 @@ static int json_print(const struct avvik_case_list *list, enum avvik_detector de
     for (size_t i = 0; i < list->n_cases; i++) {
         const struct avvik_case *one = &list->cases[i];
         const size_t input = input_of(list, one->row);
-        json_t *flag = json_pack(
-            "{s:I, s:I, s:o, s:I, s:i, s:f, s:f, s:o, s:i, s:i}", "rank", (json_int_t)one->rank, "row",
-            (json_int_t)one->row, "input", cli_json_text(list->inputs[input]), "input_row",
-            (json_int_t)(one->row - list->input_offsets[input]), "path_sum", (int)one->path_sum, "forest",
-            (double)one->forest, "deviation", (double)one->deviation, "deviation_feature",
-            cli_json_text(list->features[one->deviation_feature]), "beyond", (int)one->beyond, "missing", (int)one->missing);
+        json_t *flag = json_pack("{s:I, s:I, s:o, s:I, s:i, s:f, s:f, s:o, s:i, s:i}", "rank", (json_int_t)one->rank,
+                                 "row", (json_int_t)one->row, "input", cli_json_text(list->inputs[input]), "input_row",
+                                 (json_int_t)(one->row - list->input_offsets[input]), "path_sum", (int)one->path_sum,
+                                 "forest", (double)one->forest, "deviation", (double)one->deviation,
+                                 "deviation_feature", cli_json_text(list->features[one->deviation_feature]), "beyond",
+                                 (int)one->beyond, "missing", (int)one->missing);
         if (labels != NULL)
             json_object_set_new(flag, "label", json_integer(labels[one->row]));
         json_array_append_new(flags, flag);
@@ -65,7 +65,8 @@ static void table_print(const struct avvik_case_list *list, enum avvik_detector 
     if (widest > 32)
         widest = 32;
     printf("%6s  %12s  %7s  %10s  %-*s  %6s%s%s%s\n", "rank", "row", "forest", "deviation", (int)widest, "feature",
-           "beyond", has_missing ? "  missing" : "", labels == NULL ? "" : "  label", list->n_inputs > 1 ? "  input" : "");
+           "beyond", has_missing ? "  missing" : "", labels == NULL ? "" : "  label",
+           list->n_inputs > 1 ? "  input" : "");
     for (size_t i = 0; i < list->n_cases; i++) {
         const struct avvik_case *one = &list->cases[i];
         const char *name = list->features[one->deviation_feature];
@@ -87,7 +88,8 @@ static void table_print(const struct avvik_case_list *list, enum avvik_detector 
     }
     printf("\n%s of %s rows, ranked by %s. forest: anomaly score, 0 to 1, higher is more unusual; deviation: the\n"
            "largest |z| of the row and the feature that has it; beyond: features with |z| above %.1f",
-           cli_count(list->n_cases), cli_count(list->n_rows), avvik_detector_name(detector), (double)AVVIK_DEVIATION_CUT);
+           cli_count(list->n_cases), cli_count(list->n_rows), avvik_detector_name(detector),
+           (double)AVVIK_DEVIATION_CUT);
     if (labels != NULL) {
         uint64_t n_anomalies = 0;
         for (size_t i = 0; i < list->n_cases; i++)

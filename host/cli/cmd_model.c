@@ -9,20 +9,20 @@ static int json_print(const struct avvik_model *model, const struct avvik_model_
     for (uint32_t f = 0; f < summary->n_features; f++) {
         struct avvik_feature_summary feature;
         avvik_model_feature(model, f, &feature);
-        json_array_append_new(
-            features, json_pack("{s:o, s:f, s:f, s:f, s:f, s:f, s:I, s:I, s:I, s:b}", "name", cli_json_text(feature.name),
-                                "mean", feature.mean, "sd", feature.sd, "min", feature.min, "max", feature.max, "fill",
-                                (double)feature.fill, "count", (json_int_t)feature.count, "missing",
-                                (json_int_t)feature.missing, "infinite", (json_int_t)feature.infinite, "constant",
-                                feature.is_constant));
+        json_array_append_new(features,
+                              json_pack("{s:o, s:f, s:f, s:f, s:f, s:f, s:I, s:I, s:I, s:b}", "name",
+                                        cli_json_text(feature.name), "mean", feature.mean, "sd", feature.sd, "min",
+                                        feature.min, "max", feature.max, "fill", (double)feature.fill, "count",
+                                        (json_int_t)feature.count, "missing", (json_int_t)feature.missing, "infinite",
+                                        (json_int_t)feature.infinite, "constant", feature.is_constant));
     }
-    return cli_print_json(json_pack(
-        "{s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:i, s:i, s:i, s:s, s:o}", "table", cli_json_text(summary->table), "created",
-        cli_json_text(summary->created), "producer", cli_json_text(summary->producer), "content_hash",
-        cli_json_text(summary->content_hash), "input_hash", cli_json_text(summary->input_hash), "rows",
-        (json_int_t)summary->n_rows, "seed", (json_int_t)summary->seed, "trees", (int)summary->trees, "sample",
-        (int)summary->sample, "height", (int)summary->height, "layout", summary->is_wide ? "wide" : "packed", "features",
-        features));
+    return cli_print_json(
+        json_pack("{s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:i, s:i, s:i, s:s, s:o}", "table",
+                  cli_json_text(summary->table), "created", cli_json_text(summary->created), "producer",
+                  cli_json_text(summary->producer), "content_hash", cli_json_text(summary->content_hash), "input_hash",
+                  cli_json_text(summary->input_hash), "rows", (json_int_t)summary->n_rows, "seed",
+                  (json_int_t)summary->seed, "trees", (int)summary->trees, "sample", (int)summary->sample, "height",
+                  (int)summary->height, "layout", summary->is_wide ? "wide" : "packed", "features", features));
 }
 
 static void line_print(const char *name, const char *value)
@@ -62,8 +62,9 @@ static void table_print(const struct avvik_model *model, const struct avvik_mode
 static int run(const struct cli_command *command, int argc, char **argv)
 {
     int is_json = 0, first;
-    const struct cli_option options[] = {{"json", CLI_FLAG, &is_json, NULL, "one JSON document on standard output", 0, 0},
-                                         {"quiet", CLI_FLAG, &cli_quiet, NULL, "tell nothing but errors", 0, 0}};
+    const struct cli_option options[] = {
+        {"json", CLI_FLAG, &is_json, NULL, "one JSON document on standard output", 0, 0},
+        {"quiet", CLI_FLAG, &cli_quiet, NULL, "tell nothing but errors", 0, 0}};
     const int code = cli_parse(command, options, sizeof options / sizeof options[0], argc, argv, &first);
     if (code >= 0)
         return code;

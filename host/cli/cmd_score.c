@@ -9,18 +9,18 @@ static int result_tell(const struct avvik_score_summary *summary, const struct a
 {
     const double seconds = (double)summary->elapsed_ns / 1e9, rate = (double)summary->n_rows / seconds;
     if (is_json)
-        return cli_print_json(json_pack(
-            "{s:o, s:I, s:s, s:o, s:i, s:f, s:f, s:{s:f, s:f, s:f}, s:I, s:I, s:I}", "scores", cli_json_text(out), "rows",
-            (json_int_t)summary->n_rows, "backend", avvik_engine_backend(engine), "device",
-            cli_json_text(avvik_engine_device(engine)), "threads", (int)summary->threads, "seconds", seconds,
-            "rows_per_second", rate, "stage_seconds", "read", (double)summary->read_ns / 1e9, "work",
-            (double)summary->work_ns / 1e9, "write", (double)summary->write_ns / 1e9, "rows_with_missing",
-            (json_int_t)summary->rows_with_missing, "missing", (json_int_t)summary->values_missing, "infinite",
-            (json_int_t)summary->values_infinite));
+        return cli_print_json(
+            json_pack("{s:o, s:I, s:s, s:o, s:i, s:f, s:f, s:{s:f, s:f, s:f}, s:I, s:I, s:I}", "scores",
+                      cli_json_text(out), "rows", (json_int_t)summary->n_rows, "backend", avvik_engine_backend(engine),
+                      "device", cli_json_text(avvik_engine_device(engine)), "threads", (int)summary->threads, "seconds",
+                      seconds, "rows_per_second", rate, "stage_seconds", "read", (double)summary->read_ns / 1e9, "work",
+                      (double)summary->work_ns / 1e9, "write", (double)summary->write_ns / 1e9, "rows_with_missing",
+                      (json_int_t)summary->rows_with_missing, "missing", (json_int_t)summary->values_missing,
+                      "infinite", (json_int_t)summary->values_infinite));
     if (cli_quiet)
         return CLI_DONE;
-    fprintf(stderr, "scored %s rows in %.3f s (%.2f M rows/s) on %s, %u thread%s -> ", cli_count(summary->n_rows), seconds,
-            rate / 1e6, avvik_engine_backend(engine), summary->threads, summary->threads == 1 ? "" : "s");
+    fprintf(stderr, "scored %s rows in %.3f s (%.2f M rows/s) on %s, %u thread%s -> ", cli_count(summary->n_rows),
+            seconds, rate / 1e6, avvik_engine_backend(engine), summary->threads, summary->threads == 1 ? "" : "s");
     cli_print_text(stderr, out);
     fputc('\n', stderr);
     if (summary->rows_with_missing > 0)
@@ -63,7 +63,8 @@ static int run(const struct cli_command *command, int argc, char **argv)
     struct cli_progress progress;
     const char **names = NULL;
     cli_progress_start(&progress, "scoring");
-    const struct avvik_score_options run_options = {(uint32_t)threads, replace, cli_stop(), cli_progress_show, &progress};
+    const struct avvik_score_options run_options = {(uint32_t)threads, replace, cli_stop(), cli_progress_show,
+                                                    &progress};
     if (avvik_model_load(model_path, &model, &error) != AVVIK_OK) {
         code = cli_error(&error);
         goto done;

@@ -1,5 +1,5 @@
-/* The CPU backends: one code, four sets of kernels. A worker takes its rows a tile at a time, small enough that the tile
- * stays in the second-level cache from packing to the last tree. */
+/* The CPU backends: one code, four sets of kernels. A worker takes its rows a tile at a time, small enough that the
+ * tile stays in the second-level cache from packing to the last tree. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,7 +49,8 @@ static enum avvik_status cpu_open(unsigned needed, const char *backend, const ch
     if ((needed & ~avvik__cpu_features()) != 0)
         return avvik__error_set(error, AVVIK_ERR_BACKEND, 0,
                                 "backend '%s' cannot run here: this CPU or its operating system has no %s; `avvik "
-                                "devices` lists what can", backend, backend);
+                                "devices` lists what can",
+                                backend, backend);
     struct cpu_state *state = malloc(sizeof *state);
     if (state == NULL)
         return avvik__error_set(error, AVVIK_ERR_MEMORY, 0, "out of memory");

@@ -40,7 +40,8 @@ enum avvik_status avvik__backend_find(const char *text, const struct avvik__back
     }
     return avvik__error_set(error, AVVIK_ERR_BACKEND, 0,
                             "backend '%s' is not known; there are auto, scalar, avx2, avx512, avx512vbmi and "
-                            "opencl[:PLATFORM.DEVICE]", text);
+                            "opencl[:PLATFORM.DEVICE]",
+                            text);
 }
 
 /* Open one backend and let it prove itself. */
@@ -50,8 +51,8 @@ static enum avvik_status engine_try(struct avvik_engine *engine, const char *tex
     enum avvik_status status = avvik__backend_find(text, &engine->backend, &spec, error);
     if (status != AVVIK_OK)
         return status;
-    status = engine->backend->open(spec, &engine->memory.plan, &engine->state, engine->device, sizeof engine->device,
-                                   error);
+    status =
+        engine->backend->open(spec, &engine->memory.plan, &engine->state, engine->device, sizeof engine->device, error);
     if (status != AVVIK_OK)
         return status;
     snprintf(engine->name, sizeof engine->name, "%s", text);
@@ -174,7 +175,8 @@ float avvik_forest_score(const struct avvik_model *model, int32_t path_sum)
 
 static const unsigned cpu_needs[N_CPU_BACKENDS] = {0, AVVIK_CPU_AVX2, AVVIK_CPU_AVX512, AVVIK_CPU_AVX512VBMI};
 
-enum avvik_status avvik_devices_list(struct avvik_device **devices_out, size_t *n_devices_out, struct avvik_error *error)
+enum avvik_status avvik_devices_list(struct avvik_device **devices_out, size_t *n_devices_out,
+                                     struct avvik_error *error)
 {
     const unsigned features = avvik__cpu_features();
     size_t n_devices = N_CPU_BACKENDS;

@@ -21,8 +21,13 @@ struct results {
 
 static struct avvik_scores results_view(struct results *results)
 {
-    return (struct avvik_scores){results->path_sum, results->deviation, results->deviation_feature, results->beyond,
-                                 results->missing, NULL, NULL};
+    return (struct avvik_scores){results->path_sum,
+                                 results->deviation,
+                                 results->deviation_feature,
+                                 results->beyond,
+                                 results->missing,
+                                 NULL,
+                                 NULL};
 }
 
 static uint32_t noise(uint32_t a, uint32_t b)
@@ -94,8 +99,8 @@ static enum avvik_status results_compare(const char *backend, const struct resul
             if (pairs[i].got != pairs[i].want)
                 return avvik__error_set(error, AVVIK_ERR_SELFTEST, 0,
                                         "backend '%s' failed its self-test: %s of row %d is 0x%08" PRIx32
-                                        " where the scalar reference has 0x%08" PRIx32, backend, pairs[i].what, r,
-                                        pairs[i].got, pairs[i].want);
+                                        " where the scalar reference has 0x%08" PRIx32,
+                                        backend, pairs[i].what, r, pairs[i].got, pairs[i].want);
     }
     return AVVIK_OK;
 }
@@ -142,9 +147,10 @@ static enum avvik_status model_make(uint32_t trees, uint32_t sample, uint32_t n_
         model->features[f].fill = (float)f + 0.25f;
     }
     for (uint32_t tree = 0; tree < trees; tree++) {
-        for (uint32_t i = 0; i < sample * n_features; i++) /* every third feature has few values, so that there are ties */
-            rows[i] = (float)(i % n_features) +
-                      (float)(noise(tree, i) >> (i % n_features % 3 == 2 ? 30 : 8)) * (i % n_features % 3 == 2 ? 1 : 0x1p-22f);
+        for (uint32_t i = 0; i < sample * n_features;
+             i++) /* every third feature has few values, so that there are ties */
+            rows[i] = (float)(i % n_features) + (float)(noise(tree, i) >> (i % n_features % 3 == 2 ? 30 : 8)) *
+                                                    (i % n_features % 3 == 2 ? 1 : 0x1p-22f);
         avvik__forest_grow(&model->forest, tree, rows, n_features, 1, scratch);
     }
 done:
@@ -161,8 +167,8 @@ enum avvik_status avvik_selftest(const char *backend_text, struct avvik_error *e
 {
     static const struct {
         uint32_t trees, sample, n_features;
-    } shapes[] = {{1, 16, 1},   {16, 64, 7},   {17, 256, 8},  {100, 256, 16}, {100, 256, 17},
-                  {33, 128, 32}, {40, 256, 33}, {20, 1024, 64}, {20, 256, 65}, {5, 4096, 100}};
+    } shapes[] = {{1, 16, 1},    {16, 64, 7},   {17, 256, 8},   {100, 256, 16}, {100, 256, 17},
+                  {33, 128, 32}, {40, 256, 33}, {20, 1024, 64}, {20, 256, 65},  {5, 4096, 100}};
     const struct avvik__backend *backend;
     const char *spec;
     enum avvik_status status = avvik__backend_find(backend_text, &backend, &spec, error);

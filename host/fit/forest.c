@@ -228,7 +228,8 @@ static uint64_t expected_fill(const struct avvik__forest *forest, uint32_t tree,
         expected[k] = leaf * (1 << 9);
         return (uint64_t)leaf * rows[k];
     }
-    const uint64_t sum = expected_fill(forest, tree, 2 * k, expected) + expected_fill(forest, tree, 2 * k + 1, expected);
+    const uint64_t sum =
+        expected_fill(forest, tree, 2 * k, expected) + expected_fill(forest, tree, 2 * k + 1, expected);
     expected[k] = rows[k] == 0 ? expected[2 * k] : (int32_t)(((sum << 10) + rows[k]) / (2 * (uint64_t)rows[k]));
     return sum;
 }

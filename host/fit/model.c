@@ -81,18 +81,31 @@ void avvik_model_free(struct avvik_model *model)
 
 void avvik_model_summarize(const struct avvik_model *model, struct avvik_model_summary *summary_out)
 {
-    *summary_out = (struct avvik_model_summary){
-        .table = model->table, .created = model->created, .producer = model->producer,
-        .content_hash = model->content_hash, .input_hash = model->input_hash, .seed = model->seed,
-        .n_rows = model->n_rows, .trees = model->forest.n_trees, .sample = model->forest.sample,
-        .height = model->forest.height, .n_features = model->n_features, .is_wide = model->forest.nodes == NULL};
+    *summary_out = (struct avvik_model_summary){.table = model->table,
+                                                .created = model->created,
+                                                .producer = model->producer,
+                                                .content_hash = model->content_hash,
+                                                .input_hash = model->input_hash,
+                                                .seed = model->seed,
+                                                .n_rows = model->n_rows,
+                                                .trees = model->forest.n_trees,
+                                                .sample = model->forest.sample,
+                                                .height = model->forest.height,
+                                                .n_features = model->n_features,
+                                                .is_wide = model->forest.nodes == NULL};
 }
 
 void avvik_model_feature(const struct avvik_model *model, uint32_t feature, struct avvik_feature_summary *feature_out)
 {
     const struct avvik__feature *from = &model->features[feature];
-    *feature_out = (struct avvik_feature_summary){
-        .name = from->name, .mean = from->moments.mean, .sd = from->sd, .min = from->moments.min,
-        .max = from->moments.max, .fill = from->fill, .count = from->moments.n, .missing = from->moments.n_nan,
-        .infinite = from->moments.n_infinite, .is_constant = from->rscale32 == 0};
+    *feature_out = (struct avvik_feature_summary){.name = from->name,
+                                                  .mean = from->moments.mean,
+                                                  .sd = from->sd,
+                                                  .min = from->moments.min,
+                                                  .max = from->moments.max,
+                                                  .fill = from->fill,
+                                                  .count = from->moments.n,
+                                                  .missing = from->moments.n_nan,
+                                                  .infinite = from->moments.n_infinite,
+                                                  .is_constant = from->rscale32 == 0};
 }

@@ -160,8 +160,10 @@ static enum avvik_status forest_get(struct avvik_model *model, struct avvik__rec
     if (strcmp(layout, model->n_features <= AVVIK_PACKED_FEATURES ? "packed" : "wide") != 0)
         AVVIK_FAIL(AVVIK_ERR_FORMAT, 0, "%s: a forest of layout '%s' over %u features is not known", path, layout,
                    model->n_features);
-    *forest = (struct avvik__forest){.n_trees = (uint32_t)trees, .sample = (uint32_t)sample,
-                                     .height = (uint32_t)height, .n_features = model->n_features};
+    *forest = (struct avvik__forest){.n_trees = (uint32_t)trees,
+                                     .sample = (uint32_t)sample,
+                                     .height = (uint32_t)height,
+                                     .n_features = model->n_features};
     AVVIK_TRY(avvik__forest_init(forest, error));
     const uint64_t dims[2] = {trees, UINT64_C(1) << height}, all[2] = {trees, UINT64_C(2) << height};
     if (forest->nodes != NULL) {
@@ -216,8 +218,8 @@ enum avvik_status avvik_model_load(const char *path, struct avvik_model **model_
     AVVIK_TRY(avvik__record_get_text(record, "/", "producer", model->producer, sizeof model->producer, 0, error));
     AVVIK_TRY(avvik__record_get_text(record, "/provenance", "table", table, sizeof table, 1, error));
     AVVIK_TRY(avvik__record_get_u64(record, "/provenance", "rows", &model->n_rows, error));
-    AVVIK_TRY(avvik__record_get_text(record, "/provenance", "input_hash", model->input_hash, sizeof model->input_hash, 1,
-                                     error));
+    AVVIK_TRY(avvik__record_get_text(record, "/provenance", "input_hash", model->input_hash, sizeof model->input_hash,
+                                     1, error));
     AVVIK_TRY(features_get(model, record, path, error));
     AVVIK_TRY(forest_get(model, record, path, error));
     AVVIK_TRY(avvik__record_verify(record, error));

@@ -15,9 +15,9 @@ struct avvik__feature {
         float min, max;
         double mean, m2;
     } moments;
-    double sd;     /* sample standard deviation (n - 1); 0 where n < 2 */
-    float fill;    /* median of the values in the trees' rows; 0 where there is none */
-    float mean32;  /* what the kernels take: mean as float32, and 1 / sd, or 0 for a constant feature */
+    double sd;    /* sample standard deviation (n - 1); 0 where n < 2 */
+    float fill;   /* median of the values in the trees' rows; 0 where there is none */
+    float mean32; /* what the kernels take: mean as float32, and 1 / sd, or 0 for a constant feature */
     float rscale32;
 };
 

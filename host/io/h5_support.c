@@ -119,9 +119,10 @@ enum avvik_status avvik__h5_open(const char *path, hid_t *file_out, struct avvik
     if (strstr(reason, "lock") != NULL)
         return avvik__error_set(error, AVVIK_ERR_IO, 0,
                                 "%s: another program holds a lock on it (%s); wait for it, or set "
-                                "HDF5_USE_FILE_LOCKING=FALSE if the file system cannot lock", path, reason);
-    return avvik__error_set(error, AVVIK_ERR_FORMAT, 0, "%s: HDF5 cannot open it (%s); the file is truncated or damaged",
-                            path, reason);
+                                "HDF5_USE_FILE_LOCKING=FALSE if the file system cannot lock",
+                                path, reason);
+    return avvik__error_set(error, AVVIK_ERR_FORMAT, 0,
+                            "%s: HDF5 cannot open it (%s); the file is truncated or damaged", path, reason);
 }
 
 static const char *filter_package(H5Z_filter_t filter)
@@ -147,7 +148,8 @@ enum avvik_status avvik__h5_check_filters(hid_t dataset, const char *where, stru
         unsigned flags, config;
         size_t n_values = 0;
         char name[64] = "";
-        const H5Z_filter_t filter = H5Pget_filter2(list, (unsigned)i, &flags, &n_values, NULL, sizeof name, name, &config);
+        const H5Z_filter_t filter =
+            H5Pget_filter2(list, (unsigned)i, &flags, &n_values, NULL, sizeof name, name, &config);
         if (filter < 0 || H5Zfilter_avail(filter) <= 0)
             status = avvik__error_set(error, AVVIK_ERR_FILTER, filter,
                                       "%s: is compressed with HDF5 filter %d, which is not installed (%s); install it "

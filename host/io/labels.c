@@ -43,8 +43,10 @@ enum avvik_status avvik_labels_read(const char *path, const char *name, uint64_t
                 AVVIK_FAIL(AVVIK_ERR_FORMAT, 0, "%s: %s has no label (NaN) in row %llu", path, name,
                            (unsigned long long)(first + i));
             if (values[i] != 0 && values[i] != 1)
-                AVVIK_FAIL(AVVIK_ERR_FORMAT, 0, "%s: %s has the label %g in row %llu; labels are 0 (ordinary) or 1 "
-                           "(anomalous)", path, name, (double)values[i], (unsigned long long)(first + i));
+                AVVIK_FAIL(AVVIK_ERR_FORMAT, 0,
+                           "%s: %s has the label %g in row %llu; labels are 0 (ordinary) or 1 "
+                           "(anomalous)",
+                           path, name, (double)values[i], (unsigned long long)(first + i));
             labels[first + i] = values[i] == 1;
         }
     }

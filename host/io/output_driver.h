@@ -1,8 +1,8 @@
 /* The HDF5 file driver that output files are written through.
  *
- * HDF5 1.10 does not survive a write that fails: a file that cannot be flushed never closes, and the program crashes when
- * it ends. This driver never lets HDF5 see a failure. It keeps the first one, writes nothing from then on, and whoever
- * writes the file asks for it after every call. */
+ * HDF5 1.10 does not survive a write that fails: a file that cannot be flushed never closes, and the program crashes
+ * when it ends. This driver never lets HDF5 see a failure. It keeps the first one, writes nothing from then on, and
+ * whoever writes the file asks for it after every call. */
 #ifndef AVVIK_OUTPUT_DRIVER_H
 #define AVVIK_OUTPUT_DRIVER_H
 

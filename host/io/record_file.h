@@ -1,8 +1,9 @@
 /* Files that avvik writes and reads back (models, scores): named arrays and attributes in HDF5, a content hash over
  * them, and the way a file comes into being: NAME.partial, fsync, rename. HDF5 stays behind this header.
  *
- * Content hash: XXH3-128 over the sorted list of "path digest" lines, one for each array and attribute that counts, where
- * a digest is XXH3-128 over type, shape and little-endian bytes. It finds damage and careless edits; it is no signature. */
+ * Content hash: XXH3-128 over the sorted list of "path digest" lines, one for each array and attribute that counts,
+ * where a digest is XXH3-128 over type, shape and little-endian bytes. It finds damage and careless edits; it is no
+ * signature. */
 #ifndef AVVIK_RECORD_FILE_H
 #define AVVIK_RECORD_FILE_H
 
@@ -21,15 +22,15 @@ struct avvik__record_column;
 
 /* Start writing PATH (as PATH.partial) with the root attributes avvik_kind, format_version, producer and created.
  * AVVIK_ERR_EXISTS if PATH is there and replace is 0; AVVIK_ERR_IO. */
-enum avvik_status avvik__record_create(const char *path, const char *kind, int replace, struct avvik__record **record_out,
-                                       struct avvik_error *error);
+enum avvik_status avvik__record_create(const char *path, const char *kind, int replace,
+                                       struct avvik__record **record_out, struct avvik_error *error);
 
 /* Read PATH, which must be of `kind` and of this format version. Untrusted. AVVIK_ERR_IO or AVVIK_ERR_FORMAT. */
 enum avvik_status avvik__record_open(const char *path, const char *kind, struct avvik__record **record_out,
                                      struct avvik_error *error);
 
-/* Writing: finish (hash, flush, fsync, rename) or take everything back. Reading: release. Both free the record; NULL is a
- * no-op. avvik__record_close() on a record being written removes the partial file. */
+/* Writing: finish (hash, flush, fsync, rename) or take everything back. Reading: release. Both free the record; NULL is
+ * a no-op. avvik__record_close() on a record being written removes the partial file. */
 enum avvik_status avvik__record_commit(struct avvik__record *record, struct avvik_error *error);
 void avvik__record_close(struct avvik__record *record);
 

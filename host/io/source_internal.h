@@ -31,7 +31,7 @@ struct avvik__column {
 struct avvik__source_file {
     char *path;
     hid_t file;
-    hid_t compound;       /* the compound data set, or H5I_INVALID_HID for a group table */
+    hid_t compound; /* the compound data set, or H5I_INVALID_HID for a group table */
     hid_t compound_space;
     hid_t compound_type;  /* memory type: the selected members as float32 */
     size_t compound_size; /* bytes of one row of it */

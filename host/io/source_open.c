@@ -184,7 +184,8 @@ static enum avvik_status group_columns_check(struct avvik__source_file *file, si
         if (avvik__dataset_chunk_bytes(column->dataset) > MAX_CHUNK_BYTES)
             return avvik__error_set(error, AVVIK_ERR_FORMAT, 0,
                                     "%s is stored in chunks above the 256 MiB that one may take; rewrite the file with "
-                                    "`h5repack -l CHUNK=65536`", where);
+                                    "`h5repack -l CHUNK=65536`",
+                                    where);
     }
     return AVVIK_OK;
 }
@@ -222,7 +223,8 @@ static enum avvik_status compound_prepare(struct avvik__source_file *file, size_
         const struct avvik__column *column = &file->columns[f];
         char *name = H5Tget_member_name(type, column->member);
         const hsize_t n_elements = column->member_elements;
-        const hid_t array = n_elements == 0 ? H5Tcopy(H5T_NATIVE_FLOAT) : H5Tarray_create2(H5T_NATIVE_FLOAT, 1, &n_elements);
+        const hid_t array =
+            n_elements == 0 ? H5Tcopy(H5T_NATIVE_FLOAT) : H5Tarray_create2(H5T_NATIVE_FLOAT, 1, &n_elements);
         if (H5Tget_member_index(file->compound_type, name) < 0)
             H5Tinsert(file->compound_type, name, member_offsets[column->member], array);
         avvik__h5_close(array);

@@ -59,13 +59,13 @@ static enum avvik_status compound_read(struct avvik_source *source, const struct
     const hid_t memory = H5Screate_simple(1, &count, NULL);
     enum avvik_status status = AVVIK_OK;
     if (memory < 0 || rows_select(file->compound_space, first, n_rows) < 0 ||
-        H5Dread(file->compound, file->compound_type, memory, file->compound_space, H5P_DEFAULT,
-                source->compound_rows) < 0)
+        H5Dread(file->compound, file->compound_type, memory, file->compound_space, H5P_DEFAULT, source->compound_rows) <
+            0)
         status = read_failed(file, file->columns[0].name, first, n_rows, error);
     for (size_t f = 0; f < source->n_features && status == AVVIK_OK; f++)
         for (size_t i = 0; i < n_rows; i++)
-            memcpy(&columns[f * column_stride + i],
-                   source->compound_rows + i * file->compound_size + file->offsets[f], sizeof(float));
+            memcpy(&columns[f * column_stride + i], source->compound_rows + i * file->compound_size + file->offsets[f],
+                   sizeof(float));
     avvik__h5_close(memory);
     return status;
 }
@@ -81,8 +81,8 @@ static enum avvik_status attributes_apply(const struct avvik__source_file *file,
         if (fabsf(values[i]) >= EXACT_INTEGERS)
             return avvik__error_set(error, AVVIK_ERR_FORMAT, 0,
                                     "%s: row %llu of column '%s' holds the code %.0f; codes stay below 16777216, which "
-                                    "float32 holds exactly", file->path, (unsigned long long)(first + i), column->name,
-                                    (double)values[i]);
+                                    "float32 holds exactly",
+                                    file->path, (unsigned long long)(first + i), column->name, (double)values[i]);
     return AVVIK_OK;
 }
 

@@ -21,8 +21,7 @@ static const char *type_problem(hid_t type)
 {
     if (is_number(type))
         return NULL;
-    return H5Tget_class(type) == H5T_STRING ? "holds text where a number is needed"
-                                            : "has a type that is not a number";
+    return H5Tget_class(type) == H5T_STRING ? "holds text where a number is needed" : "has a type that is not a number";
 }
 
 static enum avvik__role role_read(hid_t dataset)
@@ -30,8 +29,10 @@ static enum avvik__role role_read(hid_t dataset)
     static const struct {
         const char *name;
         enum avvik__role role;
-    } roles[] = {{"feature", AVVIK_ROLE_FEATURE}, {"protected", AVVIK_ROLE_PROTECTED},
-                 {"excluded", AVVIK_ROLE_EXCLUDED}, {"label", AVVIK_ROLE_LABEL}};
+    } roles[] = {{"feature", AVVIK_ROLE_FEATURE},
+                 {"protected", AVVIK_ROLE_PROTECTED},
+                 {"excluded", AVVIK_ROLE_EXCLUDED},
+                 {"label", AVVIK_ROLE_LABEL}};
     char text[32];
     if (!avvik__h5_string_attribute(dataset, "role", text, sizeof text))
         return AVVIK_ROLE_NONE;
@@ -189,7 +190,8 @@ static void member_to_columns(hid_t dataset, hid_t type, unsigned member, struct
         column->member = member;
         column->element = i;
         column->member_elements = n_elements;
-        column->unusable = base >= 0 && n_elements == 0 ? "is not one-dimensional" : type_problem(base >= 0 ? base : member_type);
+        column->unusable =
+            base >= 0 && n_elements == 0 ? "is not one-dimensional" : type_problem(base >= 0 ? base : member_type);
     }
     free(block_names);
     avvik__h5_close(base);
@@ -254,8 +256,8 @@ enum avvik_status avvik__table_open(hid_t file, const char *path, const char *lo
         for (int member = 0; member < n_members && !list.failed; member++)
             member_to_columns(table, type, (unsigned)member, &list);
     } else if (is_dataset(file, location)) {
-        AVVIK_FAIL(AVVIK_ERR_FORMAT, 0, "%s: %s is a data set, not a table; name the group that holds the columns", path,
-                   location);
+        AVVIK_FAIL(AVVIK_ERR_FORMAT, 0, "%s: %s is a data set, not a table; name the group that holds the columns",
+                   path, location);
     } else {
         if ((table = H5Gopen2(file, location, H5P_DEFAULT)) < 0 ||
             H5Literate(table, H5_INDEX_NAME, H5_ITER_INC, NULL, link_to_column, &list) < 0)

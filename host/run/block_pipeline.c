@@ -139,8 +139,10 @@ enum avvik_status avvik__pipeline_run(struct avvik__pipeline *pipeline, struct a
 {
     enum avvik_status status = AVVIK_OK;
     unsigned n_started = 0;
-    struct shared shared = {.pipeline = pipeline, .mutex = PTHREAD_MUTEX_INITIALIZER,
-                            .has_work = PTHREAD_COND_INITIALIZER, .has_result = PTHREAD_COND_INITIALIZER};
+    struct shared shared = {.pipeline = pipeline,
+                            .mutex = PTHREAD_MUTEX_INITIALIZER,
+                            .has_work = PTHREAD_COND_INITIALIZER,
+                            .has_result = PTHREAD_COND_INITIALIZER};
     struct thread *threads = calloc(pipeline->n_workers, sizeof *threads);
     pipeline->read_ns = pipeline->work_ns = pipeline->write_ns = 0;
     if (threads == NULL || (shared.is_done = calloc(pipeline->n_slots, 1)) == NULL)

@@ -136,7 +136,8 @@ static enum avvik_status draws_make(struct fit *fit, struct avvik_error *error)
     return AVVIK_OK;
 }
 
-/* What a missing value becomes: the median of the feature over the sampled rows, each counted as often as it was drawn. */
+/* What a missing value becomes: the median of the feature over the sampled rows, each counted as often as it was drawn.
+ */
 static enum avvik_status missing_fill(struct fit *fit, struct avvik_error *error)
 {
     const size_t n_features = fit->model->n_features;
@@ -212,8 +213,10 @@ static enum avvik_status model_begin(struct avvik_source *source, const struct a
     for (size_t f = 0; f < n_features; f++)
         snprintf(model->features[f].name, AVVIK_NAME_SIZE, "%s", avvik_source_feature(source, f));
     const uint32_t sample = model->n_rows < options->sample ? (uint32_t)model->n_rows : options->sample;
-    model->forest = (struct avvik__forest){.n_trees = options->trees, .sample = sample,
-                                           .height = avvik__forest_height(sample), .n_features = model->n_features};
+    model->forest = (struct avvik__forest){.n_trees = options->trees,
+                                           .sample = sample,
+                                           .height = avvik__forest_height(sample),
+                                           .n_features = model->n_features};
     AVVIK_TRY(avvik__forest_init(&model->forest, error));
     *model_out = model;
     model = NULL;
@@ -226,24 +229,31 @@ enum avvik_status avvik_model_fit(struct avvik_source *source, const struct avvi
                                   struct avvik_model **model_out, struct avvik_error *error)
 {
     enum avvik_status status = AVVIK_OK;
-    struct fit fit = {.source = source, .seed = options->seed, .stop = options->stop,
-                      .progress = options->progress, .user = options->user};
+    struct fit fit = {.source = source,
+                      .seed = options->seed,
+                      .stop = options->stop,
+                      .progress = options->progress,
+                      .user = options->user};
     const unsigned n_threads = avvik__worker_count(options->threads), n_slots = n_threads + 2;
     AVVIK_TRY(options_check(options, error));
     AVVIK_TRY(model_begin(source, options, &fit.model, error));
     const size_t n_features = fit.model->n_features;
     fit.block_rows = avvik__block_rows(fit.model->n_rows, n_features, n_threads);
     fit.columns = avvik__aligned_calloc(n_slots * n_features, fit.block_rows * sizeof *fit.columns);
-    fit.moments = avvik__aligned_calloc(n_slots * n_features,
-                                        fit.block_rows / AVVIK_STATISTICS_ROWS * sizeof *fit.moments);
+    fit.moments =
+        avvik__aligned_calloc(n_slots * n_features, fit.block_rows / AVVIK_STATISTICS_ROWS * sizeof *fit.moments);
     fit.hash = avvik__input_hash_new(n_features);
     if (fit.columns == NULL || fit.moments == NULL || fit.hash == NULL)
         AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
     AVVIK_TRY(draws_make(&fit, error));
     avvik__kernels_select(&fit.kernels, avvik__cpu_features());
     struct avvik__pipeline pipeline = {.n_blocks = (fit.model->n_rows + fit.block_rows - 1) / fit.block_rows,
-                                       .n_workers = n_threads, .n_slots = n_slots, .context = &fit,
-                                       .read = block_read, .work = block_work, .write = block_add,
+                                       .n_workers = n_threads,
+                                       .n_slots = n_slots,
+                                       .context = &fit,
+                                       .read = block_read,
+                                       .work = block_work,
+                                       .write = block_add,
                                        .stop = options->stop};
     AVVIK_TRY(avvik__pipeline_run(&pipeline, error));
     size_t n_varying = 0;

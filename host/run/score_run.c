@@ -145,7 +145,8 @@ static enum avvik_status provenance_put(struct run *run, const struct avvik_engi
     uint64_t *offsets = calloc(n_files, sizeof *offsets);
     const char *base[2] = {"/run", "/features"};
     for (size_t i = 0; i < n_files; i++)
-        longest = strlen(avvik_source_path(run->source, i)) > longest ? strlen(avvik_source_path(run->source, i)) : longest;
+        longest =
+            strlen(avvik_source_path(run->source, i)) > longest ? strlen(avvik_source_path(run->source, i)) : longest;
     if (offsets == NULL || (names = calloc(n_files, longest)) == NULL)
         AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
     for (size_t i = 0; i < n_files; i++) {
@@ -203,7 +204,10 @@ enum avvik_status avvik_score_file(const struct avvik_model *model, struct avvik
     const unsigned n_threads = avvik__worker_count(options->threads), n_slots = n_threads + 2;
     const uint64_t start = avvik__now_ns();
     char input_hash[AVVIK_HASH_SIZE];
-    struct run run = {.model = model, .source = source, .options = options, .summary = summary_out,
+    struct run run = {.model = model,
+                      .source = source,
+                      .options = options,
+                      .summary = summary_out,
                       .n_rows = avvik_source_n_rows(source)};
     *summary_out = (struct avvik_score_summary){.n_rows = run.n_rows, .threads = n_threads};
     AVVIK_TRY(features_compare(model, source, error));
@@ -225,8 +229,13 @@ enum avvik_status avvik_score_file(const struct avvik_model *model, struct avvik
         AVVIK_TRY(avvik__record_column_create(run.record, columns[c].path, columns[c].type, run.n_rows, &run.columns[c],
                                               error));
     struct avvik__pipeline pipeline = {.n_blocks = (run.n_rows + run.block_rows - 1) / run.block_rows,
-                                       .n_workers = n_threads, .n_slots = n_slots, .context = &run, .read = block_read,
-                                       .work = block_score, .write = block_write, .stop = options->stop};
+                                       .n_workers = n_threads,
+                                       .n_slots = n_slots,
+                                       .context = &run,
+                                       .read = block_read,
+                                       .work = block_score,
+                                       .write = block_write,
+                                       .stop = options->stop};
     AVVIK_TRY(avvik__pipeline_run(&pipeline, error));
     avvik__input_hash_text(run.hash, input_hash);
     AVVIK_TRY(avvik__record_put_text(run.record, "/run", "input_hash", input_hash, 1, error));

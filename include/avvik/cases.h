@@ -65,9 +65,9 @@ struct avvik_evaluation {
     } detectors[AVVIK_N_DETECTORS];
 };
 
-/* Compare the score file `path` with the labels in `dataset` of `labels_path`. budget 0: as many as there are anomalies.
- * Returns as avvik_flag() and avvik_labels_read(); AVVIK_ERR_FORMAT if all labels are the same. Needs about 24 bytes a
- * row. */
+/* Compare the score file `path` with the labels in `dataset` of `labels_path`. budget 0: as many as there are
+ * anomalies. Returns as avvik_flag() and avvik_labels_read(); AVVIK_ERR_FORMAT if all labels are the same. Needs about
+ * 24 bytes a row. */
 enum avvik_status avvik_evaluate(const char *path, const char *labels_path, const char *dataset, uint64_t budget,
                                  struct avvik_evaluation *evaluation_out, struct avvik_error *error);
 

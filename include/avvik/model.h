@@ -16,15 +16,18 @@ struct avvik_model;
 
 /* Parameters of a fit; start from AVVIK_FIT_DEFAULTS. Names and meaning as in scikit-learn's IsolationForest. */
 struct avvik_fit_options {
-    uint32_t trees;     /* 1 to 10000 */
-    uint32_t sample;    /* rows a tree is grown from, 16 to 4096; shrinks to the number of rows where those are fewer */
-    uint64_t seed;      /* the same seed gives the same model on any machine with any number of threads */
-    uint32_t threads;   /* 0: one per CPU this process may run on */
+    uint32_t trees;   /* 1 to 10000 */
+    uint32_t sample;  /* rows a tree is grown from, 16 to 4096; shrinks to the number of rows where those are fewer */
+    uint64_t seed;    /* the same seed gives the same model on any machine with any number of threads */
+    uint32_t threads; /* 0: one per CPU this process may run on */
     const volatile int *stop; /* polled once a block; non-zero ends the fit with AVVIK_INTERRUPTED; may be NULL */
     void (*progress)(void *user, uint64_t rows_done, uint64_t n_rows); /* from the calling thread; may be NULL */
     void *user;
 };
-#define AVVIK_FIT_DEFAULTS {128, 256, 1, 0, NULL, NULL, NULL}
+#define AVVIK_FIT_DEFAULTS                                                                                             \
+    {                                                                                                                  \
+        128, 256, 1, 0, NULL, NULL, NULL                                                                               \
+    }
 
 /* Learn from all rows of `source`, in one pass: mean and standard deviation of every feature, and the rows the trees
  * are grown from (kernels/README.md has the definition of both).

@@ -9,16 +9,16 @@ extern "C" {
 /* 0 is success, a value above 0 an expected stop, a value below 0 an error. */
 enum avvik_status {
     AVVIK_OK = 0,
-    AVVIK_INTERRUPTED = 1,     /* the caller's stop flag was seen; nothing was left behind */
-    AVVIK_ERR_USAGE = -1,      /* an argument outside its documented range */
-    AVVIK_ERR_IO = -2,         /* a file cannot be opened, read, written or renamed */
-    AVVIK_ERR_FORMAT = -3,     /* a file's content is not what its place promises */
-    AVVIK_ERR_FILTER = -4,     /* an HDF5 compression filter is not installed */
-    AVVIK_ERR_EXISTS = -5,     /* the output is already there and may not be replaced */
-    AVVIK_ERR_BACKEND = -6,    /* unknown backend, or its device or CPU feature is not here */
-    AVVIK_ERR_SELFTEST = -7,   /* a backend computes something else than the scalar reference */
-    AVVIK_ERR_MEMORY = -8,     /* out of memory */
-    AVVIK_ERR_INTERNAL = -70   /* a mistake of ours */
+    AVVIK_INTERRUPTED = 1,   /* the caller's stop flag was seen; nothing was left behind */
+    AVVIK_ERR_USAGE = -1,    /* an argument outside its documented range */
+    AVVIK_ERR_IO = -2,       /* a file cannot be opened, read, written or renamed */
+    AVVIK_ERR_FORMAT = -3,   /* a file's content is not what its place promises */
+    AVVIK_ERR_FILTER = -4,   /* an HDF5 compression filter is not installed */
+    AVVIK_ERR_EXISTS = -5,   /* the output is already there and may not be replaced */
+    AVVIK_ERR_BACKEND = -6,  /* unknown backend, or its device or CPU feature is not here */
+    AVVIK_ERR_SELFTEST = -7, /* a backend computes something else than the scalar reference */
+    AVVIK_ERR_MEMORY = -8,   /* out of memory */
+    AVVIK_ERR_INTERNAL = -70 /* a mistake of ours */
 };
 
 /* One failure, told once, where path, data set or call are known.

@@ -61,36 +61,56 @@ ALWAYS_INLINE __m512 of_32(const float *table, __m512i path)
     return _mm512_permutex2var_ps(_mm512_load_ps(table), path, _mm512_load_ps(table + 16));
 }
 
-ALWAYS_INLINE __m512i search(__m512 x, const struct avvik__byte_search *s)
+ALWAYS_INLINE __m512i search(__m512 x, const struct avvik__byte_search *s, uint32_t n_steps)
 {
     __m512i path = _mm512_setzero_si512();
-    search_step(&path, x, _mm512_set1_ps(s->level_0[0]), 0);
+    search_step(&path, x, _mm512_set1_ps(s->level_0), 0);
     search_step(&path, x, _mm512_permutexvar_ps(path, _mm512_load_ps(s->level_1)), 1);
     search_step(&path, x, _mm512_permutexvar_ps(path, _mm512_load_ps(s->level_2)), 2);
     search_step(&path, x, _mm512_permutexvar_ps(path, _mm512_load_ps(s->level_3)), 3);
+    if (n_steps == 4)
+        return path;
     search_step(&path, x, _mm512_permutexvar_ps(path, _mm512_load_ps(s->level_4)), 4);
     const __mmask16 m5 = search_step(&path, x, of_32(s->level_5, path), 5);
+    if (n_steps == 6)
+        return path;
     const __m512 level_6 = _mm512_mask_blend_ps(m5, of_32(s->level_6, path), of_32(s->level_6 + 32, path));
     const __mmask16 m6 = search_step(&path, x, level_6, 6);
+    if (n_steps == 7)
+        return path;
     const __m512 low = _mm512_mask_blend_ps(m5, of_32(s->level_7, path), of_32(s->level_7 + 32, path));
     const __m512 high = _mm512_mask_blend_ps(m5, of_32(s->level_7 + 64, path), of_32(s->level_7 + 96, path));
     search_step(&path, x, _mm512_mask_blend_ps(m6, low, high), 7);
     return path;
 }
 
-/* Ranks of a block: ranks[(sub * n_columns + f) * 64 + row], from columns_from_tile(). */
+/* Ranks of one column of a block, 64 bytes every `step` bytes; the values as columns_from_tile() leaves them. */
+ALWAYS_INLINE void rank_column(uint8_t *ranks, size_t step, const float *column, size_t n_rows,
+                               const struct avvik__byte_search *s, uint32_t n_steps)
+{
+    for (size_t first = 0; first < n_rows; first += SUB_ROWS, ranks += step) {
+        __m512i path[4];
+#pragma GCC unroll 4
+        for (size_t i = 0; i < 4; i++)
+            path[i] = search(_mm512_load_ps(column + first + 16 * i), s, n_steps);
+        _mm512_store_si512(ranks, reversed(_mm512_packus_epi16(_mm512_packus_epi32(path[0], path[1]),
+                                                               _mm512_packus_epi32(path[2], path[3]))));
+    }
+}
+
+/* Ranks of a block: ranks[(sub * n_columns + f) * 64 + row]. A feature without thresholds keeps whatever ranks it has,
+ * because no node that splits looks at them. */
 static void rank_columns(uint8_t *ranks, size_t n_columns, const float *columns, size_t n_rows, size_t n_features,
                          const struct avvik__byte_search *searches)
 {
-    for (size_t f = 0; f < n_features; f++) {
-        for (size_t first = 0; first < n_rows; first += SUB_ROWS) {
-            __m512i path[4];
-#pragma GCC unroll 4
-            for (size_t i = 0; i < 4; i++)
-                path[i] = search(_mm512_load_ps(columns + f * n_rows + first + 16 * i), &searches[f]);
-            const __m512i packed =
-                _mm512_packus_epi16(_mm512_packus_epi32(path[0], path[1]), _mm512_packus_epi32(path[2], path[3]));
-            _mm512_store_si512(ranks + (first / SUB_ROWS * n_columns + f) * SUB_ROWS, reversed(packed));
+    const size_t step = n_columns * SUB_ROWS;
+    for (size_t f = 0; f < n_features; f++, ranks += SUB_ROWS, columns += n_rows) {
+        switch (searches[f].n_steps) {
+        case 0: break;
+        case 4: rank_column(ranks, step, columns, n_rows, &searches[f], 4); break;
+        case 6: rank_column(ranks, step, columns, n_rows, &searches[f], 6); break;
+        case 7: rank_column(ranks, step, columns, n_rows, &searches[f], 7); break;
+        default: rank_column(ranks, step, columns, n_rows, &searches[f], 8); break;
         }
     }
 }
@@ -112,12 +132,12 @@ ALWAYS_INLINE __m512i pick_by_path(const uint8_t *ranks, const uint16_t *column,
 }
 
 /* The same by feature numbers: 2^column_bits columns, blended by the bits of `feature`. */
-ALWAYS_INLINE __m512i pick_by_feature(const uint8_t *ranks, __m512i feature, int column_bits)
+ALWAYS_INLINE __m512i pick_by_feature(const uint8_t *ranks, __m512i feature, const __m512i *bits, int column_bits)
 {
     __m512i v[32];
 #pragma GCC unroll 8
     for (int bit = 0; bit < column_bits; bit++) {
-        const __mmask64 set = _mm512_test_epi8_mask(feature, _mm512_set1_epi8((char)(1 << bit)));
+        const __mmask64 set = _mm512_test_epi8_mask(feature, bits[bit]);
 #pragma GCC unroll 32
         for (int i = 0; i < 1 << (column_bits - 1 - bit); i++)
             v[i] = bit == 0 ? _mm512_mask_blend_epi8(set, _mm512_load_si512(ranks + 2 * i * SUB_ROWS),
@@ -161,60 +181,61 @@ ALWAYS_INLINE __m512i byte_sums_even(const struct byte_sums *sums)
 }
 
 /* Levels 0 to 4 of 64 rows (0 to 5 from 32 columns on), which are chosen by path where that costs no more. */
-ALWAYS_INLINE __m512i walk_upper(const uint8_t *ranks, const struct avvik__byte_tree *tree, int column_bits)
+ALWAYS_INLINE __m512i walk_upper(const uint8_t *ranks, const struct avvik__byte_tree *tree, const __m512i *bits,
+                                 int column_bits)
 {
     __mmask64 turn[6];
     __m512i path, v;
     turn[0] =
         _mm512_cmpgt_epu8_mask(_mm512_load_si512(ranks + tree->column[1]), _mm512_set1_epi32((int)tree->rank_0[0]));
-    path = _mm512_maskz_mov_epi8(turn[0], _mm512_set1_epi8(1));
+    path = _mm512_maskz_mov_epi8(turn[0], bits[0]);
     v = _mm512_mask_blend_epi8(turn[0], _mm512_set1_epi32((int)tree->rank_1[0]),
                                _mm512_set1_epi32((int)tree->rank_1[1]));
     turn[1] = _mm512_cmpgt_epu8_mask(pick_by_path(ranks, tree->column + 2, turn, 1), v);
-    path = _mm512_mask_add_epi8(path, turn[1], path, _mm512_set1_epi8(2));
+    path = _mm512_mask_add_epi8(path, turn[1], path, bits[1]);
     turn[2] = _mm512_cmpgt_epu8_mask(pick_by_path(ranks, tree->column + 4, turn, 2), of_16(tree->rank_2, path));
-    path = _mm512_mask_add_epi8(path, turn[2], path, _mm512_set1_epi8(4));
+    path = _mm512_mask_add_epi8(path, turn[2], path, bits[2]);
     turn[3] = _mm512_cmpgt_epu8_mask(pick_by_path(ranks, tree->column + 8, turn, 3), of_16(tree->rank_3, path));
-    path = _mm512_mask_add_epi8(path, turn[3], path, _mm512_set1_epi8(8));
-    v = column_bits < 4 ? pick_by_feature(ranks, of_16(tree->feature_4, path), column_bits)
+    path = _mm512_mask_add_epi8(path, turn[3], path, bits[3]);
+    v = column_bits < 4 ? pick_by_feature(ranks, of_16(tree->feature_4, path), bits, column_bits)
                         : pick_by_path(ranks, tree->column + 16, turn, 4);
     turn[4] = _mm512_cmpgt_epu8_mask(v, of_16(tree->rank_4, path));
-    path = _mm512_mask_add_epi8(path, turn[4], path, _mm512_set1_epi8(16));
+    path = _mm512_mask_add_epi8(path, turn[4], path, bits[4]);
     if (column_bits >= 5) {
         turn[5] =
             _mm512_cmpgt_epu8_mask(pick_by_path(ranks, tree->column + 32, turn, 5), of_at_most_32(tree->rank_5, path));
-        path = _mm512_mask_add_epi8(path, turn[5], path, _mm512_set1_epi8(32));
+        path = _mm512_mask_add_epi8(path, turn[5], path, bits[5]);
     }
     return path;
 }
 
 /* One tree and n_sub times 64 rows, side by side: one chain of comparisons alone would leave the ports waiting. */
 ALWAYS_INLINE void walk_tree(struct byte_sums *low, struct byte_sums *high, const uint8_t *ranks,
-                             const struct avvik__byte_tree *tree, int column_bits, int n_sub)
+                             const struct avvik__byte_tree *tree, const __m512i *bits, int column_bits, int n_sub)
 {
     const int step = SUB_ROWS << column_bits;
     __m512i path[2], v;
     __mmask64 turn_6[2];
 #pragma GCC unroll 2
     for (int s = 0; s < n_sub; s++)
-        path[s] = walk_upper(ranks + s * step, tree, column_bits);
+        path[s] = walk_upper(ranks + s * step, tree, bits, column_bits);
     if (column_bits < 5) {
 #pragma GCC unroll 2
         for (int s = 0; s < n_sub; s++) {
-            v = pick_by_feature(ranks + s * step, of_at_most_32(tree->feature_5, path[s]), column_bits);
+            v = pick_by_feature(ranks + s * step, of_at_most_32(tree->feature_5, path[s]), bits, column_bits);
             const __mmask64 turn_5 = _mm512_cmpgt_epu8_mask(v, of_at_most_32(tree->rank_5, path[s]));
-            path[s] = _mm512_mask_add_epi8(path[s], turn_5, path[s], _mm512_set1_epi8(32));
+            path[s] = _mm512_mask_add_epi8(path[s], turn_5, path[s], bits[5]);
         }
     }
 #pragma GCC unroll 2
     for (int s = 0; s < n_sub; s++) {
         v = _mm512_permutexvar_epi8(path[s], _mm512_load_si512(tree->feature_6));
-        v = pick_by_feature(ranks + s * step, v, column_bits);
+        v = pick_by_feature(ranks + s * step, v, bits, column_bits);
         turn_6[s] = _mm512_cmpgt_epu8_mask(v, _mm512_permutexvar_epi8(path[s], _mm512_load_si512(tree->rank_6)));
     }
 #pragma GCC unroll 2
     for (int s = 0; s < n_sub; s++) {
-        v = pick_by_feature(ranks + s * step, of_128(tree->feature_7, path[s], turn_6[s]), column_bits);
+        v = pick_by_feature(ranks + s * step, of_128(tree->feature_7, path[s], turn_6[s]), bits, column_bits);
         const __mmask64 turn_7 = _mm512_cmpgt_epu8_mask(v, of_128(tree->rank_7, path[s], turn_6[s]));
         byte_sums_add(&low[s], _mm512_mask_blend_epi8(turn_7, of_128(tree->leaf_low, path[s], turn_6[s]),
                                                       of_128(tree->leaf_low + 128, path[s], turn_6[s])));
@@ -249,10 +270,17 @@ ALWAYS_INLINE void walk_rows(int32_t *path_sum, size_t n, const uint8_t *ranks, 
                              size_t n_trees, int column_bits, int n_sub)
 {
     struct byte_sums low[2], high[2];
+    __m512i bits[6];
+#pragma GCC unroll 6
+    for (int bit = 0; bit < 6; bit++) {
+        bits[bit] = _mm512_set1_epi8((char)(1 << bit));
+        /* A compiler that knew these constants would make them anew each time, on port 5, the busiest. */
+        __asm__("" : "+v"(bits[bit]));
+    }
     memset(low, 0, sizeof low);
     memset(high, 0, sizeof high);
     for (size_t t = 0; t < n_trees; t++)
-        walk_tree(low, high, ranks, &trees[t], column_bits, n_sub);
+        walk_tree(low, high, ranks, &trees[t], bits, column_bits, n_sub);
     path_sums_add(path_sum, n < SUB_ROWS ? n : SUB_ROWS, &low[0], &high[0]);
     if (n_sub > 1)
         path_sums_add(path_sum + SUB_ROWS, n - SUB_ROWS < SUB_ROWS ? n - SUB_ROWS : SUB_ROWS, &low[1], &high[1]);

@@ -21,12 +21,16 @@
 #define AVVIK_BYTE_HEIGHT 8       /* of the trees of the byte walk */
 #define AVVIK_BYTE_THRESHOLDS 255 /* of one feature in one group of its trees: their ranks fill a byte */
 
-/* Thresholds of one feature in one group of trees, ascending, filled up with +infinity, in the order of a binary search
- * without branches. The search at step d compares x with level[d][path], where bit i of path is the result x >= of step
- * i; the bits of the path are those of the rank of x, #{thresholds <= x}, in reverse. One slot of 16 a level and more
- * from level 5 on. */
+/* Thresholds of one feature in one group of trees, ascending, in the order of a binary search without branches of
+ * n_steps steps: 0 where there is no threshold, else 4, 6, 7 or 8, enough for all. Step d compares x with
+ * level_d[path], where bit i of path is the result of x >= at step i. The rank of x, #{thresholds <= x} 2^(8 - n_steps),
+ * is the path with its eight bits in reverse. */
 struct avvik__byte_search {
-    float level_0[16], level_1[16], level_2[16], level_3[16], level_4[16], level_5[32], level_6[64], level_7[128];
+    uint32_t n_steps;
+    float level_0;
+    float unused[14];
+    float level_1[16], level_2[16], level_3[16], level_4[16]; /* 2^d entries, repeated */
+    float level_5[32], level_6[64], level_7[128];
 };
 
 /* One tree of height AVVIK_BYTE_HEIGHT (or less: its leaves repeated below themselves) over ranks: a row goes right

@@ -18,30 +18,51 @@ export AVVIK_CACHE
 passed=0
 failed=0
 
-# check NAME WALK FEATURES HEIGHT TREES WIDE: one shape of forest on one walk. Deviation and fill_missing run in each.
-check() {
-  log=$scratch/log
-  : >"$log"
-  AVVIK_OPENCL_WALK=$2 oclgrind --data-races --uninitialized --build-options -cl-opt-disable --log "$log" "$test" "$3" "$4" "$5" "$6" \
-    >"$scratch/out" 2>&1
-  status=$?
-  if [ "$status" = 0 ] && ! [ -s "$log" ]; then
+# run WALK FEATURES HEIGHT TREES WIDE OPTION: status 0 if the results are right. Without optimisation, as Oclgrind 21.10
+# computes zext of a vector of bits wrongly, which the optimiser writes for comparisons.
+run() {
+  AVVIK_OPENCL_WALK=$1 oclgrind "$6" --build-options -cl-opt-disable --log "$scratch/log" \
+    "$test" "$2" "$3" "$4" "$5" >"$scratch/out" 2>&1
+}
+
+# report NAME STATUS FINDINGS
+report() {
+  if [ "$2" = 0 ] && [ -z "$3" ]; then
     echo "ok      $1"
     passed=$((passed + 1))
   else
-    echo "FAILED  $1 (status $status)"
-    head -n 8 "$scratch/out" "$log" | cut -c1-200
+    echo "FAILED  $1 (status $2)"
+    tail -n 3 "$scratch/out" | cut -c1-300
+    echo "$3" | head -n 12
     failed=$((failed + 1))
   fi
 }
 
-check "deviation, fill_missing, forest_path: packed, 16 trees in lanes" lanes 16 6 17 0
-check "deviation, fill_missing, forest_path: packed, 64 features in lanes" lanes 64 4 3 0
-check "deviation, fill_missing, forest_path: wide, in lanes" lanes 70 5 18 1
-check "deviation, fill_missing, forest_path: packed, tiles and rows in local memory" local:8192 5 7 7 0
-check "deviation, fill_missing, forest_path: packed, tiles of one tree in local memory" local:2048 40 8 3 0
-check "deviation, fill_missing, forest_path: wide, tiles and rows in local memory" local:32768 66 6 9 1
-check "deviation, fill_missing, forest_path: packed, in global memory" global 17 5 3 0
-check "deviation, fill_missing, forest_path: wide, in global memory" global 70 4 5 1
+# Bounds and races, in all three kernels: check NAME WALK FEATURES HEIGHT TREES WIDE
+check() {
+  : >"$scratch/log"
+  run "$2" "$3" "$4" "$5" "$6" --data-races
+  report "bounds and races: $1" $? "$(cat "$scratch/log")"
+}
+
+# Uninitialised reads, above all of local memory, in the scalar walk only: on vectors of 16 Oclgrind 21.10 reports
+# values that are initialised, and crashes.
+check_uninitialized() {
+  : >"$scratch/log"
+  run "$2" "$3" "$4" "$5" "$6" --uninitialized
+  report "uninitialised reads: $1" $? "$(grep -B 1 -A 4 'Kernel: forest_path' "$scratch/log")"
+}
+
+for check in check check_uninitialized; do
+  $check "forest_path, packed, tiles and rows in local memory" local:8192 5 7 7 0
+  $check "forest_path, packed, tiles of one tree in local memory" local:2048 40 8 3 0
+  $check "forest_path, wide, tiles and rows in local memory" local:32768 66 6 9 1
+  $check "forest_path, packed, global memory" global 17 5 3 0
+  $check "forest_path, wide, global memory" global 70 4 5 1
+done
+check "deviation, fill_missing, forest_path in lanes, packed, 16 features" lanes 16 6 17 0
+check "deviation, fill_missing, forest_path in lanes, packed, 33 features" lanes 33 4 3 0
+check "deviation, fill_missing, forest_path in lanes, packed, 64 features" lanes 64 4 3 0
+check "deviation, fill_missing, forest_path in lanes, wide" lanes 70 5 18 1
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ]

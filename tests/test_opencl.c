@@ -295,9 +295,33 @@ START_TEST(once_equals_scalar)
     subject_init(&subject, single_shape.n_features, single_shape.height, single_shape.n_trees, single_shape.is_wide);
     void *state = state_open(&subject), *worker = worker_make(state, 70);
     rows_check(&subject, worker, 70, DATA_MIXED, 0, "once");
+    rows_check(&subject, worker, 70, DATA_TIES, 1, "once");
     avvik__backend_opencl.worker_free(worker);
     avvik__backend_opencl.close(state);
     subject_destroy(&subject);
+}
+END_TEST
+
+/* One feature, so that no other hides it: differences and products below FLT_MIN, z equal to the cut, overflow. */
+START_TEST(deviation_at_the_edges)
+{
+    static const struct {
+        float mean, rscale;
+    } edges[] = {{1.5f * FLT_MIN, 3}, {0, 0.5f}, {0, 1.75f}, {-FLT_MAX, 1}, {FLT_MAX, 0}, {1, FLT_MAX}};
+    if (!has_device("deviation_at_the_edges"))
+        return;
+    for (size_t i = 0; i < sizeof edges / sizeof edges[0]; i++) {
+        struct subject subject;
+        subject_init(&subject, 1, 4, 1, 0);
+        subject.parameters[0] = edges[i].mean;
+        subject.parameters[subject.plan.stride] = edges[i].rscale;
+        void *state = state_open(&subject), *worker = worker_make(state, 300);
+        for (int kind = 0; kind < N_DATA_KINDS; kind++)
+            rows_check(&subject, worker, 300, (enum data_kind)kind, 0, "edges");
+        avvik__backend_opencl.worker_free(worker);
+        avvik__backend_opencl.close(state);
+        subject_destroy(&subject);
+    }
 }
 END_TEST
 
@@ -652,6 +676,7 @@ int main(int n_arguments, char **arguments)
         tcase_set_timeout(equal, 120);
         tcase_set_timeout(cache, 120);
         tcase_add_loop_test(equal, walks_equal_scalar, 0, 2 * N_SHAPES + N_OTHER_CASES);
+        tcase_add_test(equal, deviation_at_the_edges);
         tcase_add_loop_test(equal, many_rows_equal_scalar, 0, 2);
         tcase_add_test(equal, two_workers_in_two_threads);
         tcase_add_test(equal, counts_may_be_null_and_are_added_to);

@@ -170,7 +170,7 @@ float avvik_forest_score(const struct avvik_model *model, int32_t path_sum)
 {
     const struct avvik__forest *forest = &model->forest;
     const double mean_path = (double)path_sum / AVVIK_LEAF_ONE / forest->n_trees;
-    return (float)exp2(-mean_path / avvik__average_path(forest->sample));
+    return (float)exp2(-mean_path / forest->average_path);
 }
 
 static const unsigned cpu_needs[N_CPU_BACKENDS] = {0, AVVIK_CPU_AVX2, AVVIK_CPU_AVX512, AVVIK_CPU_AVX512VBMI};

@@ -76,13 +76,20 @@ static uint32_t reversed(uint32_t i, uint32_t bits)
     return r;
 }
 
+/* Steps of the search for a feature's ranks: as many as struct avvik__byte_search names. */
+static uint32_t n_steps_of(uint32_t n_thresholds)
+{
+    return n_thresholds == 0 ? 0 : n_thresholds < 16 ? 4 : n_thresholds < 64 ? 6 : n_thresholds < 128 ? 7 : 8;
+}
+
 static void byte_search_fill(struct avvik__byte_search *search, const struct ranks *ranks, uint32_t feature)
 {
-    float *levels[] = {search->level_0, search->level_1, search->level_2, search->level_3,
-                       search->level_4, search->level_5, search->level_6, search->level_7};
-    for (uint32_t level = 0; level < 8; level++) {
-        const uint32_t step = 128u >> level, width = 1u << level;
-        for (uint32_t i = 0; i < (width < 16 ? 16 : width); i++) {
+    float *levels[] = {&search->level_0, search->level_1, search->level_2, search->level_3,
+                       search->level_4,  search->level_5, search->level_6, search->level_7};
+    search->n_steps = n_steps_of(ranks->n[feature]);
+    for (uint32_t level = 0; level < search->n_steps; level++) {
+        const uint32_t step = 1u << (search->n_steps - 1 - level), width = 1u << level;
+        for (uint32_t i = 0; i < (level == 0 ? 1 : width < 16 ? 16 : width); i++) {
             const uint32_t at = reversed(i % width, level) * 2 * step + step - 1;
             levels[level][i] = at < ranks->n[feature] ? ranks->thresholds[feature][at] : INFINITY;
         }
@@ -99,7 +106,9 @@ static void byte_tree_fill(struct avvik__byte_tree *to, const struct ranks *rank
             const size_t k = (1u << level) + reversed(path, level);
             const uint32_t word = level < height ? nodes[k] : AVVIK_NODE_LEFT;
             const uint32_t feature = is_split(word) ? word & AVVIK_FEATURE_MASK : 0;
-            const uint32_t r = is_split(word) ? rank_below(ranks, feature, threshold_of(word)) : 255;
+            const uint32_t r = is_split(word) ? rank_below(ranks, feature, threshold_of(word))
+                                                    << (8 - n_steps_of(ranks->n[feature]))
+                                              : 255;
             if (level < 6)
                 to->column[(1u << level) + path] = (uint16_t)(feature * 64);
             if (level < 2)

@@ -42,6 +42,7 @@ enum avvik_status avvik__forest_init(struct avvik__forest *forest, struct avvik_
 {
     const size_t n_nodes = (size_t)forest->n_trees << forest->height;
     const int is_wide = forest->n_features > AVVIK_PACKED_FEATURES;
+    forest->average_path = avvik__average_path(forest->sample);
     forest->nodes = is_wide ? NULL : avvik__aligned_calloc(n_nodes, sizeof *forest->nodes);
     forest->thresholds = is_wide ? avvik__aligned_calloc(n_nodes, sizeof *forest->thresholds) : NULL;
     forest->features = is_wide ? avvik__aligned_calloc(n_nodes, sizeof *forest->features) : NULL;

@@ -14,6 +14,7 @@ struct avvik__forest {
     uint32_t sample; /* rows a tree was grown from */
     uint32_t height;
     uint32_t n_features;
+    double average_path;  /* c(sample), by which a score is normalised */
     uint32_t *nodes;    /* [tree][2^height] or NULL */
     float *thresholds;  /* [tree][2^height] or NULL */
     uint16_t *features; /* [tree][2^height] or NULL */

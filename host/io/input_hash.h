@@ -1,21 +1,33 @@
-/* A hash of every value that was read, the same for any size of block: XXH3-128 over the digests of the columns. */
+/* A hash of every value that was read, the same for any size of block and number of threads: XXH3-128 over the list of
+ * the XXH3-128 digests of pieces, a piece being 4,096 rows (fewer at the end) of one column; piece rows by piece rows,
+ * and in each column by column. */
 #ifndef AVVIK_INPUT_HASH_H
 #define AVVIK_INPUT_HASH_H
 
 #include <stddef.h>
+#include <stdint.h>
+#include <xxhash.h>
 
 #include "record_file.h"
 
-struct avvik__input_hash;
+#define AVVIK_HASH_ROWS 4096
 
-/* NULL if there is no memory. */
-struct avvik__input_hash *avvik__input_hash_new(size_t n_features);
-void avvik__input_hash_free(struct avvik__input_hash *hash);
+/* Digests of the pieces of a block that starts at a multiple of 4,096 rows; columns side by side, column_stride floats
+ * apart. digests_out: ceil(n_rows / 4096) x n_features. Pure: workers call it side by side. */
+void avvik__input_digest(XXH128_hash_t *digests_out, const float *columns, size_t column_stride, size_t n_rows,
+                         size_t n_features);
 
-/* Add n_rows rows, columns side by side `column_stride` floats apart, in row order. */
-void avvik__input_hash_add(struct avvik__input_hash *hash, const float *columns, size_t column_stride, size_t n_rows);
+/* The list, which takes the digests of the blocks in row order. NULL if there is no memory. */
+XXH3_state_t *avvik__input_hash_new(void);
+void avvik__input_hash_add(XXH3_state_t *hash, const XXH128_hash_t *digests, size_t n_rows, size_t n_features);
 
-/* The text, AVVIK_HASH_SIZE bytes. */
-void avvik__input_hash_text(const struct avvik__input_hash *hash, char *text);
+/* Its text (AVVIK_HASH_SIZE bytes). Release the state with XXH3_freeState(). */
+void avvik__input_hash_text(const XXH3_state_t *hash, char *text);
+
+/* Digests a block of n_rows x n_features has. */
+static inline size_t avvik__input_digest_count(size_t n_rows, size_t n_features)
+{
+    return (n_rows + AVVIK_HASH_ROWS - 1) / AVVIK_HASH_ROWS * n_features;
+}
 
 #endif

@@ -26,9 +26,11 @@ struct fit {
     struct avvik__moments *moments; /* [slot][block_rows / 4096][feature] */
     uint64_t *draws;                /* [tree][sample] row numbers, ascending in a tree */
     size_t n_draws;
-    float *sample; /* [tree][sample][feature]: those rows */
-    struct avvik__input_hash *hash;
-    atomic_uint next_tree;
+    float *sample;          /* [tree][sample][feature]: those rows */
+    XXH128_hash_t *digests; /* [slot][block_rows / 4096][feature] */
+    XXH3_state_t *hash;
+    atomic_uint next;    /* feature or tree, for those who share the work */
+    atomic_int is_short; /* one of them had no memory */
     uint64_t seed;
     const volatile int *stop;
     void (*progress)(void *user, uint64_t rows_done, uint64_t n_rows);
@@ -49,6 +51,11 @@ static float *columns_of_slot(const struct fit *fit, unsigned slot)
 static struct avvik__moments *moments_of_slot(const struct fit *fit, unsigned slot)
 {
     return fit->moments + slot * fit->model->n_features * (fit->block_rows / AVVIK_STATISTICS_ROWS);
+}
+
+static XXH128_hash_t *digests_of_slot(const struct fit *fit, unsigned slot)
+{
+    return fit->digests + slot * avvik__input_digest_count(fit->block_rows, fit->model->n_features);
 }
 
 static enum avvik_status block_read(void *context, unsigned slot, uint64_t block, struct avvik_error *error)
@@ -99,6 +106,7 @@ static enum avvik_status block_work(void *context, unsigned worker, unsigned slo
                                     columns + f * fit->block_rows + i,
                                     n_rows - i < AVVIK_STATISTICS_ROWS ? n_rows - i : AVVIK_STATISTICS_ROWS);
     sample_gather(fit, columns, first, n_rows);
+    avvik__input_digest(digests_of_slot(fit, slot), columns, fit->block_rows, n_rows, n_features);
     return AVVIK_OK;
 }
 
@@ -111,7 +119,7 @@ static enum avvik_status block_add(void *context, unsigned slot, uint64_t block,
     for (size_t i = 0; i < n_rows; i += AVVIK_STATISTICS_ROWS)
         for (size_t f = 0; f < n_features; f++)
             avvik__moments_add(&fit->model->features[f].moments, moments++);
-    avvik__input_hash_add(fit->hash, columns_of_slot(fit, slot), fit->block_rows, n_rows);
+    avvik__input_hash_add(fit->hash, digests_of_slot(fit, slot), n_rows, n_features);
     if (fit->progress != NULL)
         fit->progress(fit->user, block * fit->block_rows + n_rows, fit->model->n_rows);
     return AVVIK_OK;
@@ -122,29 +130,26 @@ static int is_stopped(const struct fit *fit)
     return fit->stop != NULL && *fit->stop;
 }
 
-static enum avvik_status draws_make(struct fit *fit, struct avvik_error *error)
+static void *rows_draw(void *context)
 {
+    struct fit *fit = context;
     const struct avvik__forest *forest = &fit->model->forest;
-    fit->n_draws = (size_t)forest->n_trees * forest->sample;
-    fit->draws = calloc(fit->n_draws, sizeof *fit->draws);
-    fit->sample = calloc(fit->n_draws * forest->n_features, sizeof *fit->sample);
-    if (fit->draws == NULL || fit->sample == NULL)
-        return avvik__error_set(error, AVVIK_ERR_MEMORY, 0, "not enough memory for %zu sampled rows", fit->n_draws);
-    for (uint32_t tree = 0; tree < forest->n_trees && !is_stopped(fit); tree++)
+    for (uint32_t tree; (tree = atomic_fetch_add(&fit->next, 1)) < forest->n_trees && !is_stopped(fit);)
         avvik__forest_draw_rows(forest, tree, fit->model->n_rows, fit->seed,
                                 fit->draws + (size_t)tree * forest->sample);
-    return AVVIK_OK;
+    return NULL;
 }
 
-/* What a missing value becomes: the median of the feature over the sampled rows, each counted as often as it was drawn.
- */
-static enum avvik_status missing_fill(struct fit *fit, struct avvik_error *error)
+/* What a missing value becomes: the median of the feature over the sampled rows, each counted as often as it was
+ * drawn. Features one after the other, until there are none left. */
+static void *features_fill(void *context)
 {
+    struct fit *fit = context;
     const size_t n_features = fit->model->n_features;
     float *values = malloc(fit->n_draws * sizeof *values);
     if (values == NULL)
-        return avvik__error_set(error, AVVIK_ERR_MEMORY, 0, "out of memory");
-    for (size_t f = 0; f < n_features && !is_stopped(fit); f++) {
+        atomic_store(&fit->is_short, 1);
+    for (size_t f; values != NULL && (f = atomic_fetch_add(&fit->next, 1)) < n_features && !is_stopped(fit);) {
         size_t n = 0;
         for (size_t place = 0; place < fit->n_draws; place++)
             if (!isnan(fit->sample[place * n_features + f]))
@@ -156,7 +161,7 @@ static enum avvik_status missing_fill(struct fit *fit, struct avvik_error *error
                 fit->sample[place * n_features + f] = fill;
     }
     free(values);
-    return AVVIK_OK;
+    return NULL;
 }
 
 static void *trees_grow(void *context)
@@ -164,21 +169,21 @@ static void *trees_grow(void *context)
     struct fit *fit = context;
     struct avvik__forest *forest = &fit->model->forest;
     uint32_t scratch[MAX_SAMPLE];
-    for (uint32_t tree; (tree = atomic_fetch_add(&fit->next_tree, 1)) < forest->n_trees && !is_stopped(fit);)
+    for (uint32_t tree; (tree = atomic_fetch_add(&fit->next, 1)) < forest->n_trees && !is_stopped(fit);)
         avvik__forest_grow(forest, tree, fit->sample + (size_t)tree * forest->sample * forest->n_features,
                            forest->n_features, fit->seed, scratch);
     return NULL;
 }
 
-/* Trees are independent of one another; helpers that cannot be started are not missed. */
-static void forest_grow(struct fit *fit, unsigned n_threads)
+/* Share `work` among n_threads threads, this one included; helpers that cannot be started are not missed. */
+static void work_share(struct fit *fit, void *(*work)(void *), unsigned n_threads)
 {
     pthread_t helpers[AVVIK_MAX_WORKERS];
     unsigned n_helpers = 0;
-    atomic_init(&fit->next_tree, 0);
-    while (n_helpers + 1 < n_threads && pthread_create(&helpers[n_helpers], NULL, trees_grow, fit) == 0)
+    atomic_store(&fit->next, 0);
+    while (n_helpers + 1 < n_threads && pthread_create(&helpers[n_helpers], NULL, work, fit) == 0)
         n_helpers++;
-    trees_grow(fit);
+    work(fit);
     while (n_helpers > 0)
         pthread_join(helpers[--n_helpers], NULL);
 }
@@ -242,10 +247,17 @@ enum avvik_status avvik_model_fit(struct avvik_source *source, const struct avvi
     fit.columns = avvik__aligned_calloc(n_slots * n_features, fit.block_rows * sizeof *fit.columns);
     fit.moments =
         avvik__aligned_calloc(n_slots * n_features, fit.block_rows / AVVIK_STATISTICS_ROWS * sizeof *fit.moments);
-    fit.hash = avvik__input_hash_new(n_features);
-    if (fit.columns == NULL || fit.moments == NULL || fit.hash == NULL)
+    fit.digests = calloc(n_slots * avvik__input_digest_count(fit.block_rows, n_features), sizeof *fit.digests);
+    fit.hash = avvik__input_hash_new();
+    if (fit.columns == NULL || fit.moments == NULL || fit.digests == NULL || fit.hash == NULL)
         AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
-    AVVIK_TRY(draws_make(&fit, error));
+    const struct avvik__forest *forest = &fit.model->forest;
+    fit.n_draws = (size_t)forest->n_trees * forest->sample;
+    fit.draws = calloc(fit.n_draws, sizeof *fit.draws);
+    fit.sample = calloc(fit.n_draws * n_features, sizeof *fit.sample);
+    if (fit.draws == NULL || fit.sample == NULL)
+        AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "not enough memory for %zu sampled rows", fit.n_draws);
+    work_share(&fit, rows_draw, n_threads);
     avvik__kernels_select(&fit.kernels, avvik__cpu_features());
     struct avvik__pipeline pipeline = {.n_blocks = (fit.model->n_rows + fit.block_rows - 1) / fit.block_rows,
                                        .n_workers = n_threads,
@@ -264,8 +276,10 @@ enum avvik_status avvik_model_fit(struct avvik_source *source, const struct avvi
     if (n_varying == 0)
         AVVIK_FAIL(AVVIK_ERR_FORMAT, 0, "%s: every column of %s is constant or empty; there is nothing to learn",
                    avvik_source_path(source, 0), fit.model->table);
-    AVVIK_TRY(missing_fill(&fit, error));
-    forest_grow(&fit, n_threads);
+    work_share(&fit, features_fill, n_threads);
+    if (atomic_load(&fit.is_short))
+        AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
+    work_share(&fit, trees_grow, n_threads);
     if (is_stopped(&fit))
         AVVIK_FAIL(AVVIK_INTERRUPTED, 0, "interrupted");
     avvik__input_hash_text(fit.hash, fit.model->input_hash);
@@ -273,7 +287,8 @@ enum avvik_status avvik_model_fit(struct avvik_source *source, const struct avvi
     fit.model = NULL;
 done:
     avvik_model_free(fit.model);
-    avvik__input_hash_free(fit.hash);
+    XXH3_freeState(fit.hash);
+    free(fit.digests);
     free(fit.columns);
     free(fit.moments);
     free(fit.draws);

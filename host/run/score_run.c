@@ -28,6 +28,7 @@ static const struct {
 struct block {
     float *values; /* [feature][block_rows] */
     void *results[N_COLUMNS];
+    XXH128_hash_t *digests;
 };
 
 struct run {
@@ -41,7 +42,7 @@ struct run {
     uint64_t n_rows;
     struct avvik__record *record;
     struct avvik__record_column *columns[N_COLUMNS];
-    struct avvik__input_hash *hash;
+    XXH3_state_t *hash;
     const struct avvik_score_options *options;
     struct avvik_score_summary *summary;
 };
@@ -85,6 +86,7 @@ static enum avvik_status block_score(void *context, unsigned worker, unsigned sl
         if (status != AVVIK_OK)
             return status;
     }
+    avvik__input_digest(block->digests, block->values, run->block_rows, n_rows, n_features);
     for (size_t i = 0; i < n_rows; i++)
         forest[i] = avvik_forest_score(run->model, path_sum[i]);
     return AVVIK_OK;
@@ -99,7 +101,7 @@ static enum avvik_status block_write(void *context, unsigned slot, uint64_t numb
     enum avvik_status status = AVVIK_OK;
     for (int c = 0; c < N_COLUMNS; c++)
         AVVIK_TRY(avvik__record_column_write(run->columns[c], block->results[c], n_rows, error));
-    avvik__input_hash_add(run->hash, block->values, run->block_rows, n_rows);
+    avvik__input_hash_add(run->hash, block->digests, n_rows, run->model->n_features);
     for (size_t i = 0; i < n_rows; i++)
         run->summary->rows_with_missing += missing[i] > 0;
     if (run->options->progress != NULL)
@@ -118,7 +120,9 @@ static enum avvik_status blocks_init(struct run *run, unsigned n_slots, struct a
                                                               sizeof *block->values)) == NULL;
         for (int c = 0; c < N_COLUMNS; c++)
             is_short |= (block->results[c] = avvik__aligned_calloc(run->block_rows, columns[c].size)) == NULL;
-        if (is_short)
+        block->digests =
+            calloc(avvik__input_digest_count(run->block_rows, run->model->n_features), sizeof *block->digests);
+        if (is_short || block->digests == NULL)
             return avvik__error_set(error, AVVIK_ERR_MEMORY, 0, "not enough memory for blocks of %zu rows",
                                     run->block_rows);
     }
@@ -129,6 +133,7 @@ static void blocks_free(struct run *run, unsigned n_slots)
 {
     for (unsigned slot = 0; run->blocks != NULL && slot < n_slots; slot++) {
         free(run->blocks[slot].values);
+        free(run->blocks[slot].digests);
         for (int c = 0; c < N_COLUMNS; c++)
             free(run->blocks[slot].results[c]);
     }
@@ -217,7 +222,7 @@ enum avvik_status avvik_score_file(const struct avvik_model *model, struct avvik
         run.piece_rows /= 2;
     AVVIK_TRY(blocks_init(&run, n_slots, error));
     run.counts = calloc(2 * (size_t)n_threads * model->n_features, sizeof *run.counts);
-    run.hash = avvik__input_hash_new(model->n_features);
+    run.hash = avvik__input_hash_new();
     if (run.counts == NULL || run.hash == NULL)
         AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
     AVVIK_TRY(avvik__record_create(path, "scores", options->replace, &run.record, error));
@@ -257,7 +262,7 @@ done:
     for (unsigned i = 0; i < n_threads; i++)
         avvik_worker_free(run.workers[i]);
     blocks_free(&run, n_slots);
-    avvik__input_hash_free(run.hash);
+    XXH3_freeState(run.hash);
     free(run.counts);
     return status;
 }

@@ -387,6 +387,12 @@ def test_missing_compression_filter(number, tmp_path):
           folder=tmp_path, env=program.environment(HDF5_PLUGIN_PATH="/nonexistent"))
 
 
+def whole_stacks():
+    """Where the sanitizers are on: stacks that show which part of HDF5 lost memory over a damaged file."""
+    options = [os.environ.get("ASAN_OPTIONS", ""), "fast_unwind_on_malloc=0"]
+    return program.environment(ASAN_OPTIONS=":".join(filter(None, options)))
+
+
 def test_random_damage_to_a_batch(batch, tmp_path):
     """Flipped bytes anywhere: a refusal or a result, never a crash, never a long sentence, nothing left behind."""
     random = np.random.default_rng(77)
@@ -398,7 +404,7 @@ def test_random_damage_to_a_batch(batch, tmp_path):
         where = random.integers(0, 3000 if attempt % 2 else len(content), size=random.integers(1, 20))
         content[where] = random.integers(0, 256, size=len(where))
         path.write_bytes(content.tobytes())
-        result = program.run("fit", path, "--trees", 3, "--out", out)
+        result = program.run("fit", path, "--trees", 3, "--out", out, env=whole_stacks())
         assert result.returncode in (DONE, BAD_INPUT, WRONG_USAGE), (attempt, result.returncode, result.stderr)
         if result.returncode == DONE:
             out.unlink()
@@ -556,7 +562,7 @@ def test_random_damage_to_a_model(batch, model, scores, tmp_path):
         where = random.integers(0, len(content), size=random.integers(1, 10))
         content[where] ^= random.integers(1, 256, size=len(where)).astype(np.uint8)
         path.write_bytes(content.tobytes())
-        result = program.run("score", "--model", path, batch, "--out", out)
+        result = program.run("score", "--model", path, batch, "--out", out, env=whole_stacks())
         assert result.returncode in (DONE, BAD_INPUT), (attempt, result.returncode, result.stderr)
         if result.returncode == DONE:
             with h5py.File(out) as file:

@@ -1,0 +1,96 @@
+/* Reading through the public API: tiles are the columns, whatever the piece. What the values are is compared with h5py
+ * in python/test_batches.py. */
+#include <check.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "avvik/source.h"
+
+static struct avvik_source *shuttle_open(size_t n_files)
+{
+    static const char *const paths[2] = {TEST_DATASETS "/real/shuttle.h5", TEST_DATASETS "/real/shuttle.h5"};
+    const struct avvik_selection selection = {0};
+    struct avvik_source *source = NULL;
+    struct avvik_error error;
+    const enum avvik_status status = avvik_source_open(paths, n_files, &selection, &source, &error);
+    ck_assert_msg(status == AVVIK_OK, "%s", error.text);
+    return source;
+}
+
+START_TEST(test_tiles_are_the_columns)
+{
+    static const size_t pieces[] = {1, 15, 1000, 49096};
+    const size_t piece = pieces[_i];
+    struct avvik_source *source = shuttle_open(2); /* pieces run across the end of the first file */
+    const uint64_t n_rows = avvik_source_n_rows(source), half = n_rows / 2;
+    const size_t n_features = avvik_source_n_features(source), stride = avvik_source_stride(source);
+    ck_assert_uint_eq(n_features, 9); /* the label is no feature */
+    ck_assert_uint_eq(stride, 16);
+    ck_assert_uint_eq(avvik_source_n_files(source), 2);
+    ck_assert_uint_eq(avvik_source_file_rows(source, 1), half);
+    ck_assert_str_eq(avvik_source_table(source), "/shuttle");
+    float *columns = malloc(piece * n_features * sizeof *columns),
+          *tile = aligned_alloc(64, piece * stride * sizeof *tile);
+    const uint64_t starts[] = {0, 1, half - 1 - piece / 2, n_rows - piece};
+    for (size_t s = 0; s < sizeof starts / sizeof starts[0]; s++) {
+        ck_assert_int_eq(avvik_source_read(source, starts[s], piece, columns, piece, NULL), AVVIK_OK);
+        ck_assert_int_eq(avvik_source_read_tile(source, starts[s], piece, tile, NULL), AVVIK_OK);
+        for (size_t r = 0; r < piece; r++) {
+            for (size_t f = 0; f < n_features; f++)
+                ck_assert(tile[r * stride + f] == columns[f * piece + r]);
+            for (size_t f = n_features; f < stride; f++)
+                ck_assert(tile[r * stride + f] == 0 && !signbit(tile[r * stride + f]));
+        }
+    }
+    free(columns);
+    free(tile);
+    avvik_source_close(source);
+}
+END_TEST
+
+START_TEST(test_the_second_file_repeats_the_first)
+{
+    enum { N = 100 };
+    struct avvik_source *source = shuttle_open(2);
+    const uint64_t half = avvik_source_n_rows(source) / 2;
+    const size_t n_features = avvik_source_n_features(source);
+    float *first = malloc(N * n_features * sizeof *first), *second = malloc(N * n_features * sizeof *second);
+    ck_assert_int_eq(avvik_source_read(source, 40, N, first, N, NULL), AVVIK_OK);
+    ck_assert_int_eq(avvik_source_read(source, half + 40, N, second, N, NULL), AVVIK_OK);
+    ck_assert_int_eq(memcmp(first, second, N * n_features * sizeof *first), 0);
+    free(first);
+    free(second);
+    avvik_source_close(source);
+}
+END_TEST
+
+START_TEST(test_rows_outside_are_refused)
+{
+    float columns[16 * 9];
+    struct avvik_source *source = shuttle_open(1);
+    const uint64_t n_rows = avvik_source_n_rows(source);
+    ck_assert_int_eq(avvik_source_read(source, n_rows, 1, columns, 16, NULL), AVVIK_ERR_USAGE);
+    ck_assert_int_eq(avvik_source_read(source, n_rows - 1, 2, columns, 16, NULL), AVVIK_ERR_USAGE);
+    ck_assert_int_eq(avvik_source_read(source, UINT64_MAX, 2, columns, 16, NULL), AVVIK_ERR_USAGE);
+    ck_assert_int_eq(avvik_source_read(source, n_rows, 0, columns, 16, NULL), AVVIK_OK);
+    ck_assert_int_eq(avvik_source_read(source, n_rows - 16, 16, columns, 16, NULL), AVVIK_OK);
+    avvik_source_close(source);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("source");
+    TCase *cases = tcase_create("source");
+    tcase_set_timeout(cases, 120);
+    tcase_add_loop_test(cases, test_tiles_are_the_columns, 0, 4);
+    tcase_add_test(cases, test_the_second_file_repeats_the_first);
+    tcase_add_test(cases, test_rows_outside_are_refused);
+    suite_add_tcase(suite, cases);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    const int n_failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return n_failed == 0 ? 0 : 1;
+}

@@ -9,7 +9,7 @@
 # Each prints one line a step, keeps the rest in build/*.log, shows the end of that log when it fails and returns non-zero.
 
 avvik_build_packages="gcc libc6-dev cmake ninja-build pkg-config opencl-headers ocl-icd-opencl-dev ocl-icd-libopencl1
-  pocl-opencl-icd libhdf5-dev libopenblas-dev liblapacke-dev check librandom123-dev libjansson-dev libxxhash-dev"
+  pocl-opencl-icd libhdf5-dev check librandom123-dev libjansson-dev libxxhash-dev"
 avvik_test_packages="$avvik_build_packages clang libclang-rt-14-dev llvm hdf5-tools oclgrind python3-venv"
 
 avvik_now() { date +%s; }

@@ -25,16 +25,21 @@ static size_t shown_bytes(const char *text)
     return n == 0 || n > MB_CUR_MAX || !iswprint((wint_t)character) ? 0 : n;
 }
 
+/* Print the first character of `text`, or '?' for what may not be shown; returns the bytes it takes. */
+static size_t character_print(FILE *stream, const char *text)
+{
+    const size_t n = shown_bytes(text);
+    if (n == 0)
+        fputc('?', stream);
+    else
+        fwrite(text, 1, n, stream);
+    return n == 0 ? 1 : n;
+}
+
 void cli_print_text(FILE *stream, const char *text)
 {
-    while (*text != '\0') {
-        const size_t n = shown_bytes(text);
-        if (n == 0)
-            fputc('?', stream);
-        else
-            fwrite(text, 1, n, stream);
-        text += n == 0 ? 1 : n;
-    }
+    while (*text != '\0')
+        text += character_print(stream, text);
 }
 
 void cli_print_csv(const char *text)
@@ -42,14 +47,10 @@ void cli_print_csv(const char *text)
     const int is_quoted = strpbrk(text, ",\"") != NULL;
     if (is_quoted)
         putchar('"');
-    for (; *text != '\0'; text++) {
-        char one[2] = {*text, '\0'};
+    while (*text != '\0') {
         if (*text == '"')
             putchar('"');
-        if ((unsigned char)*text >= 0x80)
-            putchar(*text); /* any encoding: a program reads this */
-        else
-            cli_print_text(stdout, one);
+        text += character_print(stdout, text);
     }
     if (is_quoted)
         putchar('"');

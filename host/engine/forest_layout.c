@@ -126,58 +126,88 @@ static void byte_tree_fill(struct avvik__byte_tree *to, const struct ranks *rank
     }
 }
 
-/* Is the byte walk faster than the walk with trees in lanes? It is where it can be used: for packed nodes up to its
- * height. Lower trees are walked to their full height in vain, so that from AVVIK_BYTE_HEIGHT - 2 on down gathers
- * win. */
-static int byte_walk_wins(const struct avvik__forest *forest)
+/* What the walks cost a row, in hundredths of a cycle, as measured on Emerald Rapids (bench/README.md); only their
+ * ratio counts. */
+static uint64_t lane_walk_cost(const struct avvik__forest *forest)
 {
-    return forest->nodes != NULL && forest->height <= AVVIK_BYTE_HEIGHT && forest->height + 1 >= AVVIK_BYTE_HEIGHT;
+    const uint64_t n_groups = (forest->n_trees + AVVIK_LANES - 1) / AVVIK_LANES;
+    const uint64_t a_group = 650 * forest->height - 400; /* a gather a level */
+    return n_groups * (forest->n_features <= 32 ? a_group : a_group * 4 / 3);
 }
 
-/* Group the trees, in order, so that no feature has more than AVVIK_BYTE_THRESHOLDS thresholds in a group, and write
- * their tables. All arrays that forest.bytes refers to are added to layout->owned from [7] on. */
+/* Blends grow with the columns, not with the height: lower trees are walked to the full height in vain. */
+static uint64_t byte_walk_cost(const struct avvik__forest *forest)
+{
+    const uint64_t a_tree = forest->n_features <= 8    ? 105
+                            : forest->n_features <= 16 ? 135
+                            : forest->n_features <= 32 ? 210
+                                                       : 380;
+    return forest->n_trees * a_tree + forest->n_features * 40; /* and a transpose */
+}
+
+/* Ranking a row's values once more: many for features with many thresholds, nothing for those without. */
+static uint64_t ranking_cost(const struct ranks *ranks, uint32_t n_features)
+{
+    uint64_t n_steps = 0;
+    for (uint32_t feature = 0; feature < n_features; feature++)
+        n_steps += n_steps_of(ranks->n[feature]);
+    return n_steps * 100 / 8;
+}
+
+/* The longest run of trees from `first` on that fits into one group, and the thresholds of that group in ranks[0];
+ * ranks[1] is scratch. */
+static struct avvik__byte_group byte_group_make(struct ranks *ranks, const struct avvik__forest *forest, uint32_t first)
+{
+    const size_t size = (size_t)1 << forest->height;
+    struct avvik__byte_group group = {.first_tree = first};
+    memset(&ranks[0], 0, sizeof ranks[0]);
+    for (uint32_t tree = first; tree < forest->n_trees && group.n_trees < 256; tree++) {
+        ranks[1] = ranks[0];
+        if (!ranks_add(&ranks[1], forest->nodes + tree * size, size))
+            break;
+        ranks[0] = ranks[1];
+        group.n_trees++;
+    }
+    return group;
+}
+
+/* Make layout->view.bytes, for the byte walk, where it is possible and faster than the walk with trees in lanes. This
+ * is the one place that chooses between the two. */
 static enum avvik_status byte_layout_init(struct avvik__forest_layout *layout, const struct avvik__forest *forest,
                                           struct avvik_error *error)
 {
     enum avvik_status status = AVVIK_OK;
     const size_t size = (size_t)1 << forest->height;
-    struct ranks *ranks = calloc(2, sizeof *ranks); /* of the group so far, and with the tree that is tried */
-    struct avvik__byte_group *groups = layout->owned[7] = avvik__aligned_calloc(forest->n_trees, sizeof *groups);
-    struct avvik__byte_tree *trees = layout->owned[8] = avvik__aligned_calloc(forest->n_trees, sizeof *trees);
-    struct avvik__byte_forest *bytes = layout->owned[9] = avvik__aligned_calloc(1, sizeof *bytes);
+    if (forest->nodes == NULL || forest->height > AVVIK_BYTE_HEIGHT)
+        return AVVIK_OK;
+    struct avvik__byte_tree *trees = NULL;
     struct avvik__byte_search *searches = NULL;
+    struct avvik__byte_forest *bytes = NULL;
+    struct avvik__byte_group *groups = layout->owned[7] = avvik__aligned_calloc(forest->n_trees, sizeof *groups);
+    struct ranks *ranks = calloc(2, sizeof *ranks);
     uint32_t n_groups = 0;
-    if (ranks == NULL || groups == NULL || trees == NULL || bytes == NULL)
+    uint64_t cost = byte_walk_cost(forest);
+    if (ranks == NULL || groups == NULL)
         AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "not enough memory for a forest of %u trees", forest->n_trees);
+    for (uint32_t tree = 0; tree < forest->n_trees; tree += groups[n_groups++].n_trees) {
+        groups[n_groups] = byte_group_make(ranks, forest, tree);
+        cost += ranking_cost(&ranks[0], forest->n_features);
+    }
+    if (cost >= lane_walk_cost(forest))
+        goto done;
 
-    for (int pass = 0; pass < 2; pass++) { /* count the groups; then fill them */
-        n_groups = 0;
-        for (uint32_t tree = 0; tree < forest->n_trees; n_groups++) {
-            struct avvik__byte_group group = {.first_tree = tree};
-            memset(&ranks[0], 0, sizeof ranks[0]);
-            while (tree < forest->n_trees && group.n_trees < 256) {
-                ranks[1] = ranks[0];
-                if (!ranks_add(&ranks[1], forest->nodes + tree * size, size))
-                    break;
-                ranks[0] = ranks[1];
-                group.n_trees++;
-                tree++;
-            }
-            if (pass == 0)
-                continue;
-            groups[n_groups] = group;
-            for (uint32_t feature = 0; feature < forest->n_features; feature++)
-                byte_search_fill(&searches[n_groups * forest->n_features + feature], &ranks[0], feature);
-            for (uint32_t t = group.first_tree; t < tree; t++)
-                byte_tree_fill(&trees[t], &ranks[0], forest->nodes + t * size, forest->leaves + t * size,
-                               forest->height);
-        }
-        if (pass == 0) {
-            searches = layout->owned[10] =
-                avvik__aligned_calloc((size_t)n_groups * forest->n_features, sizeof *searches);
-            if (searches == NULL)
-                AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "not enough memory for a forest of %u trees", forest->n_trees);
-        }
+    trees = layout->owned[8] = avvik__aligned_calloc(forest->n_trees, sizeof *trees);
+    bytes = layout->owned[9] = avvik__aligned_calloc(1, sizeof *bytes);
+    searches = layout->owned[10] = avvik__aligned_calloc((size_t)n_groups * forest->n_features, sizeof *searches);
+    if (trees == NULL || bytes == NULL || searches == NULL)
+        AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "not enough memory for a forest of %u trees", forest->n_trees);
+    for (uint32_t g = 0; g < n_groups; g++) {
+        byte_group_make(ranks, forest, groups[g].first_tree);
+        for (uint32_t feature = 0; feature < forest->n_features; feature++)
+            byte_search_fill(&searches[g * forest->n_features + feature], &ranks[0], feature);
+        for (uint32_t tree = groups[g].first_tree; tree < groups[g].first_tree + groups[g].n_trees; tree++)
+            byte_tree_fill(&trees[tree], &ranks[0], forest->nodes + tree * size, forest->leaves + tree * size,
+                           forest->height);
     }
     *bytes = (struct avvik__byte_forest){n_groups, groups, searches, trees};
     layout->view.bytes = bytes;
@@ -245,8 +275,7 @@ enum avvik_status avvik__forest_layout_init(struct avvik__forest_layout *layout,
                                                .lane_nodes = lane_nodes,
                                                .lane_features = is_wide ? lane_features : NULL,
                                                .lane_leaf_pairs = lane_leaf_pairs};
-    if (byte_walk_wins(forest))
-        AVVIK_TRY(byte_layout_init(layout, forest, error));
+    AVVIK_TRY(byte_layout_init(layout, forest, error));
 done:
     if (status != AVVIK_OK)
         avvik__forest_layout_destroy(layout);

@@ -77,9 +77,9 @@ static void options_write(char *options, size_t size, const struct avvik__scorin
                           const struct avvik__cl_geometry *geometry)
 {
     snprintf(options, size,
-             "-cl-std=CL1.2 -DAVVIK_FEATURES=%uu -DAVVIK_STRIDE=%u -DAVVIK_HEIGHT=%u -DAVVIK_WIDE=%d "
-             "-DAVVIK_WALK_LANES=%d -DAVVIK_WALK_ITEMS=%d -DAVVIK_ROWS=%u -DAVVIK_GROUP=%uu -DAVVIK_TILE_TREES=%u "
-             "-DAVVIK_IN_FLIGHT=%u -DAVVIK_LOCAL_ROWS=%d",
+             "-cl-std=CL1.2 -DAVVIK_FEATURES=%uu -DAVVIK_STRIDE=%uu -DAVVIK_HEIGHT=%uu -DAVVIK_WIDE=%d "
+             "-DAVVIK_WALK_LANES=%d -DAVVIK_WALK_ITEMS=%d -DAVVIK_ROWS=%uu -DAVVIK_GROUP=%uu -DAVVIK_TILE_TREES=%uu "
+             "-DAVVIK_IN_FLIGHT=%uu -DAVVIK_LOCAL_ROWS=%d",
              plan->n_features, (unsigned)plan->stride, plan->forest.height, plan->is_wide != 0, geometry->is_lanes,
              !geometry->is_lanes, geometry->rows, geometry->is_lanes ? 1u : geometry->group, geometry->tile_trees,
              geometry->in_flight, geometry->has_local_rows);

@@ -69,6 +69,13 @@ enum avvik_status avvik__cl_check(cl_int code, const char *call, const char *dev
                             device != NULL ? device : "");
 }
 
+void avvik__cl_memory_release(cl_mem *memory)
+{
+    if (*memory != NULL)
+        clReleaseMemObject(*memory);
+    *memory = NULL;
+}
+
 /* Device and platform strings; empty where there is none. */
 static void device_text(cl_device_id id, cl_device_info what, char *text, size_t size)
 {

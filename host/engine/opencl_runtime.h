@@ -49,6 +49,9 @@ void avvik__cl_devices_destroy(struct avvik__cl_devices *devices);
 enum avvik_status avvik__cl_device_choose(const char *spec, struct avvik__cl_device *device_out,
                                           struct avvik_error *error);
 
+/* Release *memory if there is one, and set it to NULL. */
+void avvik__cl_memory_release(cl_mem *memory);
+
 /* "name, driver version, platform" for people. */
 void avvik__cl_device_describe(const struct avvik__cl_device *device, char *text, size_t size);
 

@@ -37,7 +37,7 @@ void avvik__moments_add(struct avvik__moments_total *total, const struct avvik__
 /* sd, mean32 and rscale32 from the moments. */
 void avvik__feature_finish(struct avvik__feature *feature);
 
-/* The median of n >= 1 finite values, which are reordered; the mean of the middle two where n is even. */
+/* The median of 1 to 2^32 - 1 finite values, which are overwritten; the mean of the middle two where n is even. */
 float avvik__median(float *values, size_t n);
 
 #endif

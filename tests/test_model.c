@@ -1,0 +1,115 @@
+/* Medians and moments against plain definitions: a full sort, and two passes in long double. */
+#include <check.h>
+#include <math.h>
+#include <stdlib.h>
+
+#include "kernels.h"
+#include "model_internal.h"
+
+static uint64_t noise_state = 1;
+static uint32_t noise(void)
+{
+    noise_state = noise_state * 6364136223846793005u + 1442695040888963407u;
+    return (uint32_t)(noise_state >> 33);
+}
+
+static int float_compare(const void *a, const void *b)
+{
+    const float left = *(const float *)a, right = *(const float *)b;
+    return (left > right) - (left < right);
+}
+
+START_TEST(test_median_is_the_middle_of_the_sorted_values)
+{
+    enum { MAX = 3000 };
+    float values[MAX], sorted[MAX];
+    for (int trial = 0; trial < 4000; trial++) {
+        const size_t n = trial % 100 == 0 ? MAX - noise() % 2 : 1 + noise() % 40;
+        for (size_t i = 0; i < n; i++) {
+            switch (trial % 4) {
+            case 0: values[i] = (float)(noise() % 5) - 2; break;
+            case 1: values[i] = ldexpf((float)(noise() % 1000) - 500, (int)(noise() % 200) - 100); break;
+            case 2: values[i] = (float)noise() * 0x1p-31f; break;
+            default: values[i] = i % 2 == 0 ? 3.4e38f : -3.4e38f; break;
+            }
+            sorted[i] = values[i] = fabsf(values[i]) < 0x1p-126f ? 0 : values[i];
+        }
+        qsort(sorted, n, sizeof *sorted, float_compare);
+        const float expected = n % 2 == 1 ? sorted[n / 2] : (float)(((double)sorted[n / 2 - 1] + sorted[n / 2]) / 2);
+        const float median = avvik__median(values, n);
+        ck_assert_msg(median == (fabsf(expected) < 0x1p-126f ? 0 : expected), "trial %d, %zu values: %a, not %a", trial,
+                      n, (double)median, (double)expected);
+    }
+}
+END_TEST
+
+START_TEST(test_moments_are_those_of_two_passes)
+{
+    enum { N = 20000 };
+    static float values[N];
+    static const float centres[] = {0, 1e6f, -3e-5f, 1e20f};
+    struct avvik__feature feature = {0};
+    for (size_t i = 0; i < N; i++) {
+        values[i] = centres[_i] + ((float)noise() * 0x1p-31f - 0.5f) * (_i == 3 ? 1e19f : _i == 2 ? 1e-5f : 1);
+        if (i % 101 == 7)
+            values[i] = i % 2 == 0 ? NAN : INFINITY;
+    }
+    struct avvik__kernels kernels;
+    avvik__kernels_select(&kernels, avvik__cpu_features());
+    for (size_t first = 0; first < N; first += AVVIK_STATISTICS_ROWS) {
+        struct avvik__moments block;
+        kernels.statistics(&block, values + first,
+                           N - first < AVVIK_STATISTICS_ROWS ? N - first : AVVIK_STATISTICS_ROWS);
+        avvik__moments_add(&feature.moments, &block);
+    }
+    avvik__feature_finish(&feature);
+    long double sum = 0, squares = 0;
+    uint64_t n = 0, n_odd = 0;
+    for (size_t i = 0; i < N; i++) {
+        if (isfinite(values[i])) {
+            sum += values[i];
+            n++;
+        } else {
+            n_odd++;
+        }
+    }
+    const long double mean = sum / n;
+    for (size_t i = 0; i < N; i++)
+        if (isfinite(values[i]))
+            squares += (values[i] - mean) * (values[i] - mean);
+    const double sd = (double)sqrtl(squares / (n - 1));
+    ck_assert_uint_eq(feature.moments.n, n);
+    ck_assert_uint_eq(feature.moments.n_nan + feature.moments.n_infinite, n_odd);
+    ck_assert_double_eq_tol(feature.moments.mean, (double)mean, 1e-13 * (fabs((double)mean) + sd));
+    ck_assert_double_eq_tol(feature.sd, sd, 1e-12 * sd);
+    ck_assert_float_eq_tol(feature.rscale32 * (float)sd, 1, 1e-6f);
+}
+END_TEST
+
+START_TEST(test_a_feature_that_does_not_vary_has_no_scale)
+{
+    struct avvik__feature feature = {.moments = {.n = 10, .min = 4, .max = 4, .mean = 4, .m2 = 1e-30}};
+    avvik__feature_finish(&feature);
+    ck_assert(feature.rscale32 == 0);
+    ck_assert(feature.mean32 == 4);
+    feature = (struct avvik__feature){.moments = {.n = 1, .min = 4, .max = 4, .mean = 4}};
+    avvik__feature_finish(&feature);
+    ck_assert(feature.rscale32 == 0 && feature.sd == 0);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("model");
+    TCase *cases = tcase_create("model");
+    tcase_set_timeout(cases, 120);
+    tcase_add_test(cases, test_median_is_the_middle_of_the_sorted_values);
+    tcase_add_loop_test(cases, test_moments_are_those_of_two_passes, 0, 4);
+    tcase_add_test(cases, test_a_feature_that_does_not_vary_has_no_scale);
+    suite_add_tcase(suite, cases);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    const int n_failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return n_failed == 0 ? 0 : 1;
+}

@@ -60,9 +60,12 @@ for check in check check_uninitialized; do
   $check "forest_path, packed, global memory" global 17 5 3 0
   $check "forest_path, wide, global memory" global 70 4 5 1
 done
-check "deviation, fill_missing, forest_path in lanes, packed, 16 features" lanes 16 6 17 0
-check "deviation, fill_missing, forest_path in lanes, packed, 33 features" lanes 33 4 3 0
-check "deviation, fill_missing, forest_path in lanes, packed, 64 features" lanes 64 4 3 0
-check "deviation, fill_missing, forest_path in lanes, wide" lanes 70 5 18 1
+check "deviation, fill_missing, forest_path in lanes, packed, 16 features" lanes:16 16 6 17 0
+check "deviation, fill_missing, forest_path in lanes, packed, 33 features" lanes:16 33 4 3 0
+check "deviation, fill_missing, forest_path in lanes, packed, 64 features" lanes:16 64 4 3 0
+check "deviation, fill_missing, forest_path in lanes, wide" lanes:16 70 5 18 1
+check "forest_path in lanes, vectors of 8, packed, 16 features" lanes:8 16 6 17 0
+check "forest_path in lanes, vectors of 8, packed, 64 features" lanes:8 64 4 3 0
+check "forest_path in lanes, vectors of 8, wide" lanes:8 70 5 18 1
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ]

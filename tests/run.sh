@@ -109,8 +109,8 @@ end() {
 }
 
 mkdir -p build
-if [ "$tier" = quick ]; then packages=build presets=release; else packages=test presets="release sanitize"; fi
-avvik_install "$packages" || { failed=1; end; }
+if [ "$tier" = quick ]; then presets=release; else presets="release sanitize"; fi
+avvik_install "$tier" || { failed=1; end; }
 
 have_venv=yes
 if ! avvik_venv; then
@@ -127,7 +127,8 @@ for preset in $presets; do
       quick-release) run_pytest release tests/python -m "not slow" ;;
       full-release) run_pytest release tests/python ;;
       # What reads files and arguments; the figures were checked above and are the same bits.
-      full-sanitize) run_pytest sanitize tests/python/test_cli.py tests/python/test_batches.py tests/python/test_files.py ;;
+      full-sanitize) run_pytest sanitize tests/python/test_cli.py tests/python/test_bad_*.py tests/python/test_machine.py \
+        tests/python/test_batches.py tests/python/test_files.py ;;
     esac
   fi
 done

@@ -2,15 +2,16 @@
 # What avvik needs on Debian 12 and how it is built, in one place. Sourced, from the root of the source tree, by
 # datasets/demo.sh and tests/run.sh:
 #
-#   avvik_install build|test     installs the packages that are missing
-#   avvik_build DIR PRESET...    configures and builds DIR/build/PRESET (release, sanitize, thread)
-#   avvik_venv                   makes build/venv with the Python packages of tests/python/requirements.txt
+#   avvik_install build|quick|full   installs the packages that are missing to build, or to run that tier of the tests
+#   avvik_build DIR PRESET...        configures and builds DIR/build/PRESET (release, sanitize, thread)
+#   avvik_venv                       makes build/venv with the Python packages of tests/python/requirements.txt
 #
 # Each prints one line a step, keeps the rest in build/*.log, shows the end of that log when it fails and returns non-zero.
 
 avvik_build_packages="gcc libc6-dev cmake ninja-build pkg-config opencl-headers ocl-icd-opencl-dev ocl-icd-libopencl1
   pocl-opencl-icd libhdf5-dev check librandom123-dev libjansson-dev libxxhash-dev"
-avvik_test_packages="$avvik_build_packages clang libclang-rt-14-dev llvm hdf5-tools oclgrind python3-venv"
+avvik_quick_packages="$avvik_build_packages python3-venv hdf5-tools"
+avvik_full_packages="$avvik_quick_packages clang libclang-rt-14-dev llvm oclgrind"
 
 avvik_now() { date +%s; }
 
@@ -49,7 +50,11 @@ avvik_apt_install() {
 }
 
 avvik_install() {
-  if [ "$1" = test ]; then avvik_wanted=$avvik_test_packages; else avvik_wanted=$avvik_build_packages; fi
+  case $1 in
+    build) avvik_wanted=$avvik_build_packages ;;
+    quick) avvik_wanted=$avvik_quick_packages ;;
+    full) avvik_wanted=$avvik_full_packages ;;
+  esac
   if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
     echo "This is no Debian system, so nothing is installed here. avvik needs what Debian 12 calls:"
     echo "$avvik_wanted"

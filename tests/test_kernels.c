@@ -2,6 +2,7 @@
  * shapes of forests; inputs end or begin at forbidden pages, outputs lie between canaries. AVVIK_EXPECT=avx2,avx512
  * names variants that must run here. */
 #include <check.h>
+#include <signal.h>
 #include <stdio.h>
 
 #include "forest_layout.h"
@@ -79,12 +80,28 @@ static void check_output(const char *what, void *expected, struct canaried *got,
     canaried_free(got);
 }
 
+/* A kernel that touches a forbidden page dies; say which it was, then die. */
+static void on_forbidden_page(int number)
+{
+    char text[400];
+    const int length = snprintf(text, sizeof text, "%s %s, %s, seed %llu: touched a page beside its input\n",
+                                now.variant != NULL ? now.variant->kernel : "?",
+                                now.variant != NULL ? now.variant->name : "?", now.size, (unsigned long long)now.seed);
+    if (write(STDERR_FILENO, text, (size_t)length) < 0)
+        _exit(EXIT_FAILURE);
+    signal(number, SIG_DFL);
+    raise(number);
+}
+
 static size_t stride_of(size_t n_features)
 {
     return (n_features + AVVIK_LANES - 1) / AVVIK_LANES * AVVIK_LANES;
 }
 
 /* --- forest_path, forest_path_wide --- */
+
+/* Forests that the byte walk took, by the columns it blends: up to 8, 16, 32, 64. */
+static unsigned n_byte_walks[4];
 
 static void compare_forest(const struct avvik__forest *forest, enum data_kind kind, size_t n_rows, uint64_t seed)
 {
@@ -96,6 +113,8 @@ static void compare_forest(const struct avvik__forest *forest, enum data_kind ki
 
     struct avvik__forest_layout layout;
     ck_assert_int_eq(avvik__forest_layout_init(&layout, forest, NULL), AVVIK_OK);
+    if (layout.view.bytes != NULL)
+        n_byte_walks[(n_features > 8) + (n_features > 16) + (n_features > 32)]++;
     struct guarded tile = guarded_alloc(n_rows * stride * sizeof(float), seed % 2 ? GUARD_BEHIND : GUARD_BEFORE);
     float *values = tile.data;
     for (size_t r = 0; r < n_rows; r++)
@@ -153,6 +172,9 @@ static void check_forest_path(void)
     compare_forests_over(packed_features, sizeof packed_features / sizeof packed_features[0]);
     compare_random_forest(101, 8, 16, TREE_GROWN, DATA_RANDOM, MANY_ROWS);
     compare_random_forest(17, 6, 33, TREE_FULL, DATA_TIES, MANY_ROWS);
+    compare_random_forest(600, 8, 16, TREE_ONE_SPLIT, DATA_TIES, 200); /* leaves' bytes fill their sums */
+    for (int i = 0; i < 4; i++)
+        ck_assert_uint_ge(n_byte_walks[i], 20);
 }
 
 static void check_forest_path_wide(void)
@@ -472,6 +494,7 @@ int main(void)
     n_runs = mmap(NULL, sizeof *n_runs * N_VARIANTS, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (n_runs == MAP_FAILED)
         return EXIT_FAILURE;
+    signal(SIGSEGV, on_forbidden_page);
     Suite *suite = suite_create("kernels");
     TCase *equal = tcase_create("equal scalar"), *list = tcase_create("list");
     tcase_set_timeout(equal, 300);

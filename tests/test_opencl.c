@@ -246,13 +246,15 @@ static const struct shape {
 
 /* What AVVIK_OPENCL_WALK says: nothing (the device's own walk), NVIDIA's local memory, the least there is, some where
  * no group's rows fit, none. Each pair of walk and shape is a program to compile, hence not every pair. */
-enum walk { OWN, LOCAL_48K, LOCAL_32K, LOCAL_4K, GLOBAL };
-static const char *const walk_names[] = {NULL, "local:49152", "local:32768", "local:4096", "global"};
+enum walk { OWN, LOCAL_48K, LOCAL_32K, LOCAL_4K, GLOBAL, LANES_8, LANES_16 };
+static const char *const walk_names[] = {NULL,     "local:49152", "local:32768", "local:4096",
+                                         "global", "lanes:8",     "lanes:16"};
 static const struct {
     enum walk walk;
     int shape;
-} other_cases[] = {{LOCAL_32K, 4}, {LOCAL_32K, 9}, {LOCAL_32K, 14}, {LOCAL_4K, 4}, {LOCAL_4K, 12},
-                   {GLOBAL, 4},    {GLOBAL, 7},    {GLOBAL, 12},    {GLOBAL, 14}};
+} other_cases[] = {{LOCAL_32K, 4}, {LOCAL_32K, 9}, {LOCAL_32K, 14}, {LOCAL_4K, 4}, {LOCAL_4K, 12}, {GLOBAL, 4},
+                   {GLOBAL, 7},    {GLOBAL, 12},   {GLOBAL, 14},    {LANES_8, 0},  {LANES_8, 4},   {LANES_8, 5},
+                   {LANES_8, 6},   {LANES_8, 7},   {LANES_8, 12},   {LANES_16, 4}, {LANES_16, 12}};
 #define N_OTHER_CASES ((int)(sizeof other_cases / sizeof other_cases[0]))
 
 static void walk_check(const char *walk, const struct shape *shape)
@@ -423,7 +425,7 @@ START_TEST(geometry_fits_the_device)
         plan.forest.n_trees = trees[i / 5 % 4];
         plan.forest.height = (uint32_t)(AVVIK_MIN_HEIGHT + i / 600);
         plan.is_wide = plan.n_features > AVVIK_PACKED_FEATURES;
-        avvik__cl_geometry_choose(&device, &plan, &geometry);
+        ck_assert_int_eq(avvik__cl_geometry_choose(&device, &plan, &geometry, NULL), AVVIK_OK);
         const uint64_t nodes = 1u << plan.forest.height, tree_bytes = nodes * (plan.is_wide ? 8 : 6);
         const uint64_t used =
             (geometry.has_local_rows ? 4ull * plan.n_features * geometry.group : 0) + geometry.tile_trees * tree_bytes;
@@ -440,12 +442,15 @@ START_TEST(geometry_fits_the_device)
     struct avvik__scoring_plan plan = {.n_features = 16};
     plan.forest.n_trees = 100;
     plan.forest.height = 8;
-    avvik__cl_geometry_choose(&gpu, &plan, &geometry);
+    ck_assert_int_eq(avvik__cl_geometry_choose(&gpu, &plan, &geometry, NULL), AVVIK_OK);
     ck_assert_uint_eq(geometry.group, 256);
     ck_assert_uint_eq(geometry.tile_trees, 20);
     ck_assert_int_eq(geometry.has_local_rows, 1);
-    avvik__cl_geometry_choose(&cpu, &plan, &geometry);
+    ck_assert_int_eq(avvik__cl_geometry_choose(&cpu, &plan, &geometry, NULL), AVVIK_OK);
     ck_assert_int_eq(geometry.is_lanes, 1);
+    ck_assert_uint_eq(geometry.vector, 16);
+    setenv("AVVIK_OPENCL_WALK", "lanes", 1);
+    ck_assert_int_eq(avvik__cl_geometry_choose(&cpu, &plan, &geometry, NULL), AVVIK_ERR_BACKEND);
 }
 END_TEST
 
@@ -506,6 +511,7 @@ START_TEST(cache_cold_warm_and_damaged)
     snprintf(inner, sizeof inner, "%s/a/b", directory);
     snprintf(hard_link, sizeof hard_link, "%s/kept", directory); /* keeps an inode from being used again */
     setenv("AVVIK_CACHE", inner, 1);
+    setenv("AVVIK_OPENCL_WALK", "lanes:16", 1); /* one program, where a GPU's group size may take several */
     subject_init(&subject, 5, 4, 3, 0);
     open_and_score(&subject, "cold cache");
     ino_t inode = cache_file(inner, path, sizeof path, &key);

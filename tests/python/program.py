@@ -49,3 +49,30 @@ def ok_json(*arguments, **options):
 def expected(name, variable="AVVIK_EXPECT"):
     """Is `name` in the list of what may not be skipped?"""
     return name in os.environ.get(variable, "").split(",")
+
+
+def fails(code, *arguments, names=(), folder=None, **options):
+    """Run avvik and insist on an error as it should be.
+
+    That is this exit code and one sentence on stderr that starts with `avvik: ` and holds all of `names`. Nothing new may lie
+    in `folder` afterwards: neither an output under its final name nor a partial one.
+    """
+    before = set(os.listdir(folder)) if folder else None
+    result = run(*arguments, **options)
+    told = f"avvik {' '.join(map(str, arguments))}\nexit code {result.returncode}\n{result.stdout}{result.stderr}"
+    assert result.returncode == code, told
+    lines = result.stderr.splitlines()
+    assert len(lines) == 1, told
+    assert lines[0].startswith("avvik: ") and len(lines[0]) > len("avvik: ") + 8, told
+    assert result.stdout == "", told
+    for name in names:
+        assert str(name) in lines[0], f"{name} is not named\n{told}"
+    if folder:
+        assert set(os.listdir(folder)) == before, told
+    return lines[0]
+
+
+def whole_stacks():
+    """Where the sanitizers are on: stacks that show which part of HDF5 lost memory over a damaged file."""
+    options = [os.environ.get("ASAN_OPTIONS", ""), "fast_unwind_on_malloc=0"]
+    return environment(ASAN_OPTIONS=":".join(filter(None, options)))

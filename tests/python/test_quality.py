@@ -1,9 +1,8 @@
 """avvik's forest finds what scikit-learn's finds, and `avvik evaluate` measures as scikit-learn's metrics do.
 
 On every set the mean ROC-AUC over seeds 1 to 10 must not lie below scikit-learn's mean over the same seeds by more than two
-standard errors of the difference. Two equal programs fail that on one set in forty by chance, so on some set of thirty more
-often than not. A set that fails is therefore measured once more on the fresh seeds 11 to 30, by the same rule and without the
-first ten; failing both is a failure. Seeds, trees and sample are fixed here and were not chosen by results.
+standard errors of the difference. Seeds, trees and sample are fixed here and were not chosen by results. (Two equal programs
+fail that on one set in forty by chance: who changes how trees are drawn will meet it.)
 """
 
 import math
@@ -19,7 +18,6 @@ import program
 import sets
 
 SEEDS = range(1, 11)
-FRESH_SEEDS = range(11, 31)
 TREES = 100
 SAMPLE = 256
 
@@ -33,7 +31,7 @@ def table():
     yield
     if not rows_of_table:
         return
-    lines = ["| set | rows | features | seeds | scikit-learn | avvik | verdict |", "|---|---:|---:|---|---:|---:|---|"]
+    lines = ["| set | rows | features | scikit-learn | avvik | verdict |", "|---|---:|---:|---:|---:|---|"]
     text = "\n".join(lines + rows_of_table) + "\n"
     (program.ROOT / "build").mkdir(exist_ok=True)
     (program.ROOT / "build" / "quality.md").write_text(text)
@@ -83,21 +81,17 @@ def test_open_data_is_there():
 @pytest.mark.slow
 def test_forest_is_as_good_as_scikit_learn(labelled, tmp_path):
     rows, features = labelled.matrix.shape
-    for seeds in (SEEDS, FRESH_SEEDS):
-        ours = our_aucs(labelled, seeds, tmp_path)
-        theirs = scikit_learn_aucs(labelled, seeds)
-        error = math.sqrt(ours.var(ddof=1) / len(ours) + theirs.var(ddof=1) / len(theirs))
-        ahead = ours.mean() - theirs.mean()
-        if ahead < -2 * error:
-            verdict = f"BELOW by {-ahead / error:.1f} standard errors"
-        else:
-            verdict = "above" if ahead > 2 * error else "same"
-        rows_of_table.append(f"| {labelled} | {rows:,} | {features} | {seeds[0]} to {seeds[-1]} "
-                             f"| {theirs.mean():.4f} ± {theirs.std(ddof=1):.4f} "
-                             f"| {ours.mean():.4f} ± {ours.std(ddof=1):.4f} | {verdict} |")
-        if ahead >= -2 * error:
-            return
-    pytest.fail(rows_of_table[-1])
+    ours = our_aucs(labelled, SEEDS, tmp_path)
+    theirs = scikit_learn_aucs(labelled, SEEDS)
+    error = math.sqrt(ours.var(ddof=1) / len(ours) + theirs.var(ddof=1) / len(theirs))
+    ahead = ours.mean() - theirs.mean()
+    if ahead < -2 * error:
+        verdict = f"BELOW by {-ahead / error:.1f} standard errors"
+    else:
+        verdict = "above" if ahead > 2 * error else "same"
+    rows_of_table.append(f"| {labelled} | {rows:,} | {features} | {theirs.mean():.4f} ± {theirs.std(ddof=1):.4f} "
+                         f"| {ours.mean():.4f} ± {ours.std(ddof=1):.4f} | {verdict} |")
+    assert ahead >= -2 * error, rows_of_table[-1]
 
 
 def precision(scores, truth, budget):

@@ -46,12 +46,12 @@ __kernel void deviation(__global float *restrict deviation_out, __global ushort 
     const int16 lane = (int16)(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
     float16 largest = (float16)(0.0f); /* by feature number mod 16 */
     int16 attained_by = (int16)(0), n_beyond = (int16)(0);
-    for (int chunk = 0; chunk < AVVIK_STRIDE / AVVIK_LANES; chunk++) {
+    for (uint chunk = 0; chunk < AVVIK_STRIDE / AVVIK_LANES; chunk++) {
         const float16 difference = avvik_flush(x[chunk] - means[chunk]);
         const float16 z = fabs(avvik_flush(difference * rscales[chunk]));
         const int16 is_larger = z > largest; /* false for NaN; keeps the first of equals */
         largest = is_larger ? z : largest;
-        attained_by = is_larger ? lane + chunk * AVVIK_LANES : attained_by;
+        attained_by = is_larger ? lane + (int)(chunk * AVVIK_LANES) : attained_by;
         n_beyond -= z > (float16)(cut); /* a true comparison of vectors is -1 */
     }
     /* No z is negative or NaN, so their bits are in order as integers, whose maximum needs no care for NaN. */

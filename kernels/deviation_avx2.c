@@ -28,11 +28,11 @@ void avvik__deviation_avx2(float *deviation, uint16_t *feature, uint16_t *beyond
         __m256i n_beyond = _mm256_setzero_si256(), f = _mm256_setzero_si256();
         for (size_t block = 0; block < n_features; block += 8) {
             __m256 x[8];
-#pragma GCC unroll 8
+            AVVIK_UNROLL
             for (size_t i = 0; i < 8; i++)
                 x[i] = _mm256_load_ps(tile + (first + (i < n ? i : n - 1)) * stride + block);
             avvik__transpose_8x8(x);
-#pragma GCC unroll 8
+            AVVIK_UNROLL
             for (size_t i = 0; i < 8; i++) {
                 if (block + i >= n_features)
                     break;

@@ -20,11 +20,11 @@ void avvik__deviation_avx512(float *deviation, uint16_t *feature, uint16_t *beyo
         __m512i attained_by = _mm512_setzero_si512(), n_beyond = _mm512_setzero_si512(), f = _mm512_setzero_si512();
         for (size_t block = 0; block < n_features; block += 16) {
             __m512 x[16];
-#pragma GCC unroll 16
+            AVVIK_UNROLL
             for (size_t i = 0; i < 16; i++)
                 x[i] = _mm512_load_ps(tile + (first + (i < n ? i : n - 1)) * stride + block);
             avvik__transpose_16x16(x);
-#pragma GCC unroll 16
+            AVVIK_UNROLL
             for (size_t i = 0; i < 16; i++) {
                 if (block + i >= n_features)
                     break;

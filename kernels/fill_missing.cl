@@ -11,7 +11,7 @@ __kernel void fill_missing(__global float *restrict tile, __global ushort *restr
     __global float16 *x = (__global float16 *)(tile + row * AVVIK_STRIDE); /* 64-byte aligned */
     __global const float16 *fills = (__global const float16 *)fill;
     int16 counts = (int16)(0);
-    for (int chunk = 0; chunk < AVVIK_STRIDE / AVVIK_LANES; chunk++) {
+    for (uint chunk = 0; chunk < AVVIK_STRIDE / AVVIK_LANES; chunk++) {
         const float16 value = x[chunk];
         const int16 is_missing = isnan(value); /* -1 where it is */
         if (any(is_missing)) {

@@ -87,18 +87,18 @@ forest_path(__global int *restrict path_sum, __global const float *restrict tile
         for (uint tree = 0; tree < n_here; tree += AVVIK_IN_FLIGHT) {
             uint k[AVVIK_IN_FLIGHT];
 #pragma unroll
-            for (int i = 0; i < AVVIK_IN_FLIGHT; i++)
+            for (uint i = 0; i < AVVIK_IN_FLIGHT; i++)
                 k[i] = 1;
-            for (int level = 0; level < AVVIK_HEIGHT; level++) {
+            for (uint level = 0; level < AVVIK_HEIGHT; level++) {
 #pragma unroll
-                for (int i = 0; i < AVVIK_IN_FLIGHT; i++) {
+                for (uint i = 0; i < AVVIK_IN_FLIGHT; i++) {
                     const uint at = (tree + i) * AVVIK_NODES + k[i];
                     const uint word = words[at];
                     k[i] = 2 * k[i] + !(AVVIK_VALUE(AVVIK_FEATURE_OF(at, word)) < as_float(word));
                 }
             }
 #pragma unroll
-            for (int i = 0; i < AVVIK_IN_FLIGHT; i++) {
+            for (uint i = 0; i < AVVIK_IN_FLIGHT; i++) {
                 const uint leaf = (tree + i) * AVVIK_NODES + k[i] - AVVIK_NODES;
                 sum += (int)(leaf_pairs[leaf / 2] >> 16 * (leaf & 1) & 0xffff);
             }

@@ -92,7 +92,7 @@ static ALWAYS_INLINE void walk_half(int32_t *path_sum, const float *tile, size_t
         __m256i k[ROWS], leaf[ROWS];
         for (size_t i = 0; i < ROWS; i++)
             row[i] = tile + (first + i < n_rows ? first + i : n_rows - 1) * stride;
-#pragma GCC unroll 16
+        AVVIK_UNROLL
         for (int i = 0; i < ROWS; i++) {
             const __m256i right0 = goes_right(row[i], top[1], n_features);
             const __m256i right1 = goes_right(row[i], nodes_choose(right0, top[2], top[3]), n_features);
@@ -102,11 +102,11 @@ static ALWAYS_INLINE void walk_half(int32_t *path_sum, const float *tile, size_t
             k[i] = child(child(child(lane, right0), right1), right2);
         }
         for (uint32_t level = TOP_LEVELS; level + 1 < height; level++) {
-#pragma GCC unroll 16
+            AVVIK_UNROLL
             for (int i = 0; i < ROWS; i++)
                 k[i] = child(k[i], goes_right(row[i], nodes_fetch(group, k[i], n_features), n_features));
         }
-#pragma GCC unroll 16
+        AVVIK_UNROLL
         for (int i = 0; i < ROWS; i++) {
             const __m256i right = goes_right(row[i], nodes_fetch(group, k[i], n_features), n_features);
             const __m256i pair = _mm256_i32gather_epi32(group->leaf_pairs, k[i], 4);

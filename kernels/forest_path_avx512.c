@@ -93,7 +93,7 @@ static ALWAYS_INLINE void walk(int32_t *path_sum, const float *tile, size_t stri
         __m512i k[ROWS], leaf[ROWS];
         for (size_t i = 0; i < ROWS; i++)
             row[i] = tile + (first + i < n_rows ? first + i : n_rows - 1) * stride;
-#pragma GCC unroll 16
+        AVVIK_UNROLL
         for (int i = 0; i < ROWS; i++) {
             const __mmask16 right0 = goes_right(row[i], top[1], n_registers);
             const __mmask16 right1 = goes_right(row[i], nodes_choose(right0, top[2], top[3]), n_registers);
@@ -106,14 +106,14 @@ static ALWAYS_INLINE void walk(int32_t *path_sum, const float *tile, size_t stri
             k[i] = _mm512_mask_add_epi32(k[i], right2, k[i], one);
         }
         for (uint32_t level = TOP_LEVELS; level + 1 < forest->height; level++) {
-#pragma GCC unroll 16
+            AVVIK_UNROLL
             for (int i = 0; i < ROWS; i++) {
                 const __mmask16 right = goes_right(row[i], nodes_fetch(&group, k[i], n_registers), n_registers);
                 k[i] = _mm512_add_epi32(k[i], k[i]);
                 k[i] = _mm512_mask_add_epi32(k[i], right, k[i], one);
             }
         }
-#pragma GCC unroll 16
+        AVVIK_UNROLL
         for (int i = 0; i < ROWS; i++) {
             const __mmask16 right = goes_right(row[i], nodes_fetch(&group, k[i], n_registers), n_registers);
             const __m512i pair = _mm512_i32gather_epi32(k[i], group.leaf_pairs, 4);

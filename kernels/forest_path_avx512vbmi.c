@@ -7,143 +7,45 @@
 #include <immintrin.h>
 #include <string.h>
 
+#include "byte_ranks_avx512.h"
 #include "kernels.h"
-#include "transpose_x86.h"
+#include "unroll.h"
 
-#define ALWAYS_INLINE static inline __attribute__((always_inline))
-#define SUB_ROWS 64        /* rows in lanes */
 #define BLOCK_FLOATS 16384 /* values of a block of rows that are ranked together: the search tables are read once */
 #define BLOCK_ROWS 512
 #define FEW_ROWS 24 /* up to so many rows the walk with trees in lanes is faster than 64 lanes, mostly empty */
 
-/* Rows of a tile as columns: columns[f * n_rows + i] for n_rows rows, a multiple of 64. In every 64 rows, row
- * 16 a + 4 b + c lies at 16 b + 4 a + c: the order that two packs turn into the rows' own. */
-static void columns_from_tile(float *columns, const float *tile, size_t stride, size_t n_rows, size_t n_present,
-                              size_t n_features)
+/* One level of a tree of blends: n registers out of 2n. */
+ALWAYS_INLINE void blend_pairs(__m512i *v, __mmask64 second, int n)
 {
-    for (size_t first = 0; first < n_rows; first += SUB_ROWS) {
-        for (size_t b = 0; b < 4; b++) {
-            for (size_t f = 0; f < n_features; f += 16) {
-                __m512 x[16];
-#pragma GCC unroll 16
-                for (size_t i = 0; i < 16; i++) {
-                    const size_t r = first + 16 * (i / 4) + 4 * b + i % 4;
-                    x[i] = _mm512_load_ps(tile + (r < n_present ? r : n_present - 1) * stride + f);
-                }
-                avvik__transpose_16x16(x);
-#pragma GCC unroll 16
-                for (size_t i = 0; i < 16; i++)
-                    _mm512_store_ps(columns + (f + i) * n_rows + first + 16 * b, x[i]);
-            }
-        }
-    }
-}
-
-/* Reverse the bits of every byte. */
-ALWAYS_INLINE __m512i reversed(__m512i v)
-{
-    const __m512i nibble = _mm512_set1_epi8(15);
-    const __m512i reverse = _mm512_broadcast_i32x4(_mm_setr_epi8(0, 8, 4, 12, 2, 10, 6, 14, 1, 9, 5, 13, 3, 11, 7, 15));
-    const __m512i low = _mm512_shuffle_epi8(_mm512_slli_epi16(reverse, 4), _mm512_and_si512(v, nibble));
-    return _mm512_or_si512(low, _mm512_shuffle_epi8(reverse, _mm512_and_si512(_mm512_srli_epi16(v, 4), nibble)));
-}
-
-/* One step of the search: set bit `level` of the paths of values that are not below `threshold`. */
-ALWAYS_INLINE __mmask16 search_step(__m512i *path, __m512 x, __m512 threshold, unsigned level)
-{
-    const __mmask16 above = _mm512_cmp_ps_mask(x, threshold, _CMP_GE_OQ);
-    *path = _mm512_mask_or_epi32(*path, above, *path, _mm512_set1_epi32(1 << level));
-    return above;
-}
-
-ALWAYS_INLINE __m512 of_32(const float *table, __m512i path)
-{
-    return _mm512_permutex2var_ps(_mm512_load_ps(table), path, _mm512_load_ps(table + 16));
-}
-
-ALWAYS_INLINE __m512i search(__m512 x, const struct avvik__byte_search *s, uint32_t n_steps)
-{
-    __m512i path = _mm512_setzero_si512();
-    search_step(&path, x, _mm512_set1_ps(s->level_0), 0);
-    search_step(&path, x, _mm512_permutexvar_ps(path, _mm512_load_ps(s->level_1)), 1);
-    search_step(&path, x, _mm512_permutexvar_ps(path, _mm512_load_ps(s->level_2)), 2);
-    search_step(&path, x, _mm512_permutexvar_ps(path, _mm512_load_ps(s->level_3)), 3);
-    if (n_steps == 4)
-        return path;
-    search_step(&path, x, _mm512_permutexvar_ps(path, _mm512_load_ps(s->level_4)), 4);
-    const __mmask16 m5 = search_step(&path, x, of_32(s->level_5, path), 5);
-    if (n_steps == 6)
-        return path;
-    const __m512 level_6 = _mm512_mask_blend_ps(m5, of_32(s->level_6, path), of_32(s->level_6 + 32, path));
-    const __mmask16 m6 = search_step(&path, x, level_6, 6);
-    if (n_steps == 7)
-        return path;
-    const __m512 low = _mm512_mask_blend_ps(m5, of_32(s->level_7, path), of_32(s->level_7 + 32, path));
-    const __m512 high = _mm512_mask_blend_ps(m5, of_32(s->level_7 + 64, path), of_32(s->level_7 + 96, path));
-    search_step(&path, x, _mm512_mask_blend_ps(m6, low, high), 7);
-    return path;
-}
-
-/* Ranks of one column of a block, 64 bytes every `step` bytes; the values as columns_from_tile() leaves them. */
-ALWAYS_INLINE void rank_column(uint8_t *ranks, size_t step, const float *column, size_t n_rows,
-                               const struct avvik__byte_search *s, uint32_t n_steps)
-{
-    for (size_t first = 0; first < n_rows; first += SUB_ROWS, ranks += step) {
-        __m512i path[4];
-#pragma GCC unroll 4
-        for (size_t i = 0; i < 4; i++)
-            path[i] = search(_mm512_load_ps(column + first + 16 * i), s, n_steps);
-        _mm512_store_si512(ranks, reversed(_mm512_packus_epi16(_mm512_packus_epi32(path[0], path[1]),
-                                                               _mm512_packus_epi32(path[2], path[3]))));
-    }
-}
-
-/* Ranks of a block: ranks[(sub * n_columns + f) * 64 + row]. A feature without thresholds keeps whatever ranks it has,
- * because no node that splits looks at them. */
-static void rank_columns(uint8_t *ranks, size_t n_columns, const float *columns, size_t n_rows, size_t n_features,
-                         const struct avvik__byte_search *searches)
-{
-    const size_t step = n_columns * SUB_ROWS;
-    for (size_t f = 0; f < n_features; f++, ranks += SUB_ROWS, columns += n_rows) {
-        switch (searches[f].n_steps) {
-        case 0: break;
-        case 4: rank_column(ranks, step, columns, n_rows, &searches[f], 4); break;
-        case 6: rank_column(ranks, step, columns, n_rows, &searches[f], 6); break;
-        case 7: rank_column(ranks, step, columns, n_rows, &searches[f], 7); break;
-        default: rank_column(ranks, step, columns, n_rows, &searches[f], 8); break;
-        }
-    }
+    AVVIK_UNROLL
+    for (int i = 0; i < n; i++)
+        v[i] = _mm512_mask_blend_epi8(second, v[2 * i], v[2 * i + 1]);
 }
 
 /* The ranks of the features of the nodes that the paths lead to: 2^level columns, blended by the turns taken. */
 ALWAYS_INLINE __m512i pick_by_path(const uint8_t *ranks, const uint16_t *column, const __mmask64 *turn, int level)
 {
     __m512i v[32];
-#pragma GCC unroll 16
-    for (int i = 0; i < 1 << (level - 1); i++)
-        v[i] = _mm512_mask_blend_epi8(turn[0], _mm512_load_si512(ranks + column[2 * i]),
-                                      _mm512_load_si512(ranks + column[2 * i + 1]));
-#pragma GCC unroll 8
-    for (int l = 1; l < level; l++)
-#pragma GCC unroll 16
-        for (int i = 0; i < 1 << (level - 1 - l); i++)
-            v[i] = _mm512_mask_blend_epi8(turn[l], v[2 * i], v[2 * i + 1]);
+    AVVIK_UNROLL
+    for (int i = 0; i < 1 << level; i++)
+        v[i] = _mm512_load_si512(ranks + column[i]);
+    AVVIK_UNROLL
+    for (int l = 0; l < level; l++)
+        blend_pairs(v, turn[l], 1 << (level - 1 - l));
     return v[0];
 }
 
 /* The same by feature numbers: 2^column_bits columns, blended by the bits of `feature`. */
 ALWAYS_INLINE __m512i pick_by_feature(const uint8_t *ranks, __m512i feature, const __m512i *bits, int column_bits)
 {
-    __m512i v[32];
-#pragma GCC unroll 8
-    for (int bit = 0; bit < column_bits; bit++) {
-        const __mmask64 set = _mm512_test_epi8_mask(feature, bits[bit]);
-#pragma GCC unroll 32
-        for (int i = 0; i < 1 << (column_bits - 1 - bit); i++)
-            v[i] = bit == 0 ? _mm512_mask_blend_epi8(set, _mm512_load_si512(ranks + 2 * i * SUB_ROWS),
-                                                     _mm512_load_si512(ranks + (2 * i + 1) * SUB_ROWS))
-                            : _mm512_mask_blend_epi8(set, v[2 * i], v[2 * i + 1]);
-    }
+    __m512i v[64];
+    AVVIK_UNROLL
+    for (int i = 0; i < 1 << column_bits; i++)
+        v[i] = _mm512_load_si512(ranks + i * SUB_ROWS);
+    AVVIK_UNROLL
+    for (int bit = 0; bit < column_bits; bit++)
+        blend_pairs(v, _mm512_test_epi8_mask(feature, bits[bit]), 1 << (column_bits - 1 - bit));
     return v[0];
 }
 
@@ -216,24 +118,24 @@ ALWAYS_INLINE void walk_tree(struct byte_sums *low, struct byte_sums *high, cons
     const int step = SUB_ROWS << column_bits;
     __m512i path[2], v;
     __mmask64 turn_6[2];
-#pragma GCC unroll 2
+    AVVIK_UNROLL
     for (int s = 0; s < n_sub; s++)
         path[s] = walk_upper(ranks + s * step, tree, bits, column_bits);
     if (column_bits < 5) {
-#pragma GCC unroll 2
+        AVVIK_UNROLL
         for (int s = 0; s < n_sub; s++) {
             v = pick_by_feature(ranks + s * step, of_at_most_32(tree->feature_5, path[s]), bits, column_bits);
             const __mmask64 turn_5 = _mm512_cmpgt_epu8_mask(v, of_at_most_32(tree->rank_5, path[s]));
             path[s] = _mm512_mask_add_epi8(path[s], turn_5, path[s], bits[5]);
         }
     }
-#pragma GCC unroll 2
+    AVVIK_UNROLL
     for (int s = 0; s < n_sub; s++) {
         v = _mm512_permutexvar_epi8(path[s], _mm512_load_si512(tree->feature_6));
         v = pick_by_feature(ranks + s * step, v, bits, column_bits);
         turn_6[s] = _mm512_cmpgt_epu8_mask(v, _mm512_permutexvar_epi8(path[s], _mm512_load_si512(tree->rank_6)));
     }
-#pragma GCC unroll 2
+    AVVIK_UNROLL
     for (int s = 0; s < n_sub; s++) {
         v = pick_by_feature(ranks + s * step, of_128(tree->feature_7, path[s], turn_6[s]), bits, column_bits);
         const __mmask64 turn_7 = _mm512_cmpgt_epu8_mask(v, of_128(tree->rank_7, path[s], turn_6[s]));
@@ -271,7 +173,7 @@ ALWAYS_INLINE void walk_rows(int32_t *path_sum, size_t n, const uint8_t *ranks, 
 {
     struct byte_sums low[2], high[2];
     __m512i bits[6];
-#pragma GCC unroll 6
+    AVVIK_UNROLL
     for (int bit = 0; bit < 6; bit++) {
         bits[bit] = _mm512_set1_epi8((char)(1 << bit));
         /* A compiler that knew these constants would make them anew each time, on port 5, the busiest. */

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "kernels.h"
+#include "unroll.h"
 
 #define ALWAYS_INLINE inline __attribute__((always_inline))
 

@@ -5,6 +5,7 @@
 #include <math.h>
 
 #include "kernels.h"
+#include "unroll.h"
 
 struct sums {
     __m256 min, max;
@@ -16,7 +17,7 @@ static inline __attribute__((always_inline)) void add_16(struct sums *sums, cons
 {
     const __m256d wide_pivots = _mm256_cvtps_pd(_mm256_castps256_ps128(pivots));
     const __m256 sign = _mm256_set1_ps(-0.0f), tiny = _mm256_set1_ps(FLT_MIN), infinity = _mm256_set1_ps(INFINITY);
-#pragma GCC unroll 2
+    AVVIK_UNROLL
     for (int half = 0; half < 2; half++) {
         const __m256 raw = _mm256_loadu_ps(x16 + 8 * half), magnitude = _mm256_andnot_ps(sign, raw);
         const __m256 finite = _mm256_cmp_ps(magnitude, infinity, _CMP_LT_OQ);

@@ -35,7 +35,7 @@ static void pack_columns(float *tile, size_t stride, const float *values, size_t
         const __m256i rows = first_lanes(n);
         for (size_t block = 0; block < stride; block += 8) {
             __m256 x[8];
-#pragma GCC unroll 8
+            AVVIK_UNROLL
             for (size_t i = 0; i < 8; i++) {
                 const size_t f = block + i;
                 x[i] = _mm256_setzero_ps();
@@ -53,7 +53,7 @@ static void pack_columns(float *tile, size_t stride, const float *values, size_t
             }
             avvik__transpose_8x8(x);
             float *to = tile + first * stride + block;
-#pragma GCC unroll 8
+            AVVIK_UNROLL
             for (size_t i = 0; i < 8; i++)
                 if (i < n)
                     _mm256_store_ps(to + i * stride, x[i]);

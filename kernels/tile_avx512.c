@@ -23,7 +23,7 @@ static void pack_columns(float *tile, size_t stride, const float *values, size_t
         const __mmask16 rows = (__mmask16)(0xffffu >> (16 - n));
         for (size_t block = 0; block < stride; block += 16) {
             __m512 x[16];
-#pragma GCC unroll 16
+            AVVIK_UNROLL
             for (size_t i = 0; i < 16; i++) {
                 const size_t f = block + i;
                 x[i] = _mm512_setzero_ps();
@@ -40,7 +40,7 @@ static void pack_columns(float *tile, size_t stride, const float *values, size_t
             }
             avvik__transpose_16x16(x);
             float *to = tile + first * stride + block;
-#pragma GCC unroll 16
+            AVVIK_UNROLL
             for (size_t i = 0; i < 16; i++)
                 if (i < n)
                     _mm512_store_ps(to + i * stride, x[i]);

@@ -5,6 +5,8 @@
 
 #include <immintrin.h>
 
+#include "unroll.h"
+
 /* 4x4 inside every 128-bit lane, of four registers `step` apart. */
 #define AVVIK_TRANSPOSE_4X4(bits, v, i, step)                                                                          \
     do {                                                                                                               \
@@ -25,7 +27,7 @@ static inline __attribute__((always_inline)) void avvik__transpose_16x16(__m512 
     AVVIK_TRANSPOSE_4X4(512, v, 4, 1);
     AVVIK_TRANSPOSE_4X4(512, v, 8, 1);
     AVVIK_TRANSPOSE_4X4(512, v, 12, 1);
-#pragma GCC unroll 4
+    AVVIK_UNROLL
     for (int i = 0; i < 4; i++) { /* now the 4x4 matrix of 128-bit lanes */
         const __m512 low0 = _mm512_shuffle_f32x4(v[i], v[i + 4], 0x88);
         const __m512 low1 = _mm512_shuffle_f32x4(v[i + 8], v[i + 12], 0x88);
@@ -42,7 +44,7 @@ static inline __attribute__((always_inline)) void avvik__transpose_8x8(__m256 v[
 {
     AVVIK_TRANSPOSE_4X4(256, v, 0, 1);
     AVVIK_TRANSPOSE_4X4(256, v, 4, 1);
-#pragma GCC unroll 4
+    AVVIK_UNROLL
     for (int i = 0; i < 4; i++) { /* now the 2x2 matrix of 128-bit lanes */
         const __m256 low = _mm256_permute2f128_ps(v[i], v[i + 4], 0x20);
         v[i + 4] = _mm256_permute2f128_ps(v[i], v[i + 4], 0x31);

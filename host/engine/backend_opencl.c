@@ -115,7 +115,7 @@ static enum avvik_status opencl_open(const char *spec, const struct avvik__scori
     const cl_context_properties properties[] = {CL_CONTEXT_PLATFORM, (cl_context_properties)state->device.platform, 0};
     state->context = clCreateContext(properties, 1, &state->device.id, NULL, NULL, &code);
     AVVIK_TRY(avvik__cl_check(code, "clCreateContext", state->device.name, error));
-    avvik__cl_geometry_choose(&state->device, plan, &state->geometry);
+    AVVIK_TRY(avvik__cl_geometry_choose(&state->device, plan, &state->geometry, error));
     AVVIK_TRY(avvik__cl_program_build(state->context, &state->device, plan, &state->geometry, &state->program, error));
     AVVIK_TRY(forest_upload(state, error));
     AVVIK_TRY(constant_create(state, plan->mean, bytes, &state->mean, error));

@@ -126,8 +126,8 @@ static void byte_tree_fill(struct avvik__byte_tree *to, const struct ranks *rank
     }
 }
 
-/* What the walks cost a row, in hundredths of a cycle, as measured on Emerald Rapids (bench/README.md); only their
- * ratio counts. */
+/* What the walks cost a row, in hundredths of a cycle, as measured (kernels/README.md, "Byte walk"); only their ratio
+ * counts. */
 static uint64_t lane_walk_cost(const struct avvik__forest *forest)
 {
     const uint64_t n_groups = (forest->n_trees + AVVIK_LANES - 1) / AVVIK_LANES;
@@ -138,10 +138,10 @@ static uint64_t lane_walk_cost(const struct avvik__forest *forest)
 /* Blends grow with the columns, not with the height: lower trees are walked to the full height in vain. */
 static uint64_t byte_walk_cost(const struct avvik__forest *forest)
 {
-    const uint64_t a_tree = forest->n_features <= 8    ? 105
-                            : forest->n_features <= 16 ? 135
-                            : forest->n_features <= 32 ? 210
-                                                       : 380;
+    const uint64_t a_tree = forest->n_features <= 8    ? 110
+                            : forest->n_features <= 16 ? 140
+                            : forest->n_features <= 32 ? 214
+                                                       : 310;
     return forest->n_trees * a_tree + forest->n_features * 40; /* and a transpose */
 }
 
@@ -151,7 +151,7 @@ static uint64_t ranking_cost(const struct ranks *ranks, uint32_t n_features)
     uint64_t n_steps = 0;
     for (uint32_t feature = 0; feature < n_features; feature++)
         n_steps += n_steps_of(ranks->n[feature]);
-    return n_steps * 100 / 8;
+    return n_steps * 140 / 8;
 }
 
 /* The longest run of trees from `first` on that fits into one group, and the thresholds of that group in ranks[0];

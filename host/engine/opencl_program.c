@@ -11,7 +11,7 @@
 #define MAX_GROUP 256u  /* rows of a work-group: 16 KiB of local memory at 16 features */
 #define GOOD_GROUP 64u  /* below this, rows in local memory cost more parallelism than they save */
 #define LANES_GROUP 32u /* enough to amortise a group's start; PoCL sizes a group's stack by it */
-#define LANES_ROWS 8u   /* rows in flight; measured on AVX-512: 1, 2, 4, 8, 16 rows give 33, 34, 70, 100, 95 % */
+#define LANES_ROWS 8u   /* rows in flight; measured on AVX-512: 1, 2, 4, 8, 16 rows give 45, 46, 70, 100, 95 % */
 #define MAX_SOURCES 16
 #define N_KEY_TEXTS 5
 #define RESERVED_LOCAL_BYTES 256 /* for what a compiler puts there itself */
@@ -41,24 +41,32 @@ static void local_memory_share(struct avvik__cl_geometry *geometry, uint64_t loc
     geometry->tile_trees = (uint32_t)(fitting < wanted ? fitting : wanted) / geometry->in_flight * geometry->in_flight;
 }
 
-void avvik__cl_geometry_choose(const struct avvik__cl_device *device, const struct avvik__scoring_plan *plan,
-                               struct avvik__cl_geometry *geometry_out)
+enum avvik_status avvik__cl_geometry_choose(const struct avvik__cl_device *device,
+                                            const struct avvik__scoring_plan *plan,
+                                            struct avvik__cl_geometry *geometry_out, struct avvik_error *error)
 {
-    static const char local_prefix[] = "local:";
     const char *walk = getenv("AVVIK_OPENCL_WALK");
-    struct avvik__cl_geometry geometry = {.rows = 1, .group = 1, .in_flight = 2};
+    unsigned long long wanted_bytes = 0;
     uint64_t local_bytes = device->has_fast_local ? device->local_bytes : 0;
     /* Vectors without local memory of their own: a CPU. */
-    geometry.is_lanes = local_bytes == 0 && device->float_width >= 4;
-    if (walk != NULL && strcmp(walk, "lanes") == 0) {
-        geometry.is_lanes = 1;
-    } else if (walk != NULL && strcmp(walk, "global") == 0) {
-        geometry.is_lanes = 0;
+    struct avvik__cl_geometry geometry = {.is_lanes = local_bytes == 0 && device->float_width >= 4,
+                                          .vector = device->float_width >= 16 ? 16 : 8,
+                                          .rows = 1,
+                                          .group = 1,
+                                          .in_flight = 2};
+    if (walk != NULL) {
+        geometry.is_lanes = strncmp(walk, "lanes:", 6) == 0;
         local_bytes = 0;
-    } else if (walk != NULL && strncmp(walk, local_prefix, sizeof local_prefix - 1) == 0) {
-        const uint64_t wanted = strtoull(walk + sizeof local_prefix - 1, NULL, 10);
-        geometry.is_lanes = 0;
-        local_bytes = wanted < device->local_bytes ? wanted : device->local_bytes;
+        if (strcmp(walk, "lanes:16") == 0)
+            geometry.vector = 16;
+        else if (strcmp(walk, "lanes:8") == 0)
+            geometry.vector = 8;
+        else if (sscanf(walk, "local:%llu", &wanted_bytes) == 1)
+            local_bytes = wanted_bytes < device->local_bytes ? wanted_bytes : device->local_bytes;
+        else if (strcmp(walk, "global") != 0)
+            return avvik__error_set(error, AVVIK_ERR_BACKEND, 0,
+                                    "AVVIK_OPENCL_WALK is '%.40s', and can be lanes:16, lanes:8, local:BYTES or global",
+                                    walk);
     }
     if (geometry.is_lanes) {
         geometry.rows = LANES_ROWS;
@@ -70,6 +78,7 @@ void avvik__cl_geometry_choose(const struct avvik__cl_device *device, const stru
             local_memory_share(&geometry, local_bytes - RESERVED_LOCAL_BYTES, geometry.group, plan);
     }
     *geometry_out = geometry;
+    return AVVIK_OK;
 }
 
 /* Never -cl-fast-relaxed-math, -cl-mad-enable or -cl-denorms-are-zero: the contract is exact. */
@@ -78,11 +87,12 @@ static void options_write(char *options, size_t size, const struct avvik__scorin
 {
     snprintf(options, size,
              "-cl-std=CL1.2 -DAVVIK_FEATURES=%uu -DAVVIK_STRIDE=%uu -DAVVIK_HEIGHT=%uu -DAVVIK_WIDE=%d "
-             "-DAVVIK_WALK_LANES=%d -DAVVIK_WALK_ITEMS=%d -DAVVIK_ROWS=%uu -DAVVIK_GROUP=%uu -DAVVIK_TILE_TREES=%uu "
+             "-DAVVIK_WALK_LANES=%d -DAVVIK_WALK_ITEMS=%d -DAVVIK_VECTOR=%u -DAVVIK_ROWS=%uu -DAVVIK_GROUP=%uu "
+             "-DAVVIK_TILE_TREES=%uu "
              "-DAVVIK_IN_FLIGHT=%uu -DAVVIK_LOCAL_ROWS=%d",
              plan->n_features, (unsigned)plan->stride, plan->forest.height, plan->is_wide != 0, geometry->is_lanes,
-             !geometry->is_lanes, geometry->rows, geometry->is_lanes ? 1u : geometry->group, geometry->tile_trees,
-             geometry->in_flight, geometry->has_local_rows);
+             !geometry->is_lanes, geometry->vector, geometry->rows, geometry->is_lanes ? 1u : geometry->group,
+             geometry->tile_trees, geometry->in_flight, geometry->has_local_rows);
 }
 
 static cl_program binary_load(cl_context context, const struct avvik__cl_device *device, const char *options,

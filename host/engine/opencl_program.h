@@ -14,6 +14,7 @@ extern const unsigned avvik__n_cl_sources;
 /* How the forest is walked on one device. */
 struct avvik__cl_geometry {
     int is_lanes;        /* forest_path_lanes.cl, else forest_path.cl */
+    uint32_t vector;     /* lanes of it: 16 or 8 */
     uint32_t rows;       /* rows of a work-item */
     uint32_t group;      /* work-items of a group; for lanes an upper bound */
     uint32_t tile_trees; /* trees in local memory at a time; 0: walked in global memory */
@@ -22,10 +23,12 @@ struct avvik__cl_geometry {
 };
 
 /* Choose by what the device said. So that every walk can be tested on every device, the environment variable
- * AVVIK_OPENCL_WALK overrides it: "lanes", "global" (trees and rows in global memory), "local:BYTES" (as if the device
- * had that much local memory, if it has). */
-void avvik__cl_geometry_choose(const struct avvik__cl_device *device, const struct avvik__scoring_plan *plan,
-                               struct avvik__cl_geometry *geometry_out);
+ * AVVIK_OPENCL_WALK overrides it: "lanes:16", "lanes:8", "global" (trees and rows in global memory), "local:BYTES" (as
+ * if the device had that much local memory, if it has). AVVIK_OK, or AVVIK_ERR_BACKEND if that variable says anything
+ * else. */
+enum avvik_status avvik__cl_geometry_choose(const struct avvik__cl_device *device,
+                                            const struct avvik__scoring_plan *plan,
+                                            struct avvik__cl_geometry *geometry_out, struct avvik_error *error);
 
 /* The program for `plan`, from the cache if it is there, else compiled and cached; *geometry is narrowed where the
  * compiled kernel cannot have as large a group. program_out: release with clReleaseProgram(). */

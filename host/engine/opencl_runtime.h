@@ -20,7 +20,7 @@ struct avvik__cl_device {
     char reason[256]; /* empty if avvik can run on it, else why it cannot */
     cl_device_type type;
     size_t max_group; /* work-items of a work-group, in the first dimension */
-    cl_ulong max_alloc_bytes, memory_bytes;
+    cl_ulong max_alloc_bytes;
     cl_ulong local_bytes;
     int has_fast_local;  /* local memory is faster than global memory, not a part of it */
     cl_uint float_width; /* native vector width */

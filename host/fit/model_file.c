@@ -1,4 +1,5 @@
 /* A model as a file (host/io/README.md lists every field). */
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -91,7 +92,8 @@ static enum avvik_status features_get(struct avvik_model *model, struct avvik__r
         const struct avvik__feature *feature = &model->features[f];
         struct avvik__feature derived = *feature;
         avvik__feature_finish(&derived);
-        if (feature->name[0] == '\0' || !isfinite(feature->fill) || !isfinite(feature->moments.mean) ||
+        if (feature->name[0] == '\0' || !isfinite(feature->fill) ||
+            (feature->fill != 0 && fabsf(feature->fill) < FLT_MIN) || !isfinite(feature->moments.mean) ||
             !(feature->moments.m2 >= 0) || !(feature->sd == derived.sd) || !(feature->mean32 == derived.mean32) ||
             !(feature->rscale32 == derived.rscale32))
             AVVIK_FAIL(AVVIK_ERR_FORMAT, 0, "%s: the statistics of feature %llu ('%s') do not fit together", path,

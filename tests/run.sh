@@ -3,7 +3,8 @@
 #
 #   quick  builds with gcc, runs the Check suites and the Python tests that take seconds
 #   full   (default) also the comparison with scikit-learn, everything about files and the command line once more under
-#          clang's address and undefined-behaviour sanitizers, and the OpenCL kernels under Oclgrind
+#          clang's address and undefined-behaviour sanitizers, and the OpenCL kernels under Oclgrind and through the
+#          compilers of GPUs
 #
 # AVVIK_EXPECT=scalar,avx2,opencl           backends whose tests may not be skipped
 # AVVIK_REQUIRE=python,open-data,oclgrind   likewise the Python tests, those on ../shared/data/open (or the folder
@@ -97,6 +98,14 @@ run_oclgrind() {
   fi
 }
 
+run_lint() {
+  if avvik_step lint "Compiling the OpenCL kernels for NVIDIA, AMD and SPIR-V" sh tests/opencl_lint.sh; then
+    passed=$((passed + 1))
+  else
+    failed=$((failed + 1))
+  fi
+}
+
 wants() { # NAME LIST: is NAME in the comma-separated LIST?
   case ",$2," in *",$1,"*) return 0 ;; *) return 1 ;; esac
 }
@@ -132,5 +141,8 @@ for preset in $presets; do
     esac
   fi
 done
-if [ "$tier" = full ] && [ -d build/release ]; then run_oclgrind; fi
+if [ "$tier" = full ] && [ -d build/release ]; then
+  run_oclgrind
+  run_lint
+fi
 end

@@ -40,14 +40,25 @@ enum avvik_status avvik__error_set(struct avvik_error *error, enum avvik_status 
     return status;
 }
 
-void *avvik__aligned_calloc(size_t count, size_t size)
+/* What avvik__aligned_alloc() rounds a request up to; 0 if it cannot be met. */
+static size_t rounded_bytes(size_t count, size_t size)
 {
     size_t bytes;
     if (__builtin_mul_overflow(count, size, &bytes) || bytes > SIZE_MAX - 63)
-        return NULL;
-    bytes = bytes == 0 ? 64 : (bytes + 63) / 64 * 64;
-    void *memory = aligned_alloc(64, bytes);
+        return 0;
+    return bytes == 0 ? 64 : (bytes + 63) / 64 * 64;
+}
+
+void *avvik__aligned_alloc(size_t count, size_t size)
+{
+    const size_t bytes = rounded_bytes(count, size);
+    return bytes == 0 ? NULL : aligned_alloc(64, bytes);
+}
+
+void *avvik__aligned_calloc(size_t count, size_t size)
+{
+    void *memory = avvik__aligned_alloc(count, size);
     if (memory != NULL)
-        memset(memory, 0, bytes);
+        memset(memory, 0, rounded_bytes(count, size));
     return memory;
 }

@@ -2,16 +2,6 @@
 
 #include "hash_text.h"
 
-void avvik__input_digest(XXH128_hash_t *digests_out, const float *columns, size_t column_stride, size_t n_rows,
-                         size_t n_features)
-{
-    for (size_t first = 0; first < n_rows; first += AVVIK_HASH_ROWS) {
-        const size_t n = n_rows - first < AVVIK_HASH_ROWS ? n_rows - first : AVVIK_HASH_ROWS;
-        for (size_t f = 0; f < n_features; f++)
-            *digests_out++ = XXH3_128bits(columns + f * column_stride + first, n * sizeof(float));
-    }
-}
-
 XXH3_state_t *avvik__input_hash_new(void)
 {
     XXH3_state_t *hash = XXH3_createState();

@@ -7,27 +7,31 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <xxhash.h>
+#if defined(__x86_64__)
+#include <xxh_x86dispatch.h> /* the widest instructions this CPU has; after xxhash.h, whose names it takes */
+#endif
 
 #include "record_file.h"
 
 #define AVVIK_HASH_ROWS 4096
 
-/* Digests of the pieces of a block that starts at a multiple of 4,096 rows; columns side by side, column_stride floats
- * apart. digests_out: ceil(n_rows / 4096) x n_features. Pure: workers call it side by side. */
-void avvik__input_digest(XXH128_hash_t *digests_out, const float *columns, size_t column_stride, size_t n_rows,
-                         size_t n_features);
+/* The digest of one piece: n values of one column, from a row number that is a multiple of AVVIK_HASH_ROWS. */
+static inline XXH128_hash_t avvik__input_digest(const float *piece, size_t n)
+{
+    return XXH3_128bits(piece, n * sizeof *piece);
+}
 
-/* The list, which takes the digests of the blocks in row order. NULL if there is no memory. */
+/* Digests a block of n_rows x n_features has: piece rows by piece rows, in each column by column. */
+static inline size_t avvik__input_digest_count(size_t n_rows, size_t n_features)
+{
+    return (n_rows + AVVIK_HASH_ROWS - 1) / AVVIK_HASH_ROWS * n_features;
+}
+
+/* The list, which takes all digests of a block, block by block in row order. NULL if there is no memory. */
 XXH3_state_t *avvik__input_hash_new(void);
 void avvik__input_hash_add(XXH3_state_t *hash, const XXH128_hash_t *digests, size_t n_rows, size_t n_features);
 
 /* Its text (AVVIK_HASH_SIZE bytes). Release the state with XXH3_freeState(). */
 void avvik__input_hash_text(const XXH3_state_t *hash, char *text);
-
-/* Digests a block of n_rows x n_features has. */
-static inline size_t avvik__input_digest_count(size_t n_rows, size_t n_features)
-{
-    return (n_rows + AVVIK_HASH_ROWS - 1) / AVVIK_HASH_ROWS * n_features;
-}
 
 #endif

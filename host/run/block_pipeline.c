@@ -10,7 +10,7 @@
 #include "kernel_types.h"
 
 #define BLOCK_MAX_ROWS ((size_t)65536)
-#define BLOCK_MAX_BYTES ((size_t)16 << 20)
+#define BLOCK_MAX_BYTES ((size_t)4 << 20)
 
 struct shared {
     struct avvik__pipeline *pipeline;

@@ -17,6 +17,11 @@
 #define MAX_SAMPLE 4096
 #define MAX_TREES 10000
 
+/* A run of a tree's draws. */
+struct range {
+    uint32_t first, end;
+};
+
 struct fit {
     struct avvik_source *source;
     struct avvik_model *model;
@@ -26,6 +31,7 @@ struct fit {
     struct avvik__moments *moments; /* [slot][block_rows / 4096][feature] */
     uint64_t *draws;                /* [tree][sample] row numbers, ascending in a tree */
     size_t n_draws;
+    struct range *drawn;    /* [worker][tree]: the draws in the worker's block */
     float *sample;          /* [tree][sample][feature]: those rows */
     XXH128_hash_t *digests; /* [slot][block_rows / 4096][feature] */
     XXH3_state_t *hash;
@@ -65,48 +71,61 @@ static enum avvik_status block_read(void *context, unsigned slot, uint64_t block
                              columns_of_slot(fit, slot), fit->block_rows, error);
 }
 
-/* Copy the rows of this block that some tree has drawn to their places. */
-static void sample_gather(const struct fit *fit, const float *columns, uint64_t first, size_t n_rows)
+/* The first of a tree's draws that is not before `row`. */
+static uint32_t first_draw(const uint64_t *draws, uint32_t n, uint64_t row)
+{
+    uint32_t low = 0, high = n;
+    while (low < high) {
+        const uint32_t middle = (low + high) / 2;
+        if (draws[middle] < row)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+/* Copy one column of the rows that some tree has drawn from this block to their places. */
+static void sample_gather(const struct fit *fit, const struct range *drawn, size_t feature, const float *column,
+                          uint64_t first)
 {
     const struct avvik__forest *forest = &fit->model->forest;
-    const size_t n_features = forest->n_features;
     for (size_t tree = 0; tree < forest->n_trees; tree++) {
         const uint64_t *draws = fit->draws + tree * forest->sample;
-        uint32_t low = 0, high = forest->sample; /* the first draw not before this block */
-        while (low < high) {
-            const uint32_t middle = (low + high) / 2;
-            if (draws[middle] < first)
-                low = middle + 1;
-            else
-                high = middle;
-        }
-        for (; low < forest->sample && draws[low] < first + n_rows; low++) {
-            float *row = fit->sample + (tree * forest->sample + low) * n_features;
-            for (size_t f = 0; f < n_features; f++) {
-                const float x = columns[f * fit->block_rows + (size_t)(draws[low] - first)];
-                row[f] = !isfinite(x) ? NAN : fabsf(x) < FLT_MIN ? 0 : x;
-            }
+        float *sample = fit->sample + tree * forest->sample * forest->n_features + feature;
+        for (uint32_t i = drawn[tree].first; i < drawn[tree].end; i++) {
+            const float x = column[(size_t)(draws[i] - first)];
+            sample[(size_t)i * forest->n_features] = !isfinite(x) ? NAN : fabsf(x) < FLT_MIN ? 0 : x;
         }
     }
 }
 
+/* A column at a time, so that it is in the cache for all that is wanted of it. */
 static enum avvik_status block_work(void *context, unsigned worker, unsigned slot, uint64_t block,
                                     struct avvik_error *error)
 {
     const struct fit *fit = context;
-    const size_t n_rows = rows_of_block(fit, block), n_features = fit->model->n_features;
-    const float *columns = columns_of_slot(fit, slot);
-    struct avvik__moments *moments = moments_of_slot(fit, slot);
+    const struct avvik__forest *forest = &fit->model->forest;
+    const size_t n_rows = rows_of_block(fit, block), n_features = forest->n_features;
     const uint64_t first = block * fit->block_rows;
-    (void)worker;
+    struct avvik__moments *moments = moments_of_slot(fit, slot);
+    XXH128_hash_t *digests = digests_of_slot(fit, slot);
+    struct range *drawn = fit->drawn + (size_t)worker * forest->n_trees;
     (void)error;
-    for (size_t f = 0; f < n_features; f++)
-        for (size_t i = 0; i < n_rows; i += AVVIK_STATISTICS_ROWS)
-            fit->kernels.statistics(&moments[i / AVVIK_STATISTICS_ROWS * n_features + f],
-                                    columns + f * fit->block_rows + i,
-                                    n_rows - i < AVVIK_STATISTICS_ROWS ? n_rows - i : AVVIK_STATISTICS_ROWS);
-    sample_gather(fit, columns, first, n_rows);
-    avvik__input_digest(digests_of_slot(fit, slot), columns, fit->block_rows, n_rows, n_features);
+    for (size_t tree = 0; tree < forest->n_trees; tree++) {
+        const uint64_t *draws = fit->draws + tree * forest->sample;
+        drawn[tree].first = first_draw(draws, forest->sample, first);
+        drawn[tree].end = first_draw(draws, forest->sample, first + n_rows);
+    }
+    for (size_t f = 0; f < n_features; f++) {
+        const float *column = columns_of_slot(fit, slot) + f * fit->block_rows;
+        for (size_t i = 0, piece = f; i < n_rows; i += AVVIK_STATISTICS_ROWS, piece += n_features) {
+            const size_t n = n_rows - i < AVVIK_STATISTICS_ROWS ? n_rows - i : AVVIK_STATISTICS_ROWS;
+            fit->kernels.statistics(&moments[piece], column + i, n);
+            digests[piece] = avvik__input_digest(column + i, n);
+        }
+        sample_gather(fit, drawn, f, column, first);
+    }
     return AVVIK_OK;
 }
 
@@ -244,9 +263,9 @@ enum avvik_status avvik_model_fit(struct avvik_source *source, const struct avvi
     AVVIK_TRY(model_begin(source, options, &fit.model, error));
     const size_t n_features = fit.model->n_features;
     fit.block_rows = avvik__block_rows(fit.model->n_rows, n_features, n_threads);
-    fit.columns = avvik__aligned_calloc(n_slots * n_features, fit.block_rows * sizeof *fit.columns);
+    fit.columns = avvik__aligned_alloc(n_slots * n_features, fit.block_rows * sizeof *fit.columns);
     fit.moments =
-        avvik__aligned_calloc(n_slots * n_features, fit.block_rows / AVVIK_STATISTICS_ROWS * sizeof *fit.moments);
+        avvik__aligned_alloc(n_slots * n_features, fit.block_rows / AVVIK_STATISTICS_ROWS * sizeof *fit.moments);
     fit.digests = calloc(n_slots * avvik__input_digest_count(fit.block_rows, n_features), sizeof *fit.digests);
     fit.hash = avvik__input_hash_new();
     if (fit.columns == NULL || fit.moments == NULL || fit.digests == NULL || fit.hash == NULL)
@@ -254,8 +273,9 @@ enum avvik_status avvik_model_fit(struct avvik_source *source, const struct avvi
     const struct avvik__forest *forest = &fit.model->forest;
     fit.n_draws = (size_t)forest->n_trees * forest->sample;
     fit.draws = calloc(fit.n_draws, sizeof *fit.draws);
-    fit.sample = calloc(fit.n_draws * n_features, sizeof *fit.sample);
-    if (fit.draws == NULL || fit.sample == NULL)
+    fit.drawn = calloc((size_t)n_threads * forest->n_trees, sizeof *fit.drawn);
+    fit.sample = avvik__aligned_alloc(fit.n_draws * n_features, sizeof *fit.sample);
+    if (fit.draws == NULL || fit.drawn == NULL || fit.sample == NULL)
         AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "not enough memory for %zu sampled rows", fit.n_draws);
     work_share(&fit, rows_draw, n_threads);
     avvik__kernels_select(&fit.kernels, avvik__cpu_features());
@@ -292,6 +312,7 @@ done:
     free(fit.columns);
     free(fit.moments);
     free(fit.draws);
+    free(fit.drawn);
     free(fit.sample);
     return status;
 }

@@ -86,7 +86,11 @@ static enum avvik_status block_score(void *context, unsigned worker, unsigned sl
         if (status != AVVIK_OK)
             return status;
     }
-    avvik__input_digest(block->digests, block->values, run->block_rows, n_rows, n_features);
+    XXH128_hash_t *digest = block->digests;
+    for (size_t first = 0; first < n_rows; first += AVVIK_HASH_ROWS)
+        for (size_t f = 0; f < n_features; f++)
+            *digest++ = avvik__input_digest(block->values + f * run->block_rows + first,
+                                            n_rows - first < AVVIK_HASH_ROWS ? n_rows - first : AVVIK_HASH_ROWS);
     for (size_t i = 0; i < n_rows; i++)
         forest[i] = avvik_forest_score(run->model, path_sum[i]);
     return AVVIK_OK;
@@ -116,10 +120,10 @@ static enum avvik_status blocks_init(struct run *run, unsigned n_slots, struct a
         return avvik__error_set(error, AVVIK_ERR_MEMORY, 0, "out of memory");
     for (unsigned slot = 0; slot < n_slots; slot++) {
         struct block *block = &run->blocks[slot];
-        int is_short = (block->values = avvik__aligned_calloc(run->block_rows * run->model->n_features,
-                                                              sizeof *block->values)) == NULL;
+        int is_short = (block->values = avvik__aligned_alloc(run->block_rows * run->model->n_features,
+                                                             sizeof *block->values)) == NULL;
         for (int c = 0; c < N_COLUMNS; c++)
-            is_short |= (block->results[c] = avvik__aligned_calloc(run->block_rows, columns[c].size)) == NULL;
+            is_short |= (block->results[c] = avvik__aligned_alloc(run->block_rows, columns[c].size)) == NULL;
         block->digests =
             calloc(avvik__input_digest_count(run->block_rows, run->model->n_features), sizeof *block->digests);
         if (is_short || block->digests == NULL)

@@ -22,7 +22,8 @@ enum avvik_status avvik__error_set(struct avvik_error *error, enum avvik_status 
         goto done;                                                                                                     \
     } while (0)
 
-/* Memory aligned to 64 bytes, for count x size bytes; NULL if that overflows or there is none. free() it. calloc zeroes. */
+/* Memory aligned to 64 bytes, for count x size bytes; NULL if that overflows or there is none. free() it. calloc
+ * zeroes. */
 void *avvik__aligned_alloc(size_t count, size_t size);
 void *avvik__aligned_calloc(size_t count, size_t size);
 

@@ -1,10 +1,10 @@
 /* The engine: choosing a backend, noticing a wrong one, results that do not depend on how rows are handed in. */
-#include <check.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "engine_internal.h"
+#include "suite_run.h"
 
 enum { N_FEATURES = 5, N_ROWS = 1000 };
 
@@ -190,9 +190,5 @@ int main(void)
     tcase_add_loop_test(cases, test_unknown_backends_are_refused, 0, 8);
     tcase_add_test(cases, test_score_is_the_equation_of_the_paper);
     suite_add_tcase(suite, cases);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    const int n_failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return n_failed == 0 ? 0 : 1;
+    return suite_run(suite);
 }

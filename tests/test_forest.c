@@ -1,6 +1,5 @@
 /* The forest against an independent reference: trees with pointers and path lengths in double, written from Liu, Ting
  * and Zhou (2008), algorithms 2 and 3, and the draws as kernels/README.md describes them. */
-#include <check.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +9,7 @@
 #include "forest.h"
 #include "forest_layout.h"
 #include "kernels.h"
+#include "suite_run.h"
 
 /* --- the reference ----------------------------------------------------------------------------------------------- */
 
@@ -287,9 +287,5 @@ int main(void)
     tcase_add_test(cases, test_rows_are_drawn_without_replacement_and_evenly);
     tcase_add_test(cases, test_check_finds_every_change);
     suite_add_tcase(suite, cases);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    const int n_failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return n_failed == 0 ? 0 : 1;
+    return suite_run(suite);
 }

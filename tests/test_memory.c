@@ -1,7 +1,6 @@
 /* Out of memory, everywhere: the n-th allocation of the whole job fails, for every n. Nothing may crash, leak (the
  * sanitizers watch) or be left on disk, and every failure has its sentence. The linker redirects avvik's allocations
  * here (tests/CMakeLists.txt); HDF5's own are not touched. */
-#include <check.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,6 +8,7 @@
 #include <unistd.h>
 
 #include "avvik/avvik.h"
+#include "suite_run.h"
 
 static atomic_long allocations_left = -1; /* until one fails; negative: none does */
 
@@ -130,9 +130,5 @@ int main(void)
     tcase_set_timeout(cases, 300);
     tcase_add_test(cases, test_every_allocation_may_fail);
     suite_add_tcase(suite, cases);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    const int n_failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return n_failed == 0 ? 0 : 1;
+    return suite_run(suite);
 }

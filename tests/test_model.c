@@ -1,10 +1,10 @@
 /* Medians and moments against plain definitions: a full sort, and two passes in long double. */
-#include <check.h>
 #include <math.h>
 #include <stdlib.h>
 
 #include "kernels.h"
 #include "model_internal.h"
+#include "suite_run.h"
 
 static uint64_t noise_state = 1;
 static uint32_t noise(void)
@@ -107,9 +107,5 @@ int main(void)
     tcase_add_loop_test(cases, test_moments_are_those_of_two_passes, 0, 4);
     tcase_add_test(cases, test_a_feature_that_does_not_vary_has_no_scale);
     suite_add_tcase(suite, cases);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    const int n_failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return n_failed == 0 ? 0 : 1;
+    return suite_run(suite);
 }

@@ -1,11 +1,11 @@
 /* Reading through the public API: tiles are the columns, whatever the piece. What the values are is compared with h5py
  * in python/test_batches.py. */
-#include <check.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "avvik/source.h"
+#include "suite_run.h"
 
 static struct avvik_source *shuttle_open(size_t n_files)
 {
@@ -88,9 +88,5 @@ int main(void)
     tcase_add_test(cases, test_the_second_file_repeats_the_first);
     tcase_add_test(cases, test_rows_outside_are_refused);
     suite_add_tcase(suite, cases);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    const int n_failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return n_failed == 0 ? 0 : 1;
+    return suite_run(suite);
 }

@@ -77,7 +77,7 @@ static int run(const struct cli_command *command, int argc, char **argv)
         {"features", CLI_TEXT, &features, "A,B,C", "the columns that take part; default: all that may", 0, 0},
         {"trees", CLI_NUMBER, &trees, "N", "trees of the forest, 1 to 10000 (128)", 1, 10000},
         {"sample", CLI_NUMBER, &sample, "N", "rows a tree grows from, 16 to 4096 (256)", 16, 4096},
-        {"seed", CLI_NUMBER, &seed, "N", "the same seed gives the same model everywhere (1)", 0, UINT64_MAX},
+        {"seed", CLI_NUMBER, &seed, "N", "the same seed gives the same model everywhere (1)", 0, INT64_MAX},
         {"threads", CLI_NUMBER, &threads, "N", "worker threads; 0: one per CPU (0)", 0, 256},
         {"force", CLI_FLAG, &replace, NULL, "replace FILE if it is there", 0, 0},
         {"json", CLI_FLAG, &is_json, NULL, "one JSON document on standard output", 0, 0},

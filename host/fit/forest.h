@@ -14,13 +14,13 @@ struct avvik__forest {
     uint32_t sample; /* rows a tree was grown from */
     uint32_t height;
     uint32_t n_features;
-    double average_path;  /* c(sample), by which a score is normalised */
-    uint32_t *nodes;    /* [tree][2^height] or NULL */
-    float *thresholds;  /* [tree][2^height] or NULL */
-    uint16_t *features; /* [tree][2^height] or NULL */
-    uint16_t *leaves;   /* [tree][2^height], leaf k - 2^height, in steps of 1 / AVVIK_LEAF_ONE */
-    uint32_t *rows;     /* [tree][2^(height + 1)], rows of the sample that reach the node */
-    int32_t *expected;  /* [tree][2^(height + 1)], g(v): mean leaf value below the node, in steps of 2^-20 */
+    double average_path; /* c(sample), by which a score is normalised */
+    uint32_t *nodes;     /* [tree][2^height] or NULL */
+    float *thresholds;   /* [tree][2^height] or NULL */
+    uint16_t *features;  /* [tree][2^height] or NULL */
+    uint16_t *leaves;    /* [tree][2^height], leaf k - 2^height, in steps of 1 / AVVIK_LEAF_ONE */
+    uint32_t *rows;      /* [tree][2^(height + 1)], rows of the sample that reach the node */
+    int32_t *expected;   /* [tree][2^(height + 1)], g(v): mean leaf value below the node, in steps of 2^-20 */
 };
 
 /* Allocate the arrays, all zero, for a forest whose four counts are set. AVVIK_OK or AVVIK_ERR_MEMORY; on error nothing

@@ -1,10 +1,11 @@
 /* Every kernel variant, timed in turns with the others and checked against the scalar one first. */
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "avvik_internal.h"
 #include "bench.h"
+#include "bench_random.h"
 #include "forest_layout.h"
 #include "kernels.h"
 
@@ -20,8 +21,12 @@ static const struct variant {
 };
 #define N_VARIANTS (sizeof variants / sizeof variants[0])
 
-/* Inputs and outputs of all kernels at one number of features. */
+#define MAX_WALKS ((size_t)1 << 26) /* rows x trees of one run, a second of the scalar walk */
+static const struct bench_list default_rows = {3, {65536, 4096, 2097152}}, quick_rows = {1, {8192}};
+
+/* Inputs and outputs of all kernels at one shape. */
 struct work {
+    const struct bench_shape *shape;
     size_t n_rows, n_features, stride;
     float *columns; /* n_features columns side by side, 1 value in 128 NaN */
     float *tile;    /* the same rows without NaN */
@@ -35,28 +40,6 @@ struct work {
     uint64_t *counts;
     struct avvik__moments *moments; /* [feature][block] */
 };
-
-static uint64_t random_state = 88172645463325252u;
-
-/* xorshift64 (Marsaglia 2003), two numbers to a roughly normal one */
-static float random_value(void)
-{
-    double sum = -6;
-    for (int i = 0; i < 12; i++) {
-        random_state ^= random_state << 13;
-        random_state ^= random_state >> 7;
-        random_state ^= random_state << 17;
-        sum += (double)(random_state >> 11) * 0x1p-53;
-    }
-    return (float)sum;
-}
-
-static void *zeroed(size_t bytes)
-{
-    const size_t rounded = (bytes + 63) / 64 * 64;
-    void *memory = aligned_alloc(64, rounded);
-    return memory != NULL ? memset(memory, 0, rounded) : NULL;
-}
 
 static size_t n_blocks(const struct work *w)
 {
@@ -73,58 +56,59 @@ static void work_destroy(struct work *w)
 }
 
 /* A forest grown from the tile's rows, in the order the kernels want. */
-static enum bench_exit layout_make(struct work *w, const struct bench_options *options)
+static int layout_make(struct work *w, uint64_t seed)
 {
-    enum bench_exit status = BENCH_FAILED;
-    struct avvik__forest forest = {.n_trees = options->trees,
-                                   .sample = options->sample,
-                                   .height = avvik__forest_height(options->sample),
+    int is_made = 0;
+    const uint32_t sample = (uint32_t)w->shape->sample;
+    struct avvik__forest forest = {.n_trees = (uint32_t)w->shape->trees,
+                                   .sample = sample,
+                                   .height = avvik__forest_height(sample),
                                    .n_features = (uint32_t)w->n_features,
-                                   .average_path = avvik__average_path(options->sample)};
-    uint32_t *scratch = malloc(options->sample * sizeof *scratch);
+                                   .average_path = avvik__average_path(sample)};
+    uint32_t *scratch = malloc(sample * sizeof *scratch);
     if (scratch == NULL || avvik__forest_init(&forest, NULL) != AVVIK_OK)
         goto done;
-    for (uint32_t tree = 0; tree < options->trees; tree++) {
-        const size_t first = tree * (size_t)options->sample % (w->n_rows - options->sample + 1);
-        avvik__forest_grow(&forest, tree, w->tile + first * w->stride, w->stride, 1, scratch);
+    for (uint32_t tree = 0; tree < forest.n_trees; tree++) {
+        const size_t first = tree * (size_t)sample % (w->n_rows - sample + 1);
+        avvik__forest_grow(&forest, tree, w->tile + first * w->stride, w->stride, seed, scratch);
     }
-    if (avvik__forest_layout_init(&w->layout, &forest, NULL) == AVVIK_OK)
-        status = BENCH_DONE;
+    is_made = avvik__forest_layout_init(&w->layout, &forest, NULL) == AVVIK_OK;
 done:
     avvik__forest_destroy(&forest);
     free(scratch);
-    return status;
+    return is_made;
 }
 
-static enum bench_exit work_init(struct work *w, size_t n_features, const struct bench_options *options)
+static int work_init(struct work *w, const struct bench_shape *shape, uint64_t seed)
 {
-    const size_t n_rows = options->rows, stride = (n_features + AVVIK_LANES - 1) / AVVIK_LANES * AVVIK_LANES;
-    *w = (struct work){.n_rows = n_rows, .n_features = n_features, .stride = stride};
-    w->columns = zeroed(n_rows * n_features * sizeof(float));
-    w->tile = zeroed(n_rows * stride * sizeof(float));
-    w->out_tile = zeroed(n_rows * stride * sizeof(float));
-    w->mean = zeroed(stride * sizeof(float));
-    w->rscale = zeroed(stride * sizeof(float));
-    w->path_sum = zeroed(n_rows * sizeof(int32_t));
-    w->deviation = zeroed(n_rows * sizeof(float));
-    w->feature = zeroed(n_rows * sizeof(uint16_t));
-    w->beyond = zeroed(n_rows * sizeof(uint16_t));
-    w->counts = zeroed(2 * n_features * sizeof(uint64_t));
-    w->moments = zeroed(n_features * n_blocks(w) * sizeof *w->moments);
+    const size_t n_rows = shape->rows, n_features = shape->features;
+    const size_t stride = (n_features + AVVIK_LANES - 1) / AVVIK_LANES * AVVIK_LANES;
+    *w = (struct work){.shape = shape, .n_rows = n_rows, .n_features = n_features, .stride = stride};
+    w->columns = avvik__aligned_alloc(n_rows * n_features, sizeof(float));
+    w->tile = avvik__aligned_calloc(n_rows * stride, sizeof(float));
+    w->out_tile = avvik__aligned_calloc(n_rows * stride, sizeof(float));
+    w->mean = avvik__aligned_calloc(stride, sizeof(float));
+    w->rscale = avvik__aligned_calloc(stride, sizeof(float));
+    w->path_sum = avvik__aligned_calloc(n_rows, sizeof(int32_t));
+    w->deviation = avvik__aligned_calloc(n_rows, sizeof(float));
+    w->feature = avvik__aligned_calloc(n_rows, sizeof(uint16_t));
+    w->beyond = avvik__aligned_calloc(n_rows, sizeof(uint16_t));
+    w->counts = avvik__aligned_calloc(2 * n_features, sizeof(uint64_t));
+    w->moments = avvik__aligned_calloc(n_features * n_blocks(w), sizeof *w->moments);
     if (w->columns == NULL || w->tile == NULL || w->out_tile == NULL || w->mean == NULL || w->rscale == NULL ||
         w->path_sum == NULL || w->deviation == NULL || w->feature == NULL || w->beyond == NULL || w->counts == NULL ||
         w->moments == NULL)
-        return BENCH_FAILED;
+        return 0;
     for (size_t f = 0; f < n_features; f++) {
-        w->mean[f] = random_value();
+        w->mean[f] = (float)f / 64;
         w->rscale[f] = 1.0f;
         for (size_t r = 0; r < n_rows; r++) {
-            const float x = random_value();
-            w->tile[r * stride + f] = x;
-            w->columns[f * n_rows + r] = (r + 7 * f) % 128 == 0 ? NAN : x;
+            const float x = (float)bench_value(seed, r, f);
+            w->columns[f * n_rows + r] = x;
+            w->tile[r * stride + f] = isnan(x) ? 0 : x;
         }
     }
-    return layout_make(w, options);
+    return 1;
 }
 
 /* --- one run of each kernel, and what it read, wrote and left behind --- */
@@ -208,20 +192,17 @@ static const struct job {
     const char *kernel;
     void (*run)(any_fn *function, struct work *w);
     struct trace (*trace)(const struct work *w);
-    int has_forest;
+    enum bench_limit limit; /* BENCH_GATHER: it walks a forest */
 } jobs[] = {
-    {"tile_pack", run_tile_pack, trace_tile_pack, 0},       {"fill_missing", run_fill_missing, trace_fill_missing, 0},
-    {"deviation", run_deviation, trace_deviation, 0},       {"statistics", run_statistics, trace_statistics, 0},
-    {"forest_path", run_forest_path, trace_forest_path, 1}, {"forest_path_wide", run_forest_path, trace_forest_path, 1},
+    {"tile_pack", run_tile_pack, trace_tile_pack, BENCH_COPY},
+    {"fill_missing", run_fill_missing, trace_fill_missing, BENCH_COPY},
+    {"deviation", run_deviation, trace_deviation, BENCH_READ},
+    {"statistics", run_statistics, trace_statistics, BENCH_READ},
+    {"forest_path", run_forest_path, trace_forest_path, BENCH_GATHER},
+    {"forest_path_wide", run_forest_path, trace_forest_path, BENCH_GATHER},
 };
 
 /* --- timing --- */
-
-static int compare_doubles(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
 
 /* A copy of what the last run left behind, or a comparison with such a copy. */
 static unsigned char *output_copy(const struct trace *trace)
@@ -246,77 +227,125 @@ static int can_run(const struct variant *variant, const struct job *job)
     return strcmp(variant->kernel, job->kernel) == 0 && (variant->cpu_bits & ~avvik__cpu_features()) == 0;
 }
 
-/* All variants of one kernel, in turns, so that whatever disturbs the machine disturbs all of them. */
-static enum bench_exit time_job(const struct job *job, struct work *w, const struct bench_options *options,
+struct variant_run {
+    const struct job *job;
+    any_fn *function;
+    struct work *work;
+};
+
+static int variant_time(void *context)
+{
+    const struct variant_run *run = context;
+    run->job->run(run->function, run->work);
+    return 1;
+}
+
+/* Run `variant` once and compare what it leaves behind with *expected; the scalar one, which comes first, makes
+ * *expected. This warms caches, too. */
+static enum bench_exit variant_check(const struct variant *variant, const struct job *job, struct work *w,
+                                     struct trace *trace, unsigned char **expected)
+{
+    job->run(variant->function, w);
+    *trace = job->trace(w);
+    if (variant->cpu_bits == 0 && (*expected = output_copy(trace)) == NULL)
+        return bench_fail(BENCH_FAILED, "not enough memory");
+    if (output_equals(trace, *expected))
+        return BENCH_DONE;
+    return bench_fail(BENCH_DIFFERS, "%s %s differs from the scalar reference at %zu features, %zu trees of %zu rows",
+                      variant->kernel, variant->name, w->n_features, w->shape->trees, w->shape->sample);
+}
+
+/* All variants of one kernel. */
+static enum bench_exit job_time(const struct job *job, struct work *w, const struct bench_options *options,
                                 struct bench_results *results)
 {
     enum bench_exit status = BENCH_DONE;
-    struct bench_result *of_variant[N_VARIANTS] = {NULL};
+    struct bench_turn turns[N_VARIANTS];
+    struct variant_run runs[N_VARIANTS];
+    struct trace trace;
+    size_t n_turns = 0;
     unsigned char *expected = NULL;
-    for (size_t i = 0; i < N_VARIANTS; i++) { /* results first; this warms caches, too */
-        if (!can_run(&variants[i], job))
-            continue;
-        if (results->n == BENCH_MAX_RESULTS)
-            return BENCH_FAILED;
-        job->run(variants[i].function, w);
-        const struct trace trace = job->trace(w);
-        if (variants[i].cpu_bits == 0 && (expected = output_copy(&trace)) == NULL)
-            return BENCH_FAILED;
-        if (!output_equals(&trace, expected)) {
-            fprintf(stderr, "avvik-bench: %s %s differs from the scalar reference at %zu features\n",
-                    variants[i].kernel, variants[i].name, w->n_features);
-            status = BENCH_DIFFERS;
-            continue;
-        }
-        of_variant[i] = &results->result[results->n++];
-        *of_variant[i] = (struct bench_result){.kernel = variants[i].kernel,
-                                               .variant = variants[i].name,
-                                               .n_features = w->n_features,
-                                               .n_rows = w->n_rows,
-                                               .trees = job->has_forest ? options->trees : 0,
-                                               .height = job->has_forest ? w->layout.view.height : 0,
-                                               .bytes = trace.bytes,
-                                               .n_samples = options->n_samples};
+    struct bench_result like = {.name = job->kernel,
+                                .features = w->n_features,
+                                .rows = w->n_rows,
+                                .threads = 1,
+                                .layout = "",
+                                .types = "",
+                                .limit = job->limit};
+    if (job->limit == BENCH_GATHER) {
+        like.trees = w->shape->trees;
+        like.sample = w->shape->sample;
+        like.height = w->layout.view.height;
     }
-    for (int sample = 0; sample < options->n_samples; sample++) {
-        for (size_t i = 0; i < N_VARIANTS; i++) {
-            if (of_variant[i] == NULL)
-                continue;
-            const double start = bench_now_s();
-            job->run(variants[i].function, w);
-            of_variant[i]->sample_s[sample] = bench_now_s() - start;
-        }
-    }
-    double scalar_s = 0;
-    for (size_t i = 0; i < N_VARIANTS; i++) {
-        if (of_variant[i] == NULL)
+    for (size_t i = 0; i < N_VARIANTS && status == BENCH_DONE; i++) {
+        if (!can_run(&variants[i], job) || (status = variant_check(&variants[i], job, w, &trace, &expected)))
             continue;
-        qsort(of_variant[i]->sample_s, (size_t)options->n_samples, sizeof(double), compare_doubles);
-        if (variants[i].cpu_bits == 0)
-            scalar_s = of_variant[i]->sample_s[0];
-        of_variant[i]->ratio = scalar_s / of_variant[i]->sample_s[0];
+        like.bytes = trace.bytes;
+        strcpy(like.variant, variants[i].name);
+        runs[n_turns] = (struct variant_run){job, variants[i].function, w};
+        turns[n_turns] = (struct bench_turn){
+            .result = bench_results_add(results, &like), .run = variant_time, .context = &runs[n_turns]};
+        if (turns[n_turns++].result == NULL)
+            status = bench_fail(BENCH_FAILED, "not enough memory");
     }
+    if (status == BENCH_DONE && !bench_take_turns(turns, n_turns, options))
+        status = bench_fail(BENCH_FAILED, "not enough memory");
+    for (size_t i = 0; i < n_turns && status == BENCH_DONE; i++)
+        bench_ratio_add(turns[i].result, "scalar", turns[0].result);
     free(expected);
+    return status;
+}
+
+/* Was the kernel measured at this shape? Those without a forest know rows and features only. */
+static int is_known(const struct bench_results *results, const struct job *job, const struct bench_shape *shape)
+{
+    const int has_forest = job->limit == BENCH_GATHER;
+    for (size_t i = 0; i < results->n; i++) {
+        const struct bench_result *r = results->result[i];
+        if (strcmp(r->name, job->kernel) == 0 && r->features == shape->features && r->rows == shape->rows &&
+            (!has_forest || (r->trees == shape->trees && r->sample == shape->sample)))
+            return 1;
+    }
+    return 0;
+}
+
+static int is_due(const struct bench_results *results, const struct job *job, const struct bench_options *options,
+                  const struct bench_shape *shape)
+{
+    if (!bench_is_wanted(options->only, job->kernel) || is_known(results, job, shape))
+        return 0;
+    if (job->limit != BENCH_GATHER)
+        return 1;
+    return shape->rows * shape->trees <= MAX_WALKS && shape->rows >= shape->sample &&
+           (shape->features > AVVIK_PACKED_FEATURES) == (strcmp(job->kernel, "forest_path_wide") == 0);
+}
+
+struct kernels_walk {
+    const struct bench_options *options;
+    struct bench_results *results;
+};
+
+static enum bench_exit shape_measure(void *context, const struct bench_shape *shape)
+{
+    const struct kernels_walk *walk = context;
+    enum bench_exit status = BENCH_DONE;
+    struct work work = {0};
+    for (size_t i = 0; i < sizeof jobs / sizeof jobs[0] && status == BENCH_DONE; i++) {
+        const int has_forest = jobs[i].limit == BENCH_GATHER;
+        if (!is_due(walk->results, &jobs[i], walk->options, shape))
+            continue;
+        if ((work.shape == NULL && !work_init(&work, shape, walk->options->seed)) ||
+            (has_forest && !layout_make(&work, walk->options->seed)))
+            status = bench_fail(BENCH_FAILED, "not enough memory");
+        else
+            status = job_time(&jobs[i], &work, walk->options, walk->results);
+    }
+    work_destroy(&work);
     return status;
 }
 
 enum bench_exit bench_kernels(const struct bench_options *options, struct bench_results *results)
 {
-    enum bench_exit status = BENCH_DONE;
-    for (size_t i = 0; i < options->n_feature_counts; i++) {
-        struct work work;
-        enum bench_exit worst = work_init(&work, options->n_features[i], options);
-        const int is_wide = options->n_features[i] > AVVIK_PACKED_FEATURES;
-        for (size_t j = 0; worst != BENCH_FAILED && j < sizeof jobs / sizeof jobs[0]; j++) {
-            if (jobs[j].has_forest && is_wide != (strcmp(jobs[j].kernel, "forest_path_wide") == 0))
-                continue;
-            const enum bench_exit one = time_job(&jobs[j], &work, options, results);
-            worst = one > worst ? one : worst;
-        }
-        status = worst > status ? worst : status;
-        work_destroy(&work);
-    }
-    if (status == BENCH_FAILED)
-        fprintf(stderr, "avvik-bench: not enough memory\n");
-    return status;
+    struct kernels_walk walk = {options, results};
+    return bench_shapes_walk(options, options->is_quick ? &quick_rows : &default_rows, shape_measure, &walk);
 }

@@ -1,308 +1,422 @@
-/* From the file to the scores: reading, fitting, every backend on rows in memory, and whole runs. */
-#include <math.h>
-#include <pthread.h>
-#include <stdatomic.h>
+/* From a file of rows to a model and to a file of scores, by nothing but the public API. */
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "avvik/avvik.h"
 #include "bench.h"
-#include "record_file.h"
+#include "bench_batch.h"
 
-#define BLOCK_ROWS 65536
+#define BLOCK_ROWS ((size_t)65536)
+#define CHECKED_CASES 64
+#define N_BARE 4 /* turns before the backends: pread, H5Dread, read, fit */
 
-struct stream {
-    const struct bench_options *options;
-    char batch[256], scores[256]; /* paths */
-    size_t n_rows, n_features;
-    float *columns; /* [feature][n_rows]: the batch in memory */
-    struct avvik_source *source;
-    struct avvik_model *model;
-    double read_s, scalar_rows_s; /* what others are compared with */
-    uint64_t reference;           /* hash of the scalar results */
+static const struct bench_list default_rows = {1, {1000000}}, quick_rows = {1, {100000}};
+
+/* What a run says of its time. */
+static const struct {
+    const char *name;
+    size_t offset;
+} stages[] = {
+#define STAGE(name)                                                                                                    \
+    {                                                                                                                  \
+#name, offsetof(struct avvik_stages, name##_ns)                                                                \
+    }
+    STAGE(plan), STAGE(read), STAGE(decode), STAGE(work), STAGE(write), STAGE(compress), STAGE(checkpoint),
+#undef STAGE
 };
 
-static enum bench_exit failed(const struct avvik_error *error)
+/* One file, and what is done with it. */
+struct stream {
+    const struct bench_options *options;
+    struct bench_batch batch;
+    char scores[400];
+    size_t trees, sample, n_threads;
+    struct avvik_fit_summary fit;
+    struct avvik_source *source; /* open during a run only: HDF5 would keep chunks for whoever comes next */
+    struct avvik_model *model;
+    float *block;
+    struct bench_result *result[N_BARE];
+    char hash[48]; /* content hash of the scores of these rows, whatever the backend and the layout */
+};
+
+struct score {
+    struct stream *stream;
+    struct avvik_engine *engine;
+    struct avvik_score_summary summary;
+    struct bench_result *result;
+};
+
+/* --- memory --- */
+
+/* The process's peak so far, in MiB; 0 where the kernel does not tell. */
+static double peak_mib(void)
 {
-    fprintf(stderr, "avvik-bench: %s\n", error->text);
-    return BENCH_FAILED;
+    char line[128];
+    unsigned long kib = 0;
+    FILE *file = fopen("/proc/self/status", "r");
+    while (file != NULL && fgets(line, sizeof line, file) != NULL)
+        if (sscanf(line, "VmHWM: %lu", &kib) == 1)
+            break;
+    if (file != NULL)
+        fclose(file);
+    return (double)kib / 1024;
 }
 
-/* A batch of normal deviates (Box and Muller) with some columns skewed and some rounded. */
-static enum avvik_status batch_write(struct stream *stream, struct avvik_error *error)
+/* Start a new peak: give back what is free, and let the kernel forget the old one. */
+static void peak_reset(void)
 {
-    struct avvik__record *record = NULL;
-    uint64_t state = 1;
-    const uint64_t dims[1] = {stream->n_rows};
-    for (size_t i = 0; i < stream->n_rows * stream->n_features; i++) {
-        double unit[2];
-        for (int k = 0; k < 2; k++) {
-            state = state * 6364136223846793005u + 1442695040888963407u;
-            unit[k] = (double)((state >> 11) + 1) * 0x1p-53;
-        }
-        const double normal = sqrt(-2 * log(unit[0])) * cos(6.283185307179586 * unit[1]);
-        const size_t kind = i / stream->n_rows % 4;
-        stream->columns[i] = (float)(kind == 1 ? exp(normal) : kind == 2 ? rint(normal * 4) : normal);
+    malloc_trim(0);
+    FILE *file = fopen("/proc/self/clear_refs", "w");
+    if (file != NULL) {
+        fputs("5", file);
+        fclose(file);
     }
-    enum avvik_status status = avvik__record_create(stream->batch, "batch", 1, &record, error);
-    if (status == AVVIK_OK)
-        status = avvik__record_group(record, "/rows", error);
-    for (size_t f = 0; f < stream->n_features && status == AVVIK_OK; f++) {
-        char path[32];
-        snprintf(path, sizeof path, "/rows/x%04zu", f);
-        status = avvik__record_put(record, path, AVVIK_F32, 1, dims, stream->columns + f * stream->n_rows, error);
+}
+
+static void before_run(void *context)
+{
+    const struct stream *stream = context;
+    if (stream->options->is_cold)
+        bench_batch_drop(&stream->batch);
+    peak_reset();
+}
+
+static void peak_note(struct bench_result *result)
+{
+    const double mib = peak_mib();
+    result->peak_mib = mib > result->peak_mib ? mib : result->peak_mib;
+}
+
+/* --- runs --- */
+
+static int source_open(struct stream *stream)
+{
+    const char *const paths[1] = {stream->batch.path};
+    const struct avvik_selection selection = {.table = "/rows"};
+    return avvik_source_open(paths, 1, &selection, &stream->source, NULL) == AVVIK_OK;
+}
+
+static void source_close(struct stream *stream)
+{
+    avvik_source_close(stream->source);
+    stream->source = NULL;
+}
+
+static int pread_run(void *context)
+{
+    return bench_batch_pread(&((const struct stream *)context)->batch);
+}
+
+static int h5dread_run(void *context)
+{
+    return bench_batch_h5dread(&((const struct stream *)context)->batch);
+}
+
+static int read_run(void *context)
+{
+    struct stream *stream = context;
+    const size_t n_rows = stream->batch.n_rows;
+    int is_read = source_open(stream);
+    for (size_t first = 0; first < n_rows && is_read; first += BLOCK_ROWS) {
+        const size_t n = n_rows - first < BLOCK_ROWS ? n_rows - first : BLOCK_ROWS;
+        is_read = avvik_source_read(stream->source, first, n, stream->block, BLOCK_ROWS, NULL) == AVVIK_OK;
     }
-    if (status == AVVIK_OK)
-        return avvik__record_commit(record, error);
-    avvik__record_close(record);
+    source_close(stream);
+    return is_read;
+}
+
+static int fit_run(void *context)
+{
+    struct stream *stream = context;
+    struct avvik_fit_options options = AVVIK_FIT_DEFAULTS;
+    options.trees = (uint32_t)stream->trees;
+    options.sample = (uint32_t)stream->sample;
+    options.seed = stream->options->seed;
+    options.threads = (uint32_t)stream->n_threads;
+    options.summary = &stream->fit;
+    avvik_model_free(stream->model);
+    stream->model = NULL;
+    const int is_fitted =
+        source_open(stream) && avvik_model_fit(stream->source, &options, &stream->model, NULL) == AVVIK_OK;
+    source_close(stream);
+    return is_fitted;
+}
+
+/* Take over the stages that took any time. */
+static void stages_note(struct bench_result *result, const struct avvik_stages *times)
+{
+    result->n_stages = 0;
+    result->binding = avvik_stages_binding(times);
+    for (size_t i = 0; i < sizeof stages / sizeof stages[0]; i++) {
+        uint64_t ns;
+        memcpy(&ns, (const char *)times + stages[i].offset, sizeof ns);
+        if (ns > 0)
+            result->stage[result->n_stages++] = (struct bench_stage){stages[i].name, 1e-9 * (double)ns};
+    }
+}
+
+static void fit_after(void *context, int is_best)
+{
+    const struct stream *stream = context;
+    struct bench_result *result = stream->result[3];
+    peak_note(result);
+    if (!is_best)
+        return;
+    stages_note(result, &stream->fit.stages);
+    result->stage[result->n_stages++] = (struct bench_stage){"grow", 1e-9 * (double)stream->fit.grow_ns};
+}
+
+static void score_before(void *context)
+{
+    struct score *score = context;
+    remove(score->stream->scores); /* so that taking the old file away is not timed */
+    before_run(score->stream);
+}
+
+static int score_run(void *context)
+{
+    struct score *score = context;
+    struct stream *stream = score->stream;
+    const struct avvik_score_options options = {.replace = 1, .threads = (uint32_t)stream->n_threads};
+    const int is_scored =
+        source_open(stream) && avvik_score_file(stream->model, score->engine, stream->source, stream->scores, &options,
+                                                &score->summary, NULL) == AVVIK_OK;
+    source_close(stream);
+    return is_scored;
+}
+
+static void score_after(void *context, int is_best)
+{
+    struct score *score = context;
+    peak_note(score->result);
+    if (is_best)
+        stages_note(score->result, &score->summary.stages);
+}
+
+/* --- checks --- */
+
+/* The case's row, read again and scored by the scalar backend, must have the case's numbers. */
+static int case_is_right(struct stream *stream, struct avvik_worker *worker, const struct avvik_case *found)
+{
+    int32_t path_sum;
+    float deviation;
+    uint16_t small[3];
+    const struct avvik_rows row = {stream->block, 1, 1, BLOCK_ROWS};
+    const struct avvik_scores scores = {.path_sum = &path_sum,
+                                        .deviation = &deviation,
+                                        .deviation_feature = &small[0],
+                                        .beyond = &small[1],
+                                        .missing = &small[2]};
+    if (avvik_source_read(stream->source, found->row, 1, stream->block, BLOCK_ROWS, NULL) != AVVIK_OK ||
+        avvik_worker_score(worker, &row, &scores, NULL) != AVVIK_OK)
+        return 0;
+    const float forest = avvik_forest_score(stream->model, path_sum);
+    return path_sum == found->path_sum && memcmp(&deviation, &found->deviation, sizeof deviation) == 0 &&
+           memcmp(&forest, &found->forest, sizeof forest) == 0 && small[0] == found->deviation_feature &&
+           small[1] == found->beyond && small[2] == found->missing;
+}
+
+/* The file of scores has the hash that the first one of these rows had, and its most unusual rows have the scores that
+ * scalar gives them. */
+static enum bench_exit scores_check(struct stream *stream, const char *backend)
+{
+    struct avvik_error error = {AVVIK_OK, 0, "not enough memory"};
+    struct avvik_case_list list = {0};
+    struct avvik_engine *engine = NULL;
+    struct avvik_worker *worker = NULL;
+    enum bench_exit status = BENCH_DONE;
+    const size_t budget = stream->batch.n_rows < CHECKED_CASES ? stream->batch.n_rows : CHECKED_CASES;
+    if (avvik_flag(stream->scores, budget, AVVIK_BY_FOREST, &list, &error) != AVVIK_OK ||
+        avvik_engine_open(stream->model, "scalar", &engine, &error) != AVVIK_OK ||
+        avvik_worker_create(engine, 1, &worker, &error) != AVVIK_OK)
+        status = bench_fail(BENCH_FAILED, "%s", error.text);
+    if (status == BENCH_DONE && !source_open(stream))
+        status = bench_fail(BENCH_FAILED, "%s cannot be opened again", stream->batch.path);
+    for (size_t i = 0; i < list.n_cases && status == BENCH_DONE; i++)
+        if (!case_is_right(stream, worker, &list.cases[i]))
+            status = bench_fail(BENCH_DIFFERS, "%s scored row %llu of a %s file of %s unlike scalar", backend,
+                                (unsigned long long)list.cases[i].row, stream->batch.layout, stream->batch.types);
+    if (status == BENCH_DONE && stream->hash[0] == '\0')
+        snprintf(stream->hash, sizeof stream->hash, "%s", list.content_hash);
+    if (status == BENCH_DONE && strcmp(stream->hash, list.content_hash) != 0)
+        status = bench_fail(BENCH_DIFFERS, "%s wrote other scores from a %s file of %s than the run before it", backend,
+                            stream->batch.layout, stream->batch.types);
+    source_close(stream);
+    avvik_case_list_destroy(&list);
+    avvik_worker_free(worker);
+    avvik_engine_close(engine);
     return status;
 }
 
-/* Best of options->n_samples runs of `run`, in seconds; a negative number if it fails. */
-static double best_of(struct stream *stream, int (*run)(struct stream *stream))
+/* --- one file --- */
+
+static struct bench_result result_like(const struct stream *stream)
 {
-    double best = -1;
-    for (int i = 0; i < stream->options->n_samples; i++) {
-        const double start = bench_now_s();
-        if (!run(stream))
-            return -1;
-        const double elapsed_s = bench_now_s() - start;
-        best = best < 0 || elapsed_s < best ? elapsed_s : best;
-    }
-    return best;
+    const struct bench_batch *batch = &stream->batch;
+    return (struct bench_result){.features = batch->n_features,
+                                 .rows = batch->n_rows,
+                                 .layout = batch->layout,
+                                 .types = batch->types,
+                                 .bytes = (double)batch->n_rows * (double)bench_batch_row_bytes(batch)};
 }
 
-static int read_run(struct stream *stream)
+/* The four turns that know no backend. */
+static int bare_turns(struct stream *stream, struct bench_turn *turns, struct bench_results *results)
 {
-    static float *block;
-    struct avvik_error error;
-    if (block == NULL && (block = aligned_alloc(64, BLOCK_ROWS * stream->n_features * sizeof *block)) == NULL)
-        return 0;
-    for (size_t first = 0; first < stream->n_rows; first += BLOCK_ROWS) {
-        const size_t n = stream->n_rows - first < BLOCK_ROWS ? stream->n_rows - first : BLOCK_ROWS;
-        if (avvik_source_read(stream->source, first, n, block, BLOCK_ROWS, &error) != AVVIK_OK)
+    static const struct {
+        const char *name;
+        int (*run)(void *context);
+        void (*after)(void *context, int is_best);
+    } bare[N_BARE] = {{"pread", pread_run, NULL},
+                      {"H5Dread", h5dread_run, NULL},
+                      {"read", read_run, NULL},
+                      {"fit", fit_run, fit_after}};
+    for (size_t i = 0; i < N_BARE; i++) {
+        struct bench_result like = result_like(stream);
+        like.name = bare[i].name;
+        like.threads = i == 3 ? stream->n_threads : 1;
+        like.trees = i == 3 ? stream->trees : 0;
+        like.sample = i == 3 ? stream->sample : 0;
+        if (i == 0)
+            like.bytes = bench_batch_file_bytes(&stream->batch);
+        turns[i] = (struct bench_turn){.result = bench_results_add(results, &like),
+                                       .before = before_run,
+                                       .run = bare[i].run,
+                                       .after = bare[i].after,
+                                       .context = stream};
+        if ((stream->result[i] = turns[i].result) == NULL)
             return 0;
     }
     return 1;
 }
 
-/* The whole table into memory that was just asked for, as a program does that wants to have it. */
-static int load_run(struct stream *stream)
-{
-    struct avvik_error error;
-    float *columns = malloc(stream->n_rows * stream->n_features * sizeof *columns);
-    const int is_read = columns != NULL && avvik_source_read(stream->source, 0, stream->n_rows, columns, stream->n_rows,
-                                                             &error) == AVVIK_OK;
-    free(columns);
-    return is_read;
-}
-
-static int fit_run(struct stream *stream)
-{
-    const struct avvik_fit_options options = {
-        .trees = stream->options->trees, .sample = stream->options->sample, .seed = 1};
-    struct avvik_error error;
-    avvik_model_free(stream->model);
-    stream->model = NULL;
-    return avvik_model_fit(stream->source, &options, &stream->model, &error) == AVVIK_OK;
-}
-
-/* --- rows in memory ----------------------------------------------------------------------------------------------- */
-
-struct shared {
-    struct stream *stream;
-    struct avvik_worker *workers[2];
-    unsigned n_workers;
-    atomic_size_t next;
-    atomic_uint next_worker;
-    atomic_int has_failed;
-    int32_t *path_sum;
-    float *deviation;
-    uint16_t *small[3]; /* deviation_feature, beyond, missing */
-};
-
-static void *worker_main(void *context)
-{
-    struct shared *shared = context;
-    const struct stream *stream = shared->stream;
-    struct avvik_worker *worker = shared->workers[atomic_fetch_add(&shared->next_worker, 1)];
-    for (size_t first; (first = atomic_fetch_add(&shared->next, BLOCK_ROWS)) < stream->n_rows;) {
-        const struct avvik_rows rows = {stream->columns + first,
-                                        stream->n_rows - first < BLOCK_ROWS ? stream->n_rows - first : BLOCK_ROWS, 1,
-                                        stream->n_rows};
-        const struct avvik_scores scores = {.path_sum = shared->path_sum + first,
-                                            .deviation = shared->deviation + first,
-                                            .deviation_feature = shared->small[0] + first,
-                                            .beyond = shared->small[1] + first,
-                                            .missing = shared->small[2] + first};
-        if (avvik_worker_score(worker, &rows, &scores, NULL) != AVVIK_OK)
-            atomic_store(&shared->has_failed, 1);
-    }
-    return NULL;
-}
-
-static void memory_run(struct shared *shared)
-{
-    pthread_t thread;
-    atomic_store(&shared->next, 0);
-    atomic_store(&shared->next_worker, 0);
-    const int is_shared = shared->n_workers > 1 && pthread_create(&thread, NULL, worker_main, shared) == 0;
-    worker_main(shared);
-    if (is_shared)
-        pthread_join(thread, NULL);
-}
-
-/* FNV-1a over the results: are they the bits that scalar has? */
-static uint64_t results_hash(const struct shared *shared, size_t n_rows)
-{
-    uint64_t hash = 14695981039346656037u;
-    for (size_t i = 0; i < n_rows; i++) {
-        uint32_t words[3] = {(uint32_t)shared->path_sum[i], 0,
-                             (uint32_t)shared->small[0][i] << 16 | shared->small[1][i]};
-        memcpy(&words[1], &shared->deviation[i], sizeof words[1]);
-        for (int k = 0; k < 3; k++)
-            hash = (hash ^ words[k]) * 1099511628211u;
-    }
-    return hash;
-}
-
-static enum bench_exit backend_measure(struct stream *stream, const char *backend, unsigned n_workers)
+static enum bench_exit score_turn(struct score *score, const char *backend, struct bench_turn *turn,
+                                  struct bench_results *results)
 {
     struct avvik_error error = {AVVIK_OK, 0, ""};
-    struct avvik_engine *engine = NULL;
-    struct shared shared = {.stream = stream, .n_workers = n_workers};
-    enum bench_exit result = BENCH_FAILED;
-    shared.path_sum = calloc(stream->n_rows, sizeof *shared.path_sum);
-    shared.deviation = calloc(stream->n_rows, sizeof *shared.deviation);
-    int is_short = shared.path_sum == NULL || shared.deviation == NULL;
-    for (int i = 0; i < 3; i++)
-        is_short |= (shared.small[i] = calloc(stream->n_rows, sizeof *shared.small[i])) == NULL;
-    if (is_short || avvik_engine_open(stream->model, backend, &engine, &error) != AVVIK_OK) {
-        result = failed(&error);
-        goto done;
-    }
-    for (unsigned i = 0; i < n_workers; i++)
-        if (avvik_worker_create(engine, BLOCK_ROWS, &shared.workers[i], &error) != AVVIK_OK) {
-            result = failed(&error);
-            goto done;
-        }
-    memory_run(&shared); /* warm, and checked before anything is timed */
-    const uint64_t hash = results_hash(&shared, stream->n_rows);
-    if (strcmp(backend, "scalar") == 0)
-        stream->reference = hash;
-    if (atomic_load(&shared.has_failed) || hash != stream->reference) {
-        fprintf(stderr, "avvik-bench: %s gives other results than scalar\n", backend);
-        result = BENCH_DIFFERS;
-        goto done;
-    }
-    double best = INFINITY;
-    for (int i = 0; i < stream->options->n_samples; i++) {
-        const double start = bench_now_s();
-        memory_run(&shared);
-        const double elapsed_s = bench_now_s() - start;
-        best = elapsed_s < best ? elapsed_s : best;
-    }
-    const double rate = (double)stream->n_rows / best;
-    if (strcmp(backend, "scalar") == 0 && n_workers == 1)
-        stream->scalar_rows_s = rate;
-    printf("  %-12s %u worker%s  %8.2f M rows/s  %6.2f x one scalar core\n", backend, n_workers,
-           n_workers == 1 ? " " : "s", rate / 1e6, rate / stream->scalar_rows_s);
-    result = BENCH_DONE;
-done:
-    for (unsigned i = 0; i < n_workers; i++)
-        avvik_worker_free(shared.workers[i]);
-    avvik_engine_close(engine);
-    free(shared.path_sum);
-    free(shared.deviation);
-    for (int i = 0; i < 3; i++)
-        free(shared.small[i]);
-    return result;
+    struct stream *stream = score->stream;
+    struct bench_result like = result_like(stream);
+    like.name = "score";
+    like.threads = stream->n_threads;
+    like.trees = stream->trees;
+    like.sample = stream->sample;
+    snprintf(like.variant, sizeof like.variant, "%s", backend);
+    if (avvik_engine_open(stream->model, backend, &score->engine, &error) != AVVIK_OK)
+        return bench_fail(error.status == AVVIK_ERR_SELFTEST ? BENCH_DIFFERS : BENCH_NO_BACKEND, "%s", error.text);
+    if (!score_run(score))
+        return bench_fail(BENCH_FAILED, "%s could not score %s", backend, stream->batch.path);
+    *turn = (struct bench_turn){.result = bench_results_add(results, &like),
+                                .before = score_before,
+                                .run = score_run,
+                                .after = score_after,
+                                .context = score};
+    score->result = turn->result;
+    return turn->result == NULL ? bench_fail(BENCH_FAILED, "not enough memory") : scores_check(stream, backend);
 }
 
-static enum bench_exit file_measure(struct stream *stream, const char *backend)
+static enum bench_exit file_measure(struct stream *stream, struct bench_results *results)
 {
-    struct avvik_error error;
-    struct avvik_engine *engine;
-    const struct avvik_score_options options = {.replace = 1};
-    struct avvik_score_summary summary, best = {0};
-    if (avvik_engine_open(stream->model, backend, &engine, &error) != AVVIK_OK)
-        return failed(&error);
-    for (int i = 0; i < stream->options->n_samples; i++) {
-        if (avvik_score_file(stream->model, engine, stream->source, stream->scores, &options, &summary, &error) !=
-            AVVIK_OK) {
-            avvik_engine_close(engine);
-            return failed(&error);
-        }
-        if (i == 0 || summary.elapsed_ns < best.elapsed_ns)
-            best = summary;
+    struct bench_turn turns[N_BARE + BENCH_MAX_DEVICES];
+    struct score scores[BENCH_MAX_DEVICES] = {{0}};
+    struct avvik_device *devices = NULL;
+    size_t n_devices = 0, n_open = 0;
+    enum bench_exit status = bench_backends_choose(stream->options->backends, &devices, &n_devices);
+    if (status == BENCH_DONE && (!bare_turns(stream, turns, results) || !fit_run(stream)))
+        status = bench_fail(BENCH_FAILED, "%s cannot be fitted", stream->batch.path);
+    for (; n_open < n_devices && status == BENCH_DONE; n_open++) {
+        scores[n_open].stream = stream;
+        status = score_turn(&scores[n_open], devices[n_open].backend, &turns[N_BARE + n_open], results);
     }
-    avvik_engine_close(engine);
-    printf("  %-12s %8.2f M rows/s in %.3f s: read %.3f, work %.3f over %u workers, write %.3f\n", backend,
-           (double)best.n_rows / (double)best.elapsed_ns * 1e3, (double)best.elapsed_ns / 1e9,
-           (double)best.read_ns / 1e9, (double)best.work_ns / 1e9, best.threads, (double)best.write_ns / 1e9);
-    return BENCH_DONE;
-}
-
-static enum bench_exit backends_measure(struct stream *stream)
-{
-    struct avvik_error error;
-    struct avvik_device *devices;
-    size_t n_devices;
-    enum bench_exit result = BENCH_DONE;
-    if (avvik_devices_list(&devices, &n_devices, &error) != AVVIK_OK)
-        return failed(&error);
-    printf("\nrows in memory -> all scores, by backend (results compared with scalar first)\n");
-    for (size_t i = 0; i < n_devices && result == BENCH_DONE; i++)
-        for (unsigned n_workers = 1; n_workers <= 2 && result == BENCH_DONE; n_workers++)
-            if (devices[i].is_available)
-                result = backend_measure(stream, devices[i].backend, n_workers);
-    printf("\nfile -> score file, synced, one worker a CPU\n");
-    for (size_t i = 0; i < n_devices && result == BENCH_DONE; i++)
-        if (devices[i].is_available)
-            result = file_measure(stream, devices[i].backend);
+    if (status == BENCH_DONE && !bench_take_turns(turns, N_BARE + n_open, stream->options))
+        status = bench_fail(BENCH_FAILED, "%s could be read before, and not now", stream->batch.path);
+    for (size_t i = 0; i < n_open && status == BENCH_DONE; i++)
+        status = bench_faults_check(scores[i].engine);
+    for (size_t i = 1; i < N_BARE + n_open && status == BENCH_DONE; i++) {
+        bench_ratio_add(turns[i].result, "pread", turns[0].result);
+        if (i > 1)
+            bench_ratio_add(turns[i].result, "H5Dread", turns[1].result);
+    }
+    for (size_t i = 0; i < n_open; i++)
+        avvik_engine_close(scores[i].engine);
     free(devices);
-    return result;
+    return status;
 }
 
-enum bench_exit bench_stream(const struct bench_options *options)
+/* --- every layout, every type --- */
+
+struct stream_walk {
+    struct stream stream;
+    struct bench_results *results;
+    size_t n_measured;
+};
+
+static enum bench_exit batch_measure(struct stream_walk *walk, const char *layout, const char *types)
 {
-    struct avvik_error error;
-    struct stream stream = {.options = options, .n_rows = options->rows, .n_features = options->n_features[0]};
-    const char *folder = getenv("TMPDIR");
-    const struct avvik_selection selection = {.table = "/rows"};
-    enum bench_exit result = BENCH_FAILED;
-    snprintf(stream.batch, sizeof stream.batch, "%.200s/avvik-bench-%d.h5", folder == NULL ? "/tmp" : folder,
-             (int)getpid());
-    snprintf(stream.scores, sizeof stream.scores, "%.200s/avvik-bench-%d-scores.h5", folder == NULL ? "/tmp" : folder,
-             (int)getpid());
-    const char *const paths[1] = {stream.batch};
-    if ((stream.columns = malloc(stream.n_rows * stream.n_features * sizeof *stream.columns)) == NULL)
-        goto done;
-    if (batch_write(&stream, &error) != AVVIK_OK ||
-        avvik_source_open(paths, 1, &selection, &stream.source, &error) != AVVIK_OK) {
-        result = failed(&error);
-        goto done;
+    struct stream *stream = &walk->stream;
+    stream->batch.layout = layout;
+    stream->batch.types = types;
+    enum bench_exit status = bench_batch_write(&stream->batch);
+    stream->block = malloc(BLOCK_ROWS * stream->batch.n_features * sizeof *stream->block);
+    if (status == BENCH_DONE && stream->block == NULL)
+        status = bench_fail(BENCH_FAILED, "not enough memory");
+    if (status == BENCH_DONE)
+        status = file_measure(stream, walk->results);
+    avvik_model_free(stream->model);
+    free(stream->block);
+    stream->model = NULL;
+    return status;
+}
+
+/* Without --layout and --types: every layout of float32, and every other type contiguous. */
+static int is_due(const struct bench_options *options, const char *layout, const char *types)
+{
+    if (!bench_is_wanted(options->layouts, layout) || !bench_is_wanted(options->types, types))
+        return 0;
+    if (options->types != NULL || options->is_grid || strcmp(types, "float32") == 0)
+        return 1;
+    return options->layouts == NULL && strcmp(layout, "contiguous") == 0 && !options->is_quick;
+}
+
+static enum bench_exit shape_measure(void *context, const struct bench_shape *shape)
+{
+    struct stream_walk *walk = context;
+    struct stream *stream = &walk->stream;
+    enum bench_exit status = BENCH_DONE;
+    stream->batch.n_rows = shape->rows;
+    stream->batch.n_features = shape->features;
+    stream->batch.seed = stream->options->seed;
+    stream->trees = shape->trees;
+    stream->sample = shape->sample;
+    stream->n_threads = shape->threads;
+    for (const char *const *types = bench_types; *types != NULL; types++) {
+        stream->hash[0] = '\0';
+        for (const char *const *layout = bench_layouts; *layout != NULL && status == BENCH_DONE; layout++) {
+            if (!is_due(stream->options, *layout, *types))
+                continue;
+            status = batch_measure(walk, *layout, *types);
+            walk->n_measured++;
+        }
     }
-    const double megabytes = (double)stream.n_rows * (double)stream.n_features * 4 / 1e6;
-    stream.read_s = best_of(&stream, read_run);
-    const double load_s = best_of(&stream, load_run), fit_s = best_of(&stream, fit_run);
-    if (stream.read_s < 0 || load_s < 0 || fit_s < 0)
-        goto done;
-    printf("%zu rows x %zu features, float32, contiguous, in the page cache; %u trees of %u rows; best of %d\n",
-           stream.n_rows, stream.n_features, options->trees, options->sample, options->n_samples);
-    printf("  read into one block over and over  %8.2f ms  %6.2f GB/s\n", stream.read_s * 1e3,
-           megabytes / stream.read_s / 1e3);
-    printf("  read into memory                   %8.2f ms  %6.2f GB/s\n", load_s * 1e3, megabytes / load_s / 1e3);
-    printf("  fit                                %8.2f ms  %6.2f and %.2f x these\n", fit_s * 1e3,
-           fit_s / stream.read_s, fit_s / load_s);
-    result = backends_measure(&stream);
-done:
-    avvik_model_free(stream.model);
-    avvik_source_close(stream.source);
-    free(stream.columns);
-    unlink(stream.batch);
-    unlink(stream.scores);
-    return result;
+    return status;
+}
+
+enum bench_exit bench_stream(const struct bench_options *options, struct bench_results *results)
+{
+    struct bench_options own = *options;
+    struct stream_walk walk = {.stream = {.options = &own}, .results = results};
+    if (own.threads.n == 0)
+        own.threads = (struct bench_list){1, {bench_cores_allowed()}};
+    bench_file_name(options, "rows.h5", walk.stream.batch.path, sizeof walk.stream.batch.path);
+    bench_file_name(options, "scores.h5", walk.stream.scores, sizeof walk.stream.scores);
+    enum bench_exit status =
+        bench_shapes_walk(&own, options->is_quick ? &quick_rows : &default_rows, shape_measure, &walk);
+    if (status == BENCH_DONE && walk.n_measured == 0)
+        status =
+            bench_fail(BENCH_USAGE, "no such layout or type: '%s', '%s'",
+                       options->layouts == NULL ? "" : options->layouts, options->types == NULL ? "" : options->types);
+    bench_file_remove(walk.stream.batch.path);
+    bench_file_remove(walk.stream.scores);
+    return status;
 }

@@ -13,6 +13,7 @@ const char *avvik_status_name(enum avvik_status status)
     switch (status) {
     case AVVIK_OK: return "done";
     case AVVIK_INTERRUPTED: return "interrupted";
+    case AVVIK_GATE: return "gate breached";
     case AVVIK_ERR_USAGE: return "wrong usage";
     case AVVIK_ERR_IO: return "input or output failed";
     case AVVIK_ERR_FORMAT: return "bad input";
@@ -24,6 +25,25 @@ const char *avvik_status_name(enum avvik_status status)
     case AVVIK_ERR_INTERNAL: return "internal error";
     }
     return "unknown status";
+}
+
+int avvik_status_exit_code(enum avvik_status status)
+{
+    switch (status) {
+    case AVVIK_OK: return 0;
+    case AVVIK_ERR_USAGE: return 2;
+    case AVVIK_ERR_IO:
+    case AVVIK_ERR_FORMAT:
+    case AVVIK_ERR_FILTER:
+    case AVVIK_ERR_EXISTS: return 3;
+    case AVVIK_ERR_BACKEND: return 4;
+    case AVVIK_ERR_SELFTEST: return 5;
+    case AVVIK_INTERRUPTED: return 6;
+    case AVVIK_GATE: return 7;
+    case AVVIK_ERR_MEMORY:
+    case AVVIK_ERR_INTERNAL: break;
+    }
+    return 70;
 }
 
 enum avvik_status avvik__error_set(struct avvik_error *error, enum avvik_status status, long foreign_code,

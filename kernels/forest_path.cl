@@ -4,6 +4,8 @@
  * With AVVIK_TILE_TREES > 0 a work-group copies that many trees at a time to local memory and walks them there; else it
  * walks them where they lie. With AVVIK_LOCAL_ROWS each item keeps its row in local memory, feature-major: feature f of
  * item i at f * AVVIK_GROUP + i, so that items that ask for different features never meet in a memory bank.
+ * AVVIK_GROUP is a power of two. Nodes and values are addressed by their offsets in bytes: a GPU's load adds an offset to
+ * a base by itself, but scales nothing, and `|` joins the parts of an offset in the instruction that masks them.
  * AVVIK_IN_FLIGHT trees are walked at a time, because each step waits for two dependent reads; the forest in memory is
  * padded with trees of zeros to a multiple of it, and so is a tile. */
 #if AVVIK_WALK_ITEMS
@@ -17,17 +19,20 @@
 #define AVVIK_NODE_SPACE __global
 #endif
 
+/* The element of `array` at an offset in bytes. */
+#define AVVIK_AT(space, type, array, offset) (*(space const type *)((space const char *)(array) + (offset)))
+
 #if AVVIK_LOCAL_ROWS
-#define AVVIK_VALUE(f) values[(f) * AVVIK_GROUP + item]
+#define AVVIK_VALUE(f) AVVIK_AT(__local, float, values, (f) * (4 * AVVIK_GROUP) | 4 * item)
 #else
 #define AVVIK_VALUE(f) x[f]
 #endif
 
 #if AVVIK_WIDE
-#define AVVIK_FEATURE_OF(k, word) features[k]
+#define AVVIK_FEATURE_OF(tree, at, word) AVVIK_AT(AVVIK_NODE_SPACE, ushort, features + (tree) * AVVIK_NODES, (at) / 2)
 #define AVVIK_FEATURE_ARGUMENT __global const ushort *restrict all_features,
 #else
-#define AVVIK_FEATURE_OF(k, word) ((word) & AVVIK_FEATURE_MASK)
+#define AVVIK_FEATURE_OF(tree, at, word) ((word) & AVVIK_FEATURE_MASK)
 #define AVVIK_FEATURE_ARGUMENT
 #endif
 
@@ -85,21 +90,21 @@ forest_path(__global int *restrict path_sum, __global const float *restrict tile
 #endif
 #endif
         for (uint tree = 0; tree < n_here; tree += AVVIK_IN_FLIGHT) {
-            uint k[AVVIK_IN_FLIGHT];
+            uint at[AVVIK_IN_FLIGHT]; /* 4 times the number of the node */
 #pragma unroll
             for (uint i = 0; i < AVVIK_IN_FLIGHT; i++)
-                k[i] = 1;
+                at[i] = 4;
             for (uint level = 0; level < AVVIK_HEIGHT; level++) {
 #pragma unroll
                 for (uint i = 0; i < AVVIK_IN_FLIGHT; i++) {
-                    const uint at = (tree + i) * AVVIK_NODES + k[i];
-                    const uint word = words[at];
-                    k[i] = 2 * k[i] + !(AVVIK_VALUE(AVVIK_FEATURE_OF(at, word)) < as_float(word));
+                    const uint word = AVVIK_AT(AVVIK_NODE_SPACE, uint, words + (tree + i) * AVVIK_NODES, at[i]);
+                    const float value = AVVIK_VALUE(AVVIK_FEATURE_OF(tree + i, at[i], word));
+                    at[i] = 2 * at[i] + (value < as_float(word) ? 0 : 4);
                 }
             }
 #pragma unroll
             for (uint i = 0; i < AVVIK_IN_FLIGHT; i++) {
-                const uint leaf = (tree + i) * AVVIK_NODES + k[i] - AVVIK_NODES;
+                const uint leaf = (tree + i) * AVVIK_NODES + at[i] / 4 - AVVIK_NODES;
                 sum += (int)(leaf_pairs[leaf / 2] >> 16 * (leaf & 1) & 0xffff);
             }
         }

@@ -8,6 +8,7 @@
 #define HALF_LANES 8
 #define TOP_LEVELS 3
 #define WIDE 0 /* for n_features */
+#define GATHERS_VALUES(n_features) ((n_features) == WIDE || (n_features) > 16)
 
 /* Take b where the sign bit of `choose` is set, else a. */
 static ALWAYS_INLINE __m256i blend(__m256i a, __m256i b, __m256i choose)
@@ -17,20 +18,29 @@ static ALWAYS_INLINE __m256i blend(__m256i a, __m256i b, __m256i choose)
 }
 
 /* The next nodes of 8 trees: packed words, which name their features too, or wide thresholds (n_features == WIDE) and
- * feature numbers beside them. */
+ * their feature numbers. */
 struct nodes {
     __m256i word, feature;
 };
 
-/* One group of 16 trees. */
+/* One group of 16 trees: packed nodes, or pairs of threshold and feature. */
 struct group {
-    const int *nodes, *features, *leaf_pairs;
+    const int *nodes;
+    const long long *pairs;
+    const int *leaf_pairs;
 };
 
 static ALWAYS_INLINE struct nodes nodes_fetch(const struct group *group, __m256i k, int n_features)
 {
+    if (n_features == WIDE) { /* even and odd lanes by 64-bit indices: nothing has to cross lanes */
+        const __m256i low = _mm256_blend_epi32(k, _mm256_setzero_si256(), 0xaa);
+        const __m256i even = _mm256_i64gather_epi64(group->pairs, low, 8);
+        const __m256i odd = _mm256_i64gather_epi64(group->pairs, _mm256_srli_epi64(k, 32), 8);
+        return (struct nodes){_mm256_blend_epi32(even, _mm256_slli_epi64(odd, 32), 0xaa),
+                              _mm256_blend_epi32(_mm256_srli_epi64(even, 32), odd, 0xaa)};
+    }
     const __m256i word = _mm256_i32gather_epi32(group->nodes, k, 4);
-    return (struct nodes){word, n_features == WIDE ? _mm256_i32gather_epi32(group->features, k, 4) : word};
+    return (struct nodes){word, word};
 }
 
 static ALWAYS_INLINE struct nodes nodes_choose(__m256i right, struct nodes a, struct nodes b)
@@ -55,10 +65,7 @@ static ALWAYS_INLINE __m256i goes_right(const float *row, struct nodes node, int
         x = _mm256_permutevar8x32_ps(_mm256_load_ps(row), node.word);
     else if (n_features <= 16)
         x = feature_of_16(row, node.word);
-    else if (n_features <= 32)
-        x = _mm256_blendv_ps(feature_of_16(row, node.word), feature_of_16(row + 16, node.word),
-                             _mm256_castsi256_ps(_mm256_slli_epi32(node.word, 31 - 4)));
-    else /* four more permutes and blends would cost more than a gather from the row */
+    else /* two more permutes and blends would cost more than a gather from the row */
         x = _mm256_i32gather_ps(row, _mm256_and_si256(node.word, _mm256_set1_epi32(AVVIK_FEATURE_MASK)), 4);
     return _mm256_castps_si256(_mm256_cmp_ps(x, _mm256_castsi256_ps(node.word), _CMP_NLT_UQ));
 }
@@ -78,40 +85,86 @@ static ALWAYS_INLINE __m256i child(__m256i k, __m256i right)
     return _mm256_sub_epi32(_mm256_add_epi32(k, k), right);
 }
 
-static ALWAYS_INLINE void walk_half(int32_t *path_sum, const float *tile, size_t stride, size_t n_rows,
-                                    const struct group *group, uint32_t height, __m256i lane, int n_features)
+/* The nodes of levels 0 to 2, in heap order from 1 on. */
+static ALWAYS_INLINE void top_fetch(struct nodes *top, const struct group *group, __m256i lane, int n_features)
 {
-    struct nodes top[1 << TOP_LEVELS];
     for (int level = 0; level < TOP_LEVELS; level++)
         for (int j = 0; j < 1 << level; j++)
             top[(1 << level) + j] =
                 nodes_fetch(group, _mm256_add_epi32(_mm256_slli_epi32(lane, level), _mm256_set1_epi32(j)), n_features);
+}
 
+/* k of level 3. Where values are gathered all rows go level by level (forest_path_avx512.c,
+ * nodes_fetch_ahead). */
+static ALWAYS_INLINE void walk_top(__m256i *k, const float *const *row, const struct nodes *top, __m256i lane,
+                                   int n_features)
+{
+    __m256i right0[ROWS], right1[ROWS];
+    if (GATHERS_VALUES(n_features)) {
+        AVVIK_UNROLL
+        for (int i = 0; i < ROWS; i++)
+            right0[i] = goes_right(row[i], top[1], n_features);
+        AVVIK_UNROLL
+        for (int i = 0; i < ROWS; i++)
+            right1[i] = goes_right(row[i], nodes_choose(right0[i], top[2], top[3]), n_features);
+    }
+    AVVIK_UNROLL
+    for (int i = 0; i < ROWS; i++) {
+        if (!GATHERS_VALUES(n_features)) {
+            right0[i] = goes_right(row[i], top[1], n_features);
+            right1[i] = goes_right(row[i], nodes_choose(right0[i], top[2], top[3]), n_features);
+        }
+        const struct nodes node =
+            nodes_choose(right1[i], nodes_choose(right0[i], top[4], top[6]), nodes_choose(right0[i], top[5], top[7]));
+        k[i] = child(child(child(lane, right0[i]), right1[i]), goes_right(row[i], node, n_features));
+    }
+}
+
+static ALWAYS_INLINE void nodes_fetch_ahead(struct nodes *node, const struct group *group, const __m256i *k,
+                                            int n_features)
+{
+    if (GATHERS_VALUES(n_features)) {
+        AVVIK_UNROLL
+        for (int i = 0; i < ROWS; i++)
+            node[i] = nodes_fetch(group, k[i], n_features);
+    }
+}
+
+/* Levels 3 and below, and the leaves. */
+static ALWAYS_INLINE void walk_below(__m256i *leaf, __m256i *k, const float *const *row, const struct group *group,
+                                     uint32_t height, int n_features)
+{
+    struct nodes ahead[ROWS];
+    for (uint32_t level = TOP_LEVELS; level + 1 < height; level++) {
+        nodes_fetch_ahead(ahead, group, k, n_features);
+        AVVIK_UNROLL
+        for (int i = 0; i < ROWS; i++) {
+            const struct nodes node = GATHERS_VALUES(n_features) ? ahead[i] : nodes_fetch(group, k[i], n_features);
+            k[i] = child(k[i], goes_right(row[i], node, n_features));
+        }
+    }
+    nodes_fetch_ahead(ahead, group, k, n_features);
+    AVVIK_UNROLL
+    for (int i = 0; i < ROWS; i++) {
+        const struct nodes node = GATHERS_VALUES(n_features) ? ahead[i] : nodes_fetch(group, k[i], n_features);
+        const __m256i right = goes_right(row[i], node, n_features);
+        const __m256i pair = _mm256_i32gather_epi32(group->leaf_pairs, k[i], 4);
+        leaf[i] = _mm256_blend_epi16(blend(pair, _mm256_srli_epi32(pair, 16), right), _mm256_setzero_si256(), 0xaa);
+    }
+}
+
+static ALWAYS_INLINE void walk_half(int32_t *path_sum, const float *tile, size_t stride, size_t n_rows,
+                                    const struct group *group, uint32_t height, __m256i lane, int n_features)
+{
+    struct nodes top[1 << TOP_LEVELS];
+    top_fetch(top, group, lane, n_features);
     for (size_t first = 0; first < n_rows; first += ROWS) {
         const float *row[ROWS];
         __m256i k[ROWS], leaf[ROWS];
         for (size_t i = 0; i < ROWS; i++)
             row[i] = tile + (first + i < n_rows ? first + i : n_rows - 1) * stride;
-        AVVIK_UNROLL
-        for (int i = 0; i < ROWS; i++) {
-            const __m256i right0 = goes_right(row[i], top[1], n_features);
-            const __m256i right1 = goes_right(row[i], nodes_choose(right0, top[2], top[3]), n_features);
-            const struct nodes node =
-                nodes_choose(right1, nodes_choose(right0, top[4], top[6]), nodes_choose(right0, top[5], top[7]));
-            const __m256i right2 = goes_right(row[i], node, n_features);
-            k[i] = child(child(child(lane, right0), right1), right2);
-        }
-        for (uint32_t level = TOP_LEVELS; level + 1 < height; level++) {
-            AVVIK_UNROLL
-            for (int i = 0; i < ROWS; i++)
-                k[i] = child(k[i], goes_right(row[i], nodes_fetch(group, k[i], n_features), n_features));
-        }
-        AVVIK_UNROLL
-        for (int i = 0; i < ROWS; i++) {
-            const __m256i right = goes_right(row[i], nodes_fetch(group, k[i], n_features), n_features);
-            const __m256i pair = _mm256_i32gather_epi32(group->leaf_pairs, k[i], 4);
-            leaf[i] = _mm256_blend_epi16(blend(pair, _mm256_srli_epi32(pair, 16), right), _mm256_setzero_si256(), 0xaa);
-        }
+        walk_top(k, row, top, lane, n_features);
+        walk_below(leaf, k, row, group, height, n_features);
         int32_t sums[ROWS] __attribute__((aligned(32)));
         _mm256_store_si256((__m256i *)sums, sums_of_8(leaf));
         for (size_t i = 0; i < ROWS && first + i < n_rows; i++)
@@ -123,8 +176,9 @@ static ALWAYS_INLINE void walk(int32_t *path_sum, const float *tile, size_t stri
                                const struct avvik__forest_view *forest, uint32_t group_number, int n_features)
 {
     const size_t n_words = (size_t)AVVIK_LANES << forest->height;
-    const struct group group = {(const int *)forest->lane_nodes + group_number * n_words,
-                                n_features == WIDE ? (const int *)forest->lane_features + group_number * n_words : NULL,
+    const struct group group = {n_features == WIDE ? NULL : (const int *)forest->lane_nodes + group_number * n_words,
+                                n_features == WIDE ? (const long long *)forest->lane_pairs + group_number * n_words
+                                                   : NULL,
                                 (const int *)forest->lane_leaf_pairs + group_number * n_words};
     for (uint32_t half = 0; half < AVVIK_LANES / HALF_LANES; half++) {
         if (group_number * AVVIK_LANES + half * HALF_LANES >= forest->n_trees)
@@ -143,17 +197,13 @@ static ALWAYS_INLINE void walk(int32_t *path_sum, const float *tile, size_t stri
     }
 WALK(8)
 WALK(16)
-WALK(32)
 WALK(64)
 WALK(WIDE)
 
 void avvik__forest_path_avx2(int32_t *path_sum, const float *tile, size_t stride, size_t n_rows,
                              const struct avvik__forest_view *forest)
 {
-    avvik__walk_fn *const fn = forest->n_features <= 8    ? walk_8
-                               : forest->n_features <= 16 ? walk_16
-                               : forest->n_features <= 32 ? walk_32
-                                                          : walk_64;
+    avvik__walk_fn *const fn = forest->n_features <= 8 ? walk_8 : forest->n_features <= 16 ? walk_16 : walk_64;
     avvik__walk_groups(path_sum, tile, stride, n_rows, forest, fn);
 }
 

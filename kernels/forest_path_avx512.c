@@ -13,20 +13,28 @@
 #define WIDE 0 /* for n_registers */
 
 /* The next nodes of 16 trees: packed words, which name their features too, or wide thresholds (n_registers == WIDE) and
- * feature numbers beside them. */
+ * their feature numbers. */
 struct nodes {
     __m512i word, feature;
 };
 
-/* One group of 16 trees. */
+/* One group of 16 trees: packed nodes, or pairs of threshold and feature. */
 struct group {
-    const uint32_t *nodes, *features, *leaf_pairs;
+    const uint32_t *nodes;
+    const uint64_t *pairs;
+    const uint32_t *leaf_pairs;
 };
 
 static ALWAYS_INLINE struct nodes nodes_fetch(const struct group *group, __m512i k, int n_registers)
 {
+    if (n_registers == WIDE) { /* even and odd lanes by 64-bit indices: nothing has to cross lanes */
+        const __m512i even = _mm512_i64gather_epi64(_mm512_maskz_mov_epi32(0x5555, k), group->pairs, 8);
+        const __m512i odd = _mm512_i64gather_epi64(_mm512_srli_epi64(k, 32), group->pairs, 8);
+        return (struct nodes){_mm512_mask_shuffle_epi32(even, 0xaaaa, odd, 0xa0),
+                              _mm512_mask_shuffle_epi32(odd, 0x5555, even, 0xf5)};
+    }
     const __m512i word = _mm512_i32gather_epi32(k, group->nodes, 4);
-    return (struct nodes){word, n_registers == WIDE ? _mm512_i32gather_epi32(k, group->features, 4) : word};
+    return (struct nodes){word, word};
 }
 
 /* b where `right` is set, else a. */
@@ -73,52 +81,108 @@ static ALWAYS_INLINE __m256i sums_of_8(const __m512i v[8])
     return _mm512_castsi512_si256(_mm512_shuffle_i32x4(sums, sums, 0x08));
 }
 
+/* The nodes of levels 0 to 2, in heap order from 1 on. */
+static ALWAYS_INLINE void top_fetch(struct nodes *top, const struct group *group, __m512i lane, int n_registers)
+{
+    for (unsigned level = 0; level < TOP_LEVELS; level++)
+        for (int j = 0; j < 1 << level; j++)
+            top[(1 << level) + j] =
+                nodes_fetch(group, _mm512_add_epi32(_mm512_slli_epi32(lane, level), _mm512_set1_epi32(j)), n_registers);
+}
+
+/* k of level 3, from the turns at levels 0 and 1. */
+static ALWAYS_INLINE __m512i top_leave(const float *row, const struct nodes *top, __m512i lane, __mmask16 right0,
+                                       __mmask16 right1, int n_registers)
+{
+    const struct nodes node =
+        nodes_choose(right1, nodes_choose(right0, top[4], top[6]), nodes_choose(right0, top[5], top[7]));
+    const __mmask16 right2 = goes_right(row, node, n_registers);
+    __m512i k = _mm512_slli_epi32(lane, TOP_LEVELS);
+    k = _mm512_mask_add_epi32(k, right0, k, _mm512_set1_epi32(4));
+    k = _mm512_mask_add_epi32(k, right1, k, _mm512_set1_epi32(2));
+    return _mm512_mask_add_epi32(k, right2, k, _mm512_set1_epi32(1));
+}
+
+/* Wide: all rows level by level, because values are gathered (see nodes_fetch_ahead). */
+static ALWAYS_INLINE void walk_top(__m512i *k, const float *const *row, const struct nodes *top, __m512i lane,
+                                   int n_registers)
+{
+    __mmask16 right0[ROWS], right1[ROWS];
+    if (n_registers == WIDE) {
+        AVVIK_UNROLL
+        for (int i = 0; i < ROWS; i++)
+            right0[i] = goes_right(row[i], top[1], n_registers);
+        AVVIK_UNROLL
+        for (int i = 0; i < ROWS; i++)
+            right1[i] = goes_right(row[i], nodes_choose(right0[i], top[2], top[3]), n_registers);
+    }
+    AVVIK_UNROLL
+    for (int i = 0; i < ROWS; i++) {
+        if (n_registers != WIDE) {
+            right0[i] = goes_right(row[i], top[1], n_registers);
+            right1[i] = goes_right(row[i], nodes_choose(right0[i], top[2], top[3]), n_registers);
+        }
+        k[i] = top_leave(row[i], top, lane, right0[i], right1[i], n_registers);
+    }
+}
+
+/* The nodes of all rows, where they are fetched before the first value (n_registers == WIDE): a gather that waits for
+ * another's result holds a place in the scheduler for each of its loads. If each row's values were gathered right after
+ * its nodes, a few rows would fill the scheduler and the rest could not start. */
+static ALWAYS_INLINE void nodes_fetch_ahead(struct nodes *node, const struct group *group, const __m512i *k,
+                                            int n_registers)
+{
+    if (n_registers == WIDE) {
+        AVVIK_UNROLL
+        for (int i = 0; i < ROWS; i++)
+            node[i] = nodes_fetch(group, k[i], n_registers);
+    }
+}
+
+/* Levels 3 and below, and the leaves. */
+static ALWAYS_INLINE void walk_below(__m512i *leaf, __m512i *k, const float *const *row, const struct group *group,
+                                     uint32_t height, int n_registers)
+{
+    const __m512i one = _mm512_set1_epi32(1), low_half = _mm512_set1_epi32(0xffff);
+    struct nodes ahead[ROWS];
+    for (uint32_t level = TOP_LEVELS; level + 1 < height; level++) {
+        nodes_fetch_ahead(ahead, group, k, n_registers);
+        AVVIK_UNROLL
+        for (int i = 0; i < ROWS; i++) {
+            const struct nodes node = n_registers == WIDE ? ahead[i] : nodes_fetch(group, k[i], n_registers);
+            const __mmask16 right = goes_right(row[i], node, n_registers);
+            k[i] = _mm512_add_epi32(k[i], k[i]);
+            k[i] = _mm512_mask_add_epi32(k[i], right, k[i], one);
+        }
+    }
+    nodes_fetch_ahead(ahead, group, k, n_registers);
+    AVVIK_UNROLL
+    for (int i = 0; i < ROWS; i++) {
+        const struct nodes node = n_registers == WIDE ? ahead[i] : nodes_fetch(group, k[i], n_registers);
+        const __mmask16 right = goes_right(row[i], node, n_registers);
+        const __m512i pair = _mm512_i32gather_epi32(k[i], group->leaf_pairs, 4);
+        leaf[i] = _mm512_and_epi32(_mm512_mask_srli_epi32(pair, right, pair, 16), low_half);
+    }
+}
+
 static ALWAYS_INLINE void walk(int32_t *path_sum, const float *tile, size_t stride, size_t n_rows,
                                const struct avvik__forest_view *forest, uint32_t group_number, int n_registers)
 {
     const size_t n_words = (size_t)AVVIK_LANES << forest->height;
-    const struct group group = {forest->lane_nodes + group_number * n_words,
-                                n_registers == WIDE ? forest->lane_features + group_number * n_words : NULL,
+    const struct group group = {n_registers == WIDE ? NULL : forest->lane_nodes + group_number * n_words,
+                                n_registers == WIDE ? forest->lane_pairs + group_number * n_words : NULL,
                                 forest->lane_leaf_pairs + group_number * n_words};
     const __m512i lane = _mm512_setr_epi32(16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31);
-    const __m512i one = _mm512_set1_epi32(1), low_half = _mm512_set1_epi32(0xffff);
     struct nodes top[1 << TOP_LEVELS];
-    for (unsigned level = 0; level < TOP_LEVELS; level++)
-        for (int j = 0; j < 1 << level; j++)
-            top[(1 << level) + j] = nodes_fetch(
-                &group, _mm512_add_epi32(_mm512_slli_epi32(lane, level), _mm512_set1_epi32(j)), n_registers);
+    top_fetch(top, &group, lane, n_registers);
 
     for (size_t first = 0; first < n_rows; first += ROWS) {
         const float *row[ROWS];
         __m512i k[ROWS], leaf[ROWS];
         for (size_t i = 0; i < ROWS; i++)
             row[i] = tile + (first + i < n_rows ? first + i : n_rows - 1) * stride;
-        AVVIK_UNROLL
-        for (int i = 0; i < ROWS; i++) {
-            const __mmask16 right0 = goes_right(row[i], top[1], n_registers);
-            const __mmask16 right1 = goes_right(row[i], nodes_choose(right0, top[2], top[3]), n_registers);
-            const struct nodes node =
-                nodes_choose(right1, nodes_choose(right0, top[4], top[6]), nodes_choose(right0, top[5], top[7]));
-            const __mmask16 right2 = goes_right(row[i], node, n_registers);
-            k[i] = _mm512_slli_epi32(lane, TOP_LEVELS);
-            k[i] = _mm512_mask_add_epi32(k[i], right0, k[i], _mm512_set1_epi32(4));
-            k[i] = _mm512_mask_add_epi32(k[i], right1, k[i], _mm512_set1_epi32(2));
-            k[i] = _mm512_mask_add_epi32(k[i], right2, k[i], one);
-        }
-        for (uint32_t level = TOP_LEVELS; level + 1 < forest->height; level++) {
-            AVVIK_UNROLL
-            for (int i = 0; i < ROWS; i++) {
-                const __mmask16 right = goes_right(row[i], nodes_fetch(&group, k[i], n_registers), n_registers);
-                k[i] = _mm512_add_epi32(k[i], k[i]);
-                k[i] = _mm512_mask_add_epi32(k[i], right, k[i], one);
-            }
-        }
-        AVVIK_UNROLL
-        for (int i = 0; i < ROWS; i++) {
-            const __mmask16 right = goes_right(row[i], nodes_fetch(&group, k[i], n_registers), n_registers);
-            const __m512i pair = _mm512_i32gather_epi32(k[i], group.leaf_pairs, 4);
-            leaf[i] = _mm512_and_epi32(_mm512_mask_srli_epi32(pair, right, pair, 16), low_half);
-        }
+        walk_top(k, row, top, lane, n_registers);
+        walk_below(leaf, k, row, &group, forest->height, n_registers);
         const __mmask8 present = (__mmask8)(n_rows - first < ROWS ? (1u << (n_rows - first)) - 1 : 0xff);
         const __m256i before = _mm256_maskz_loadu_epi32(present, path_sum + first);
         _mm256_mask_storeu_epi32(path_sum + first, present, _mm256_add_epi32(before, sums_of_8(leaf)));

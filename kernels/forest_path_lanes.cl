@@ -87,7 +87,8 @@ inline avvik_floats avvik_pick(const avvik_floats *row, const avvik_ints word)
 }
 #endif
 
-/* words, features, leaf_pairs: lane_nodes, lane_features and lane_leaf_pairs of struct avvik__forest_view. */
+/* words, features, leaf_pairs: in the order of lane_nodes, lane_pairs (its halves apart) and lane_leaf_pairs of struct
+ * avvik__forest_view. */
 __kernel void forest_path(__global int *restrict path_sum, __global const float *restrict tile,
                           __global const int *restrict all_words,
 #if AVVIK_WIDE

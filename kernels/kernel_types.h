@@ -2,13 +2,13 @@
 #ifndef AVVIK_KERNEL_TYPES_H
 #define AVVIK_KERNEL_TYPES_H
 
-#define AVVIK_LANES 16           /* trees side by side in the lane layout; floats a row is padded to */
-#define AVVIK_FEATURE_BITS 6     /* low mantissa bits of a packed node that hold the feature number */
-#define AVVIK_FEATURE_MASK 63u   /* (1 << AVVIK_FEATURE_BITS) - 1 */
-#define AVVIK_PACKED_FEATURES 64 /* a forest over more features has wide nodes */
-#define AVVIK_MIN_HEIGHT 4       /* ceil(log2 16) */
-#define AVVIK_MAX_HEIGHT 12      /* ceil(log2 4096) */
-#define AVVIK_LEAF_ONE 2048      /* path length 1 in steps of a leaf value (unsigned 5.11 fixed point) */
+#define AVVIK_LANES 16              /* trees side by side in the lane layout; floats a row is padded to */
+#define AVVIK_FEATURE_BITS 6        /* low mantissa bits of a packed node that hold the feature number */
+#define AVVIK_FEATURE_MASK 63u      /* (1 << AVVIK_FEATURE_BITS) - 1 */
+#define AVVIK_PACKED_FEATURES 64    /* a forest over more features has wide nodes */
+#define AVVIK_MIN_HEIGHT 4          /* ceil(log2 16) */
+#define AVVIK_MAX_HEIGHT 12         /* ceil(log2 4096) */
+#define AVVIK_LEAF_ONE 2048         /* path length 1 in steps of a leaf value (unsigned 5.11 fixed point) */
 #define AVVIK_NODE_LEFT 0x7f800000u /* +infinity, feature 0: the node below a leaf; every finite row goes left */
 
 #ifndef __OPENCL_VERSION__
@@ -23,8 +23,8 @@
 
 /* Thresholds of one feature in one group of trees, ascending, in the order of a binary search without branches of
  * n_steps steps: 0 where there is no threshold, else 4, 6, 7 or 8, enough for all. Step d compares x with
- * level_d[path], where bit i of path is the result of x >= at step i. The rank of x, #{thresholds <= x} 2^(8 - n_steps),
- * is the path with its eight bits in reverse. */
+ * level_d[path], where bit i of path is the result of x >= at step i. The rank of x, #{thresholds <= x} 2^(8 -
+ * n_steps), is the path with its eight bits in reverse. */
 struct avvik__byte_search {
     uint32_t n_steps;
     float level_0;
@@ -72,19 +72,21 @@ struct avvik__forest_view {
     uint32_t n_features;
     uint32_t n_groups; /* ceil(n_trees / AVVIK_LANES) */
 
-    const uint32_t *nodes;      /* [tree][2^height] packed words */
-    const float *thresholds;    /* [tree][2^height] */
-    const uint16_t *features;   /* [tree][2^height] */
-    const uint16_t *leaves;     /* [tree][2^height] in steps of 1 / AVVIK_LEAF_ONE */
+    const uint32_t *nodes;    /* [tree][2^height] packed words */
+    const float *thresholds;  /* [tree][2^height] */
+    const uint16_t *features; /* [tree][2^height] */
+    const uint16_t *leaves;   /* [tree][2^height] in steps of 1 / AVVIK_LEAF_ONE */
 
     /* Lane layout: the 16 trees of a group are the subtrees of one perfect tree whose top four levels are left out, in
-     * heap order. Node 2^d + j of the tree in lane l is node (16 + l) * 2^d + j of it, so that a walk is k = 2k + bit in
-     * every lane, with no offset to add, and each level of 8 or 16 trees is contiguous. Absent trees of the last group
-     * have leaves of 0. Words 0 to 15 of a group of nodes are unused. */
-    const uint32_t *lane_nodes;      /* [group][16 * 2^height] packed words, or the bits of wide thresholds */
-    const uint32_t *lane_features;   /* [group][16 * 2^height] feature numbers; NULL for packed nodes */
-    const uint32_t *lane_leaf_pairs; /* [group][16 * 2^height], used from 16 * 2^(height-1) on: below node k of the lowest
-                                        level, the left leaf in the low half and the right leaf in the high half */
+     * heap order. Node 2^d + j of the tree in lane l is node (16 + l) * 2^d + j of it, so that a walk is k = 2k + bit
+     * in every lane, with no offset to add, and each level of 8 or 16 trees is contiguous. Absent trees of the last
+     * group have leaves of 0. Words 0 to 15 of a group of nodes are unused. */
+    const uint32_t *lane_nodes; /* [group][16 * 2^height] packed words; NULL for wide nodes */
+    const uint64_t *lane_pairs; /* [group][16 * 2^height] wide: the threshold's bits in the low half, the feature
+                                   number in the high half; NULL for packed nodes */
+    const uint32_t
+        *lane_leaf_pairs; /* [group][16 * 2^height], used from 16 * 2^(height-1) on: below node k of the lowest
+                             level, the left leaf in the low half and the right leaf in the high half */
 
     const struct avvik__byte_forest *bytes; /* for the byte walk; NULL where it does not apply */
 };

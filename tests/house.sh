@@ -14,7 +14,9 @@ only 'hdf5\.h' '^host/io/'
 only 'CL/' '^host/engine/'
 only 'sqlite3\.h' '^host/cases/'
 only 'mpi\.h' '^host/scale/'
-only 'jansson\.h' '^(host/cli|bench)/'
+only 'jansson\.h' '^(host/(cases|check|night|cli)|bench)/'
+only 'cyaml/' '^host/(check|night)/'
+only 'yaml\.h' '^host/(check|night)/'
 
 # Kernels are pure: no allocation, no input or output, no threads.
 found=$(grep -nE '\b(malloc|calloc|realloc|free|printf|fopen)\(|#include <(stdio|stdlib|pthread|hdf5)' kernels/*.[ch])
@@ -38,6 +40,8 @@ may_include host/fit host kernels host/io
 may_include host/engine host kernels host/io host/fit
 may_include host/run host kernels host/io host/fit host/engine
 may_include host/cases host kernels host/io host/fit host/engine host/run
+may_include host/check host kernels host/io host/fit host/run
+may_include host/night host host/io host/check
 may_include host/cli # and include/avvik
 
 found=$(git ls-files 2>/dev/null | grep -vE '(^|/)(README\.md|CMakeLists\.txt|\.gitignore|__init__\.py)$' | sed 's|.*/||' | sort | uniq -d)

@@ -106,6 +106,17 @@ run_lint() {
   fi
 }
 
+# Every kernel variant and backend over scalar, against floors that only something broken is below.
+run_bench() {
+  if avvik_step bench "Comparing the speed of every variant with its floor" env "AVVIK_CACHE=$(pwd)/build/cache" \
+    "POCL_CACHE_DIR=$(pwd)/build/pocl" build/release/bench/avvik-bench kernels --quick \
+    --check bench/baseline/floors.json; then
+    passed=$((passed + 1))
+  else
+    failed=$((failed + 1))
+  fi
+}
+
 wants() { # NAME LIST: is NAME in the comma-separated LIST?
   case ",$2," in *",$1,"*) return 0 ;; *) return 1 ;; esac
 }
@@ -141,6 +152,9 @@ for preset in $presets; do
     esac
   fi
 done
+if [ -d build/release ]; then
+  run_bench
+fi
 if [ "$tier" = full ] && [ -d build/release ]; then
   run_oclgrind
   run_lint

@@ -1,32 +1,15 @@
 /* The engine: choosing a backend, noticing a wrong one, results that do not depend on how rows are handed in. */
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
-#include "engine_internal.h"
+#include "engine_cases.h"
 #include "suite_run.h"
 
-enum { N_FEATURES = 5, N_ROWS = 1000 };
-
-static struct avvik_model *model_make(void)
-{
-    static struct avvik__feature features[N_FEATURES];
-    static struct avvik_model model;
-    static float sample[64 * N_FEATURES];
-    uint32_t scratch[64];
-    model = (struct avvik_model){.n_features = N_FEATURES,
-                                 .features = features,
-                                 .forest = {.n_trees = 20, .sample = 64, .height = 6, .n_features = N_FEATURES}};
-    for (int f = 0; f < N_FEATURES; f++)
-        features[f] = (struct avvik__feature){.mean32 = 0.5f, .rscale32 = 3, .fill = 0.25f};
-    ck_assert_int_eq(avvik__forest_init(&model.forest, NULL), AVVIK_OK);
-    for (uint32_t tree = 0; tree < 20; tree++) {
-        for (uint32_t i = 0; i < 64 * N_FEATURES; i++)
-            sample[i] = (float)((i * 2654435761u + tree * 40503u) % 1009) / 1009;
-        avvik__forest_grow(&model.forest, tree, sample, N_FEATURES, 1, scratch);
-    }
-    return &model;
-}
+enum { N_ROWS = 1000 };
 
 /* A backend that scores right but for one bit of one row, as a broken driver might. */
 static int broken_field = -1;
@@ -153,15 +136,116 @@ START_TEST(test_results_do_not_depend_on_backend_layout_or_pieces)
 }
 END_TEST
 
+/* The same device twice is two devices: workers are dealt out to both, and the results are those of one. */
+START_TEST(test_devices_share_the_work)
+{
+    static const char *const names[] = {"opencl:0.0,0.0", "opencl:all", "opencl:0.0,0.0,0.0"};
+    static const uint32_t n_devices[] = {2, 0, 3};
+    static float values[N_ROWS * N_FEATURES];
+    static struct results want, got;
+    struct avvik_model *model = model_make();
+    struct avvik_engine *engine;
+    struct avvik_engine_faults faults;
+    struct avvik_worker *workers[3];
+    struct avvik_error error;
+    const char *expected = getenv("AVVIK_EXPECT");
+    values_make(values, N_ROWS);
+    ck_assert_int_eq(avvik_engine_open(model, "scalar", &engine, NULL), AVVIK_OK);
+    rows_score(engine, values, N_FEATURES, 1, N_ROWS, &want);
+    avvik_engine_close(engine);
+    const enum avvik_status status = avvik_engine_open(model, names[_i], &engine, &error);
+    ck_assert_msg(status == AVVIK_OK || expected == NULL || strstr(expected, "opencl") == NULL, "%s", error.text);
+    if (status != AVVIK_OK) {
+        printf("SKIPPED test_devices_share_the_work: %s\n", error.text);
+        return;
+    }
+    for (int i = 0; i < 3; i++)
+        ck_assert_int_eq(avvik_worker_create(engine, N_ROWS, &workers[i], NULL), AVVIK_OK);
+    memset(&got, 0, sizeof got);
+    for (size_t first = 0; first < N_ROWS; first += 100) {
+        const struct avvik_rows rows = {values + first * N_FEATURES, 100, N_FEATURES, 1};
+        const struct avvik_scores scores = {got.path_sum + first, got.deviation + first, got.deviation_feature + first,
+                                            got.beyond + first,   got.missing + first,   got.column_missing,
+                                            got.column_infinite};
+        ck_assert_int_eq(avvik_worker_score(workers[first / 100 % 3], &rows, &scores, NULL), AVVIK_OK);
+    }
+    ck_assert_mem_eq(&want, &got, sizeof want);
+    avvik_engine_faults(engine, &faults);
+    ck_assert_uint_ge(faults.n_devices, 1);
+    if (n_devices[_i] > 0)
+        ck_assert_uint_eq(faults.n_devices, n_devices[_i]);
+    ck_assert_uint_eq(faults.device_failures, 0);
+    ck_assert_uint_eq(faults.rows_on_cpu, 0);
+    ck_assert_uint_eq(faults.tiles_checked, 3); /* the first of each worker: none sat idle */
+    if (strchr(names[_i], ',') != NULL)
+        ck_assert_str_eq(avvik_engine_backend(engine), names[_i]);
+    for (int i = 0; i < 3; i++)
+        avvik_worker_free(workers[i]);
+    avvik_engine_close(engine);
+    avvik__forest_destroy(&model->forest);
+}
+END_TEST
+
 START_TEST(test_unknown_backends_are_refused)
 {
-    static const char *const names[] = {"abacus", "", "avx", "scalar:1", "opencl:", "opencl:77.0", "opencl:0.0.0", ":"};
+    static const char *const names[] = {"abacus",       "",  "avx",         "scalar:1", "opencl:",   "opencl:77.0",
+                                        "opencl:0.0.0", ":", "opencl:0.0,", "opencl:,", "scalar:0,1"};
     struct avvik_engine *engine = NULL;
     struct avvik_error error = {AVVIK_OK, 0, ""};
     struct avvik_model *model = model_make();
     ck_assert_int_eq(avvik_engine_open(model, names[_i], &engine, &error), AVVIK_ERR_BACKEND);
     ck_assert_ptr_null(engine);
     ck_assert_str_ne(error.text, "");
+    avvik__forest_destroy(&model->forest);
+}
+END_TEST
+
+/* The rule that keeps OpenCL's drivers unloaded: without any device file of a GPU there is no GPU. */
+START_TEST(test_gpus_are_looked_for_by_their_device_files)
+{
+    static const struct {
+        const char *name;
+        int is_gpu;
+    } files[] = {{NULL, 0},         {"null", 0}, {"nvme0", 0}, {"random", 0},   {"nvidia0", 1},        {"nvidiactl", 1},
+                 {"kfd", 1},        {"dxg", 1},  {"mali0", 1}, {"kgsl-3d0", 1}, {"dri/renderD128", 1}, {"dri/card0", 1},
+                 {"dri/by-path", 0}};
+    char devices[] = "/tmp/avvik-test-XXXXXX", dri[64], path[128];
+    unsetenv("POCL_DEVICES");
+    ck_assert_ptr_nonnull(mkdtemp(devices));
+    ck_assert_int_eq(avvik__gpu_may_be_here(devices), 0);
+    snprintf(dri, sizeof dri, "%s/dri", devices);
+    ck_assert_int_eq(mkdir(dri, 0700), 0);
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
+        if (files[i].name != NULL) {
+            snprintf(path, sizeof path, "%s/%s", devices, files[i].name);
+            FILE *file = fopen(path, "w");
+            ck_assert_ptr_nonnull(file);
+            fclose(file);
+        }
+        ck_assert_msg(avvik__gpu_may_be_here(devices) == files[i].is_gpu, "%s", files[i].name);
+        if (files[i].name != NULL)
+            ck_assert_int_eq(unlink(path), 0);
+    }
+    ck_assert_int_eq(rmdir(dri), 0);
+    ck_assert_int_eq(rmdir(devices), 0);
+    setenv("POCL_DEVICES", "remote", 1);
+    ck_assert_int_eq(avvik__gpu_may_be_here("/nonexistent"), 1);
+}
+END_TEST
+
+/* The choice is the same whether OpenCL was asked or not. */
+START_TEST(test_auto_is_the_same_with_and_without_asking)
+{
+    struct avvik_engine *engine[2];
+    struct avvik_model *model = model_make();
+    unsetenv("POCL_DEVICES");
+    ck_assert_int_eq(avvik_engine_open(model, "auto", &engine[0], NULL), AVVIK_OK);
+    setenv("POCL_DEVICES", "pthread", 1);
+    ck_assert_int_eq(avvik_engine_open(model, "auto", &engine[1], NULL), AVVIK_OK);
+    ck_assert_str_eq(avvik_engine_backend(engine[0]), avvik_engine_backend(engine[1]));
+    ck_assert_str_eq(avvik_engine_device(engine[0]), avvik_engine_device(engine[1]));
+    avvik_engine_close(engine[0]);
+    avvik_engine_close(engine[1]);
     avvik__forest_destroy(&model->forest);
 }
 END_TEST
@@ -187,7 +271,10 @@ int main(void)
     tcase_set_timeout(cases, 120);
     tcase_add_loop_test(cases, test_selftest_notices_one_wrong_bit, 0, 6);
     tcase_add_test(cases, test_results_do_not_depend_on_backend_layout_or_pieces);
-    tcase_add_loop_test(cases, test_unknown_backends_are_refused, 0, 8);
+    tcase_add_loop_test(cases, test_devices_share_the_work, 0, 3);
+    tcase_add_loop_test(cases, test_unknown_backends_are_refused, 0, 11);
+    tcase_add_test(cases, test_gpus_are_looked_for_by_their_device_files);
+    tcase_add_test(cases, test_auto_is_the_same_with_and_without_asking);
     tcase_add_test(cases, test_score_is_the_equation_of_the_paper);
     suite_add_tcase(suite, cases);
     return suite_run(suite);

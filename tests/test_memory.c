@@ -56,6 +56,19 @@ char *__wrap_strdup(const char *text)
 static const char batch[] = TEST_DATASETS "/real/glass.h5";
 static char model_path[64], scores_path[64];
 
+static enum avvik_status batch_check(const struct avvik_model *model, struct avvik_error *error)
+{
+    static const char *const paths[] = {batch};
+    struct avvik_check_rules rules;
+    struct avvik_check_report *report = NULL;
+    const struct avvik_check_options options = {.model = model, .rules = &rules, .threads = 2, .id_memory = 1 << 20};
+    avvik_check_rules_init(&rules);
+    strcpy(rules.id, "class");
+    const enum avvik_status status = avvik_check(paths, 1, &options, &report, error);
+    avvik_check_report_free(report);
+    return status;
+}
+
 /* From the batch to the evaluation. Returns the first status that is not AVVIK_OK. */
 static enum avvik_status job_run(struct avvik_error *error)
 {
@@ -76,6 +89,7 @@ static enum avvik_status job_run(struct avvik_error *error)
            (status = avvik_model_fit(source, &fit, &fitted, error)) != AVVIK_OK ||
            (status = avvik_model_save(fitted, model_path, 1, error)) != AVVIK_OK ||
            (status = avvik_model_load(model_path, &model, error)) != AVVIK_OK ||
+           (status = batch_check(model, error)) != AVVIK_OK ||
            (status = avvik_engine_open(model, "scalar", &engine, error)) != AVVIK_OK ||
            (status = avvik_score_file(model, engine, source, scores_path, &score, &summary, error)) != AVVIK_OK ||
            (status = avvik_flag(scores_path, 5, AVVIK_BY_FOREST, &list, error)) != AVVIK_OK ||

@@ -1,4 +1,4 @@
-/* Medians and moments against plain definitions: a full sort, and two passes in long double. */
+/* Medians, quantiles and moments against plain definitions: a full sort, counting, and two passes in long double. */
 #include <math.h>
 #include <stdlib.h>
 
@@ -19,12 +19,24 @@ static int float_compare(const void *a, const void *b)
     return (left > right) - (left < right);
 }
 
-START_TEST(test_median_is_the_middle_of_the_sorted_values)
+/* The k-th of n sorted values that at least i / 40 of them do not exceed, by counting. */
+static size_t quantile_place(const float *sorted, size_t n, int i)
+{
+    size_t place = 0;
+    while ((place + 1) * (AVVIK_QUANTILES - 1) < n * (size_t)i)
+        place++;
+    while (place > 0 && sorted[place - 1] == sorted[place])
+        place--;
+    return place;
+}
+
+START_TEST(test_reference_is_that_of_the_sorted_values)
 {
     enum { MAX = 3000 };
-    float values[MAX], sorted[MAX];
+    float values[MAX], sorted[MAX], scratch[MAX];
+    struct avvik__feature feature;
     for (int trial = 0; trial < 4000; trial++) {
-        const size_t n = trial % 100 == 0 ? MAX - noise() % 2 : 1 + noise() % 40;
+        const size_t n = trial % 100 == 0 ? MAX - noise() % 2 : 1 + noise() % 100;
         for (size_t i = 0; i < n; i++) {
             switch (trial % 4) {
             case 0: values[i] = (float)(noise() % 5) - 2; break;
@@ -35,11 +47,27 @@ START_TEST(test_median_is_the_middle_of_the_sorted_values)
             sorted[i] = values[i] = fabsf(values[i]) < 0x1p-126f ? 0 : values[i];
         }
         qsort(sorted, n, sizeof *sorted, float_compare);
-        const float expected = n % 2 == 1 ? sorted[n / 2] : (float)(((double)sorted[n / 2 - 1] + sorted[n / 2]) / 2);
-        const float median = avvik__median(values, n);
-        ck_assert_msg(median == (fabsf(expected) < 0x1p-126f ? 0 : expected), "trial %d, %zu values: %a, not %a", trial,
-                      n, (double)median, (double)expected);
+        avvik__feature_reference(&feature, values, scratch, n);
+        const float middle = n % 2 == 1 ? sorted[n / 2] : (float)(((double)sorted[n / 2 - 1] + sorted[n / 2]) / 2);
+        ck_assert_msg(feature.fill == (fabsf(middle) < 0x1p-126f ? 0 : middle), "trial %d, %zu values: %a, not %a",
+                      trial, n, (double)feature.fill, (double)middle);
+        for (int i = 0; i < AVVIK_QUANTILES; i++) {
+            const float expected = sorted[quantile_place(sorted, n, i)];
+            size_t at_most = 0;
+            for (size_t k = 0; k < n; k++)
+                at_most += sorted[k] <= expected;
+            ck_assert_msg(feature.quantiles[i] == expected, "trial %d, %zu values, quantile %d", trial, n, i);
+            ck_assert_uint_eq(feature.quantile_rows[i], at_most);
+        }
+        feature.moments = (struct avvik__moments_total){.min = sorted[0], .max = sorted[n - 1]};
+        ck_assert(avvik__feature_reference_fits(&feature, n));
+        ck_assert(!avvik__feature_reference_fits(&feature, n - 1));
+        feature.quantiles[noise() % AVVIK_QUANTILES] = NAN;
+        ck_assert(!avvik__feature_reference_fits(&feature, n));
     }
+    avvik__feature_reference(&feature, values, scratch, 0);
+    ck_assert(feature.fill == 0 && feature.quantiles[40] == 0 && feature.quantile_rows[40] == 0);
+    ck_assert(avvik__feature_reference_fits(&feature, 100));
 }
 END_TEST
 
@@ -103,7 +131,7 @@ int main(void)
     Suite *suite = suite_create("model");
     TCase *cases = tcase_create("model");
     tcase_set_timeout(cases, 120);
-    tcase_add_test(cases, test_median_is_the_middle_of_the_sorted_values);
+    tcase_add_test(cases, test_reference_is_that_of_the_sorted_values);
     tcase_add_loop_test(cases, test_moments_are_those_of_two_passes, 0, 4);
     tcase_add_test(cases, test_a_feature_that_does_not_vary_has_no_scale);
     suite_add_tcase(suite, cases);

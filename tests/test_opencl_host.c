@@ -259,6 +259,8 @@ START_TEST(codes_have_names)
     ck_assert_int_eq(avvik__cl_check(CL_OUT_OF_RESOURCES, "clFinish", "a device", &error), AVVIK_ERR_BACKEND);
     ck_assert_str_eq(error.text, "OpenCL: clFinish failed with CL_OUT_OF_RESOURCES (-5) on a device");
     ck_assert_int_eq(error.foreign_code, CL_OUT_OF_RESOURCES);
+    ck_assert_int_eq(avvik__cl_check(CL_MEM_OBJECT_ALLOCATION_FAILURE, "clCreateBuffer", NULL, NULL), AVVIK_ERR_MEMORY);
+    ck_assert_int_eq(avvik__cl_check(CL_OUT_OF_HOST_MEMORY, "clCreateBuffer", NULL, NULL), AVVIK_ERR_MEMORY);
 }
 END_TEST
 

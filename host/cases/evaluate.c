@@ -1,4 +1,5 @@
 /* How well a ranking finds the labelled rows. */
+#include <math.h>
 #include <stdlib.h>
 
 #include "avvik_internal.h"
@@ -49,16 +50,6 @@ enum avvik_status avvik_evaluate(const char *path, const char *labels_path, cons
     uint8_t *labels = NULL;
     AVVIK_TRY(avvik__score_reader_open(&reader, path, error));
     AVVIK_TRY(avvik_labels_read(labels_path, dataset, reader.n_rows, &labels, error));
-    evaluation.n_rows = reader.n_rows;
-    for (uint64_t i = 0; i < reader.n_rows; i++)
-        evaluation.n_anomalies += labels[i];
-    if (evaluation.n_anomalies == 0 || evaluation.n_anomalies == reader.n_rows)
-        AVVIK_FAIL(AVVIK_ERR_FORMAT, 0, "%s: all labels in %s are %s; there is nothing to tell apart", labels_path,
-                   dataset, evaluation.n_anomalies == 0 ? "0" : "set");
-    evaluation.budget = budget == 0 ? evaluation.n_anomalies : budget;
-    if (evaluation.budget > reader.n_rows)
-        AVVIK_FAIL(AVVIK_ERR_USAGE, 0, "a budget of %llu cannot be met: %s has %llu rows", (unsigned long long)budget,
-                   path, (unsigned long long)reader.n_rows);
     for (int d = 0; d < AVVIK_N_DETECTORS; d++)
         if ((keys[d] = calloc(reader.n_rows, sizeof *keys[d])) == NULL)
             AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "not enough memory to rank %llu rows", (unsigned long long)reader.n_rows);
@@ -66,13 +57,26 @@ enum avvik_status avvik_evaluate(const char *path, const char *labels_path, cons
         AVVIK_TRY(avvik__score_reader_next(&reader, error));
         if (reader.n == 0)
             break;
-        for (size_t i = 0; i < reader.n; i++)
+        for (size_t i = 0; i < reader.n; i++) {
+            if (isnan(reader.forest[i]))
+                continue;
             for (int d = 0; d < AVVIK_N_DETECTORS; d++)
-                keys[d][reader.next + i] =
+                keys[d][evaluation.n_rows] =
                     avvik__rank_key((enum avvik_detector)d, reader.path_sum[i], reader.deviation[i], reader.next + i);
+            evaluation.n_rows++;
+            evaluation.n_anomalies += labels[reader.next + i];
+        }
     }
+    evaluation.n_absent = reader.n_rows - evaluation.n_rows;
+    if (evaluation.n_anomalies == 0 || evaluation.n_anomalies == evaluation.n_rows)
+        AVVIK_FAIL(AVVIK_ERR_FORMAT, 0, "%s: all labels in %s are %s; there is nothing to tell apart", labels_path,
+                   dataset, evaluation.n_anomalies == 0 ? "0" : "set");
+    evaluation.budget = budget == 0 ? evaluation.n_anomalies : budget;
+    if (evaluation.budget > evaluation.n_rows)
+        AVVIK_FAIL(AVVIK_ERR_USAGE, 0, "a budget of %llu cannot be met: %s has %llu rows", (unsigned long long)budget,
+                   path, (unsigned long long)evaluation.n_rows);
     for (int d = 0; d < AVVIK_N_DETECTORS; d++) {
-        qsort(keys[d], reader.n_rows, sizeof *keys[d], key_compare);
+        qsort(keys[d], evaluation.n_rows, sizeof *keys[d], key_compare);
         ranking_measure(keys[d], labels, &evaluation, &evaluation.detectors[d].roc_auc,
                         &evaluation.detectors[d].average_precision, &evaluation.detectors[d].precision_at_budget);
     }

@@ -1,5 +1,6 @@
 #include "score_reader.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,6 +8,7 @@
 #include "avvik_internal.h"
 
 #define MAX_INPUTS 1000000
+#define MAX_ABSENT 10000000 /* runs of absent rows */
 
 void avvik__strings_free(char **strings, size_t n)
 {
@@ -43,6 +45,35 @@ done:
     return status;
 }
 
+/* /absent counts in the content hash, so it is read even though the rows themselves say that they are absent. */
+static enum avvik_status absent_read(struct avvik__score_reader *reader, struct avvik_error *error)
+{
+    static const struct {
+        const char *path;
+        enum avvik__type type;
+    } arrays[] = {{"/absent/first", AVVIK_U64}, {"/absent/rows", AVVIK_U64}, {"/absent/feature", AVVIK_U16}};
+    enum avvik_status status = AVVIK_OK;
+    char **reasons = NULL;
+    size_t n_reasons = 0;
+    reader->has_absent = avvik__record_has(reader->record, "/absent");
+    if (!reader->has_absent)
+        return AVVIK_OK;
+    for (size_t i = 0; i < sizeof arrays / sizeof arrays[0]; i++) {
+        uint64_t dims[1];
+        void *data = NULL;
+        AVVIK_TRY(avvik__record_dims(reader->record, arrays[i].path, 1, dims, error));
+        if (dims[0] > MAX_ABSENT)
+            AVVIK_FAIL(AVVIK_ERR_FORMAT, 0, "%s: %s has %llu elements, which cannot be", reader->path, arrays[i].path,
+                       (unsigned long long)dims[0]);
+        AVVIK_TRY(avvik__record_get(reader->record, arrays[i].path, arrays[i].type, 1, dims, &data, error));
+        free(data);
+    }
+    AVVIK_TRY(strings_get(reader->record, "/absent/reason", MAX_ABSENT, &reasons, &n_reasons, error));
+done:
+    avvik__strings_free(reasons, n_reasons);
+    return status;
+}
+
 void avvik__score_reader_close(struct avvik__score_reader *reader)
 {
     avvik__record_close(reader->record);
@@ -68,7 +99,6 @@ enum avvik_status avvik__score_reader_open(struct avvik__score_reader *reader, c
                     {"/scores/deviation", AVVIK_F32}, {"/scores/deviation_feature", AVVIK_U16},
                     {"/scores/beyond", AVVIK_U16},    {"/scores/missing", AVVIK_U16}};
     static const char *const numbers[] = {"trees", "sample", "seed"};
-    static const char *const texts[] = {"model_hash", "input_hash"};
     enum avvik_status status = AVVIK_OK;
     uint64_t value;
     char text[64];
@@ -81,13 +111,15 @@ enum avvik_status avvik__score_reader_open(struct avvik__score_reader *reader, c
     AVVIK_TRY(avvik__record_get_text(reader->record, "/run", "table", reader->table, sizeof reader->table, 1, error));
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
         AVVIK_TRY(avvik__record_get_u64(reader->record, "/run", numbers[i], &value, error));
-    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
-        AVVIK_TRY(avvik__record_get_text(reader->record, "/run", texts[i], text, sizeof text, 1, error));
+    AVVIK_TRY(avvik__record_get_text(reader->record, "/run", "model_hash", reader->model_hash,
+                                     sizeof reader->model_hash, 1, error));
+    AVVIK_TRY(avvik__record_get_text(reader->record, "/run", "input_hash", text, sizeof text, 1, error));
     AVVIK_TRY(strings_get(reader->record, "/features/name", UINT16_MAX, &reader->features, &reader->n_features, error));
     AVVIK_TRY(strings_get(reader->record, "/run/input", MAX_INPUTS, &reader->inputs, &reader->n_inputs, error));
     const uint64_t dims[1] = {reader->n_inputs};
     AVVIK_TRY(avvik__record_get(reader->record, "/run/input_offset", AVVIK_U64, 1, dims, &offsets, error));
     reader->input_offsets = offsets;
+    AVVIK_TRY(absent_read(reader, error));
     for (int c = 0; c < 6; c++)
         AVVIK_TRY(avvik__record_column_open(reader->record, columns[c].path, columns[c].type, reader->n_rows,
                                             &reader->columns[c], error));
@@ -119,7 +151,8 @@ enum avvik_status avvik__score_reader_next(struct avvik__score_reader *reader, s
     for (int c = 0; c < 6; c++)
         AVVIK_TRY(avvik__record_column_read(reader->columns[c], arrays[c], reader->n, error));
     for (size_t i = 0; i < reader->n; i++)
-        if (reader->deviation_feature[i] >= reader->n_features || !(reader->deviation[i] >= 0))
+        if (!(reader->has_absent && isnan(reader->forest[i])) &&
+            (reader->deviation_feature[i] >= reader->n_features || !(reader->deviation[i] >= 0)))
             AVVIK_FAIL(AVVIK_ERR_FORMAT, 0,
                        "%s: row %llu has a deviation or a feature that cannot be; the score file was "
                        "changed or damaged",

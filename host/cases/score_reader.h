@@ -16,10 +16,11 @@ struct avvik__score_reader {
     int32_t *path_sum;
     float *forest, *deviation;
     uint16_t *deviation_feature, *beyond, *missing;
+    int has_absent;            /* some rows have no score: those whose forest score is NaN */
     char **features, **inputs; /* names */
     uint64_t *input_offsets;
     size_t n_features, n_inputs;
-    char table[1024], content_hash[AVVIK_HASH_SIZE];
+    char table[1024], content_hash[AVVIK_HASH_SIZE], model_hash[AVVIK_HASH_SIZE];
 };
 
 /* Open PATH and read all but the rows. AVVIK_ERR_IO, AVVIK_ERR_FORMAT or AVVIK_ERR_MEMORY; on error nothing is held. */

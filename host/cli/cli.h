@@ -16,13 +16,15 @@ enum cli_exit {
     CLI_NO_BACKEND = 4,
     CLI_SELFTEST_FAILED = 5,
     CLI_INTERRUPTED = 6,
+    CLI_GATE_BREACHED = 7,
     CLI_INTERNAL = 70
 };
 
-/* One --option. FLAG sets an int to 1; NUMBER a uint64_t within [min, max]; TEXT a const char *. */
+/* One --option. FLAG sets an int to 1; NUMBER a uint64_t within [min, max]; SIZE likewise, in bytes, with K, M, G or T
+ * after it; LEVEL likewise, and may stand without =VALUE: then it is 4, as for gzip in h5py; TEXT a const char *. */
 struct cli_option {
     const char *name;
-    enum { CLI_FLAG, CLI_NUMBER, CLI_TEXT } kind;
+    enum { CLI_FLAG, CLI_NUMBER, CLI_SIZE, CLI_LEVEL, CLI_TEXT } kind;
     void *into;
     const char *argument; /* what help calls the value */
     const char *help;
@@ -52,8 +54,6 @@ extern int cli_quiet;
 
 /* Print text that comes from a file: control characters become '?', so that no file can drive the terminal. */
 void cli_print_text(FILE *stream, const char *text);
-/* The same as a field of a CSV line, quoted where needed. */
-void cli_print_csv(const char *text);
 
 /* "49,097" into one of a few static buffers. */
 const char *cli_count(uint64_t n);
@@ -66,14 +66,25 @@ json_t *cli_json_text(const char *text);
 /* SIGINT and SIGTERM set *cli_stop() to 1; a second one ends the program at once. */
 const volatile int *cli_stop(void);
 
-/* A status line on stderr, where that is a terminal and --quiet was not given. */
+/* How a run is told on stderr while it goes on: a status line where that is a terminal, else a line of JSON every ten
+ * seconds. cli_log, set by --log, chooses one of them whatever stderr is; --quiet silences both. */
+enum cli_log { CLI_LOG_AUTO, CLI_LOG_TEXT, CLI_LOG_JSON };
 struct cli_progress {
-    const char *what;
+    const char *what; /* "scoring" */
+    const char *name; /* of the file at hand, or NULL */
     uint64_t start_ns, shown_ns;
 };
-void cli_progress_start(struct cli_progress *progress, const char *what);
-void cli_progress_show(void *progress, uint64_t rows_done, uint64_t n_rows);
+/* 1 if `text` is auto, text or json. */
+int cli_log_set(const char *text);
+int cli_log_is_json(void);
+void cli_progress_start(struct cli_progress *progress, const char *what, const char *name);
+void cli_progress_show(void *progress, const struct avvik_progress *state);
 void cli_progress_end(void);
+/* A line of the log: the time, "event", and the members of `fields`, which is released. */
+void cli_log_line(const char *event, json_t *fields);
+/* The stages of a run in seconds, and which one binds: for people, and as JSON. */
+void cli_stages_tell(const struct avvik_stages *stages, uint64_t elapsed_ns);
+json_t *cli_stages_json(const struct avvik_stages *stages);
 uint64_t cli_now_ns(void);
 
 /* Split "FILE:/data/set"; 1 on success. `path` is malloc'ed. */
@@ -82,6 +93,7 @@ int cli_split_labels(const char *text, char **path_out, const char **dataset_out
 /* 1 if both paths name the same existing file. */
 int cli_same_file(const char *a, const char *b);
 
-extern const struct cli_command cli_fit, cli_score, cli_flag, cli_evaluate, cli_devices, cli_selftest, cli_model;
+extern const struct cli_command cli_check, cli_fit, cli_score, cli_flag, cli_evaluate, cli_devices, cli_selftest,
+    cli_model, cli_night, cli_tune;
 
 #endif

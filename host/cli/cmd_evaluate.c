@@ -11,13 +11,15 @@ static int json_print(const struct avvik_evaluation *evaluation)
                                                    evaluation->detectors[d].roc_auc, "average_precision",
                                                    evaluation->detectors[d].average_precision, "precision_at_budget",
                                                    evaluation->detectors[d].precision_at_budget));
-    return cli_print_json(json_pack("{s:I, s:I, s:I, s:o}", "rows", (json_int_t)evaluation->n_rows, "anomalies",
-                                    (json_int_t)evaluation->n_anomalies, "budget", (json_int_t)evaluation->budget,
-                                    "detectors", detectors));
+    return cli_print_json(json_pack("{s:I, s:I, s:I, s:I, s:o}", "rows", (json_int_t)evaluation->n_rows, "absent",
+                                    (json_int_t)evaluation->n_absent, "anomalies", (json_int_t)evaluation->n_anomalies,
+                                    "budget", (json_int_t)evaluation->budget, "detectors", detectors));
 }
 
 static void table_print(const struct avvik_evaluation *evaluation)
 {
+    if (evaluation->n_absent > 0)
+        cli_warn("%s rows have no score and take no part", cli_count(evaluation->n_absent));
     printf("%s rows, %s of them labelled anomalous (%.3f %%)\n\n", cli_count(evaluation->n_rows),
            cli_count(evaluation->n_anomalies), 100.0 * (double)evaluation->n_anomalies / (double)evaluation->n_rows);
     printf("%-10s  %8s  %18s  precision at %s\n", "detector", "ROC-AUC", "average precision",

@@ -1,6 +1,7 @@
 /* avvik fit: learn a model from batches. */
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli.h"
 
@@ -47,30 +48,43 @@ static void columns_tell(const struct avvik_model *model, uint64_t wanted_sample
     }
 }
 
-static int result_tell(const struct avvik_model *model, const char *out, uint64_t elapsed_ns, int is_json)
+static json_t *result_json(const struct avvik_model_summary *model, const struct avvik_fit_summary *fitted,
+                           const char *out, double seconds)
+{
+    return json_pack("{s:o, s:I, s:i, s:i, s:i, s:I, s:f, s:f, s:o, s:I, s:I, s:i}", "model", cli_json_text(out),
+                     "rows", (json_int_t)model->n_rows, "features", (int)model->n_features, "trees", (int)model->trees,
+                     "sample", (int)model->sample, "seed", (json_int_t)model->seed, "seconds", seconds, "grow_seconds",
+                     (double)fitted->grow_ns / 1e9, "stage_seconds", cli_stages_json(&fitted->stages), "rows_resumed",
+                     (json_int_t)fitted->rows_resumed, "bytes_read", (json_int_t)fitted->stages.bytes_read,
+                     "checkpoints", (int)fitted->checkpoints);
+}
+
+static int result_tell(const struct avvik_model *model, const struct avvik_fit_summary *fitted, const char *out,
+                       uint64_t elapsed_ns, int is_json)
 {
     struct avvik_model_summary summary;
     const double seconds = (double)elapsed_ns / 1e9;
     avvik_model_summarize(model, &summary);
-    if (is_json)
-        return cli_print_json(json_pack("{s:o, s:I, s:i, s:i, s:i, s:I, s:f}", "model", cli_json_text(out), "rows",
-                                        (json_int_t)summary.n_rows, "features", (int)summary.n_features, "trees",
-                                        (int)summary.trees, "sample", (int)summary.sample, "seed",
-                                        (json_int_t)summary.seed, "seconds", seconds));
-    if (!cli_quiet) {
+    if (!cli_quiet && cli_log_is_json()) {
+        cli_log_line("fitted", result_json(&summary, fitted, out, seconds));
+    } else if (!cli_quiet) {
         fprintf(stderr, "fitted %u trees of %u rows on %s rows x %u features in %.2f s -> ", summary.trees,
                 summary.sample, cli_count(summary.n_rows), summary.n_features, seconds);
         cli_print_text(stderr, out);
         fputc('\n', stderr);
+        cli_stages_tell(&fitted->stages, elapsed_ns);
+        if (fitted->rows_resumed > 0)
+            fprintf(stderr, "%s of the rows were read by an earlier fit\n", cli_count(fitted->rows_resumed));
     }
-    return CLI_DONE;
+    return is_json ? cli_print_json(result_json(&summary, fitted, out, seconds)) : CLI_DONE;
 }
 
 static int run(const struct cli_command *command, int argc, char **argv)
 {
-    const char *table = NULL, *features = NULL, *out = NULL;
-    uint64_t trees = 128, sample = 256, seed = 1, threads = 0;
-    int is_json = 0, replace = 0, first;
+    const char *table = NULL, *features = NULL, *out = NULL, *log = "auto";
+    uint64_t trees = 128, sample = 256, seed = 1, threads = 0, memory = 0;
+    uint64_t checkpoint_s = AVVIK_CHECKPOINT_DEFAULT_MS / 1000;
+    int is_json = 0, replace = 0, resume = 0, first;
     const struct cli_option options[] = {
         {"out", CLI_TEXT, &out, "FILE", "the model file to write (needed)", 0, 0},
         {"table", CLI_TEXT, &table, "PATH", "the table, where a batch has several", 0, 0},
@@ -79,7 +93,11 @@ static int run(const struct cli_command *command, int argc, char **argv)
         {"sample", CLI_NUMBER, &sample, "N", "rows a tree grows from, 16 to 4096 (256)", 16, 4096},
         {"seed", CLI_NUMBER, &seed, "N", "the same seed gives the same model everywhere (1)", 0, INT64_MAX},
         {"threads", CLI_NUMBER, &threads, "N", "worker threads; 0: one per CPU (0)", 0, 256},
+        {"memory", CLI_SIZE, &memory, "SIZE", "what the fit may take, like 256M or 2G (512M)", 32 << 20, UINT64_MAX},
+        {"resume", CLI_FLAG, &resume, NULL, "go on where an interrupted fit stopped", 0, 0},
+        {"checkpoint", CLI_NUMBER, &checkpoint_s, "SECONDS", "time between checkpoints; 0: every block (5)", 0, 3600},
         {"force", CLI_FLAG, &replace, NULL, "replace FILE if it is there", 0, 0},
+        {"log", CLI_TEXT, &log, "FORM", "text, json, or auto: text at a terminal, else JSON lines (auto)", 0, 0},
         {"json", CLI_FLAG, &is_json, NULL, "one JSON document on standard output", 0, 0},
         {"quiet", CLI_FLAG, &cli_quiet, NULL, "tell nothing but errors", 0, 0}};
     int code = cli_parse(command, options, sizeof options / sizeof options[0], argc, argv, &first);
@@ -89,6 +107,8 @@ static int run(const struct cli_command *command, int argc, char **argv)
         return cli_usage_error(command, "no batch is named");
     if (out == NULL)
         return cli_usage_error(command, "--out FILE is needed");
+    if (!cli_log_set(log))
+        return cli_usage_error(command, "--log takes auto, text or json, not '%s'", log);
     for (int i = first; i < argc; i++)
         if (cli_same_file(argv[i], out))
             return cli_usage_error(command, "%s is an input and cannot be the output as well", out);
@@ -100,10 +120,24 @@ static int run(const struct cli_command *command, int argc, char **argv)
     struct cli_progress progress;
     char *names = features == NULL ? NULL : strdup(features);
     const char **split = NULL;
+    struct avvik_fit_summary fitted;
+    char journal[4096];
     const uint64_t start = cli_now_ns();
-    cli_progress_start(&progress, "fitting");
-    const struct avvik_fit_options fit = {(uint32_t)trees, (uint32_t)sample,  seed,     (uint32_t)threads,
-                                          cli_stop(),      cli_progress_show, &progress};
+    if (snprintf(journal, sizeof journal, "%s.journal", out) >= (int)sizeof journal)
+        return cli_usage_error(command, "--out is too long a path");
+    cli_progress_start(&progress, "fitting", NULL);
+    const struct avvik_fit_options fit = {.trees = (uint32_t)trees,
+                                          .sample = (uint32_t)sample,
+                                          .seed = seed,
+                                          .threads = (uint32_t)threads,
+                                          .stop = cli_stop(),
+                                          .progress = cli_progress_show,
+                                          .user = &progress,
+                                          .memory_bytes = memory,
+                                          .journal = journal,
+                                          .resume = resume,
+                                          .checkpoint_ms = checkpoint_s == 0 ? 1 : (uint32_t)(1000 * checkpoint_s),
+                                          .summary = &fitted};
     if (features != NULL && (names == NULL || !names_split(names, &split, &selection.n_features))) {
         code = cli_usage_error(command, "--features '%s' has an empty name", features);
         goto done;
@@ -117,8 +151,12 @@ static int run(const struct cli_command *command, int argc, char **argv)
         goto done;
     }
     cli_progress_end();
+    unlink(journal);
     columns_tell(model, sample);
-    code = result_tell(model, out, cli_now_ns() - start, is_json);
+    if (fitted.no_checkpoints[0] != '\0')
+        cli_warn("checkpoints could not be written (%s); an interrupted fit would have begun anew",
+                 fitted.no_checkpoints);
+    code = result_tell(model, &fitted, out, cli_now_ns() - start, is_json);
 done:
     avvik_model_free(model);
     avvik_source_close(source);

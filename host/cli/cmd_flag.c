@@ -4,55 +4,6 @@
 
 #include "cli.h"
 
-/* The input file a row came from. */
-static size_t input_of(const struct avvik_case_list *list, uint64_t row)
-{
-    size_t i = 0;
-    while (i + 1 < list->n_inputs && list->input_offsets[i + 1] <= row)
-        i++;
-    return i;
-}
-
-static int json_print(const struct avvik_case_list *list, enum avvik_detector detector, const uint8_t *labels)
-{
-    json_t *flags = json_array();
-    for (size_t i = 0; i < list->n_cases; i++) {
-        const struct avvik_case *one = &list->cases[i];
-        const size_t input = input_of(list, one->row);
-        json_t *flag = json_pack("{s:I, s:I, s:o, s:I, s:i, s:f, s:f, s:o, s:i, s:i}", "rank", (json_int_t)one->rank,
-                                 "row", (json_int_t)one->row, "input", cli_json_text(list->inputs[input]), "input_row",
-                                 (json_int_t)(one->row - list->input_offsets[input]), "path_sum", (int)one->path_sum,
-                                 "forest", (double)one->forest, "deviation", (double)one->deviation,
-                                 "deviation_feature", cli_json_text(list->features[one->deviation_feature]), "beyond",
-                                 (int)one->beyond, "missing", (int)one->missing);
-        if (labels != NULL)
-            json_object_set_new(flag, "label", json_integer(labels[one->row]));
-        json_array_append_new(flags, flag);
-    }
-    return cli_print_json(json_pack("{s:I, s:s, s:s, s:o, s:o}", "rows", (json_int_t)list->n_rows, "by",
-                                    avvik_detector_name(detector), "content_hash", list->content_hash, "table",
-                                    cli_json_text(list->table), "flags", flags));
-}
-
-static void csv_print(const struct avvik_case_list *list, const uint8_t *labels)
-{
-    printf("rank,row,input,input_row,path_sum,forest,deviation,deviation_feature,beyond,missing%s\n",
-           labels == NULL ? "" : ",label");
-    for (size_t i = 0; i < list->n_cases; i++) {
-        const struct avvik_case *one = &list->cases[i];
-        const size_t input = input_of(list, one->row);
-        printf("%llu,%llu,", (unsigned long long)one->rank, (unsigned long long)one->row);
-        cli_print_csv(list->inputs[input]);
-        printf(",%llu,%d,%.9g,%.9g,", (unsigned long long)(one->row - list->input_offsets[input]), one->path_sum,
-               (double)one->forest, (double)one->deviation);
-        cli_print_csv(list->features[one->deviation_feature]);
-        printf(",%u,%u", one->beyond, one->missing);
-        if (labels != NULL)
-            printf(",%u", labels[one->row]);
-        putchar('\n');
-    }
-}
-
 static void table_print(const struct avvik_case_list *list, enum avvik_detector detector, const uint8_t *labels)
 {
     size_t widest = strlen("feature");
@@ -82,7 +33,7 @@ static void table_print(const struct avvik_case_list *list, enum avvik_detector 
             printf("  %5u", labels[one->row]);
         if (list->n_inputs > 1) {
             fputs("  ", stdout);
-            cli_print_text(stdout, list->inputs[input_of(list, one->row)]);
+            cli_print_text(stdout, list->inputs[avvik_case_list_input(list, one->row)]);
         }
         putchar('\n');
     }
@@ -152,12 +103,13 @@ static int run(const struct cli_command *command, int argc, char **argv)
         goto done;
     }
     code = CLI_DONE;
-    if (is_json)
-        code = json_print(&list, detector, labels);
-    else if (is_csv)
-        csv_print(&list, labels);
-    else
+    if (list.n_absent > 0)
+        cli_warn("%s rows have no score, because they were damaged: they are in no list", cli_count(list.n_absent));
+    if (!is_json && !is_csv)
         table_print(&list, detector, labels);
+    else if (avvik_case_list_write(&list, detector, labels, is_json ? AVVIK_LIST_JSON : AVVIK_LIST_CSV, stdout,
+                                   &error) != AVVIK_OK)
+        code = cli_error(&error);
 done:
     free(labels);
     free(labels_path);

@@ -5,8 +5,8 @@
 
 #include "cli.h"
 
-static const struct cli_command *const commands[] = {&cli_fit,     &cli_score,    &cli_flag, &cli_evaluate,
-                                                     &cli_devices, &cli_selftest, &cli_model};
+static const struct cli_command *const commands[] = {&cli_check, &cli_fit,     &cli_score,    &cli_flag, &cli_evaluate, &cli_night,
+                                                     &cli_devices, &cli_selftest, &cli_tune, &cli_model};
 #define N_COMMANDS (sizeof commands / sizeof commands[0])
 
 static void help_print(void)
@@ -19,7 +19,7 @@ static void help_print(void)
     puts("\n  avvik COMMAND --help   what a command takes\n"
          "  avvik --version        versions of avvik and its libraries (--json)\n\n"
          "exit codes: 0 done, 2 wrong usage, 3 bad input, 4 backend not available, 5 self-test failed,\n"
-         "            6 interrupted, 70 internal error");
+         "            6 interrupted, 7 a gate was breached, 70 internal error");
 }
 
 static int version_print(int is_json)

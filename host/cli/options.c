@@ -15,7 +15,8 @@ static void help_print(const struct cli_command *command, const struct cli_optio
            command->arguments, command->summary);
     for (size_t i = 0; i < n_options; i++) {
         char left[64];
-        snprintf(left, sizeof left, "--%s%s%s", options[i].name, options[i].argument == NULL ? "" : " ",
+        snprintf(left, sizeof left, "--%s%s%s", options[i].name,
+                 options[i].argument == NULL || options[i].kind == CLI_LEVEL ? "" : " ",
                  options[i].argument == NULL ? "" : options[i].argument);
         printf("  %-22s %s\n", left, options[i].help);
     }
@@ -54,11 +55,42 @@ static int number_parse(const char *text, uint64_t min, uint64_t max, uint64_t *
     return 1;
 }
 
+/* A number of bytes: a whole number, and perhaps K, M, G or T for powers of 1,024. */
+static int size_parse(const char *text, uint64_t min, uint64_t max, uint64_t *bytes_out)
+{
+    static const char units[] = "KMGT";
+    char digits[24];
+    const size_t length = strlen(text);
+    const char *unit = length == 0 ? NULL : strchr(units, text[length - 1] & ~0x20);
+    const size_t n = unit != NULL && *unit != '\0' ? length - 1 : length;
+    const unsigned shift = n < length ? 10 * (unsigned)(unit - units + 1) : 0;
+    uint64_t number;
+    if (n == 0 || n >= sizeof digits)
+        return 0;
+    memcpy(digits, text, n);
+    digits[n] = '\0';
+    if (!number_parse(digits, 0, UINT64_MAX >> shift, &number) || number << shift < min || number << shift > max)
+        return 0;
+    *bytes_out = number << shift;
+    return 1;
+}
+
 static int option_take(const struct cli_command *command, const struct cli_option *option, const char *value)
 {
     switch (option->kind) {
     case CLI_FLAG: *(int *)option->into = 1; return -1;
     case CLI_TEXT: *(const char **)option->into = value; return -1;
+    case CLI_SIZE:
+        if (size_parse(value, option->min, option->max, option->into))
+            return -1;
+        return cli_usage_error(command, "--%s takes bytes from %lluM on, like 512M or 2G, not '%s'", option->name,
+                               (unsigned long long)(option->min >> 20), value);
+    case CLI_LEVEL:
+        if (value == NULL) {
+            *(uint64_t *)option->into = 4;
+            return -1;
+        }
+        break;
     case CLI_NUMBER: break;
     }
     if (number_parse(value, option->min, option->max, option->into))
@@ -72,8 +104,11 @@ int cli_parse(const struct cli_command *command, const struct cli_option *option
 {
     struct option table[MAX_OPTIONS + 2] = {{0}};
     for (size_t i = 0; i < n_options; i++)
-        table[i] = (struct option){options[i].name, options[i].kind == CLI_FLAG ? no_argument : required_argument, NULL,
-                                   (int)i + 1000};
+        table[i] = (struct option){options[i].name,
+                                   options[i].kind == CLI_FLAG    ? no_argument
+                                   : options[i].kind == CLI_LEVEL ? optional_argument
+                                                                  : required_argument,
+                                   NULL, (int)i + 1000};
     table[n_options] = (struct option){"help", no_argument, NULL, 'h'};
     opterr = 0;
     optind = 1;

@@ -12,8 +12,6 @@
 
 #include "cli.h"
 
-#define PROGRESS_NS 100000000u
-
 int cli_quiet;
 
 /* Bytes of the UTF-8 character at `text` that may be shown, 0 if it is none or a control character. */
@@ -42,45 +40,13 @@ void cli_print_text(FILE *stream, const char *text)
         text += character_print(stream, text);
 }
 
-void cli_print_csv(const char *text)
-{
-    const int is_quoted = strpbrk(text, ",\"") != NULL;
-    if (is_quoted)
-        putchar('"');
-    while (*text != '\0') {
-        if (*text == '"')
-            putchar('"');
-        text += character_print(stdout, text);
-    }
-    if (is_quoted)
-        putchar('"');
-}
-
-static int exit_code(enum avvik_status status)
-{
-    switch (status) {
-    case AVVIK_OK: return CLI_DONE;
-    case AVVIK_INTERRUPTED: return CLI_INTERRUPTED;
-    case AVVIK_ERR_USAGE: return CLI_USAGE;
-    case AVVIK_ERR_IO:
-    case AVVIK_ERR_FORMAT:
-    case AVVIK_ERR_FILTER:
-    case AVVIK_ERR_EXISTS: return CLI_BAD_INPUT;
-    case AVVIK_ERR_BACKEND: return CLI_NO_BACKEND;
-    case AVVIK_ERR_SELFTEST: return CLI_SELFTEST_FAILED;
-    case AVVIK_ERR_MEMORY:
-    case AVVIK_ERR_INTERNAL: break;
-    }
-    return CLI_INTERNAL;
-}
-
 int cli_error(const struct avvik_error *error)
 {
     cli_progress_end();
     fputs("avvik: ", stderr);
     cli_print_text(stderr, error->text);
     fputc('\n', stderr);
-    return exit_code(error->status);
+    return avvik_status_exit_code(error->status);
 }
 
 void cli_warn(const char *format, ...)
@@ -163,35 +129,6 @@ uint64_t cli_now_ns(void)
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
-static int progress_is_shown;
-
-void cli_progress_start(struct cli_progress *progress, const char *what)
-{
-    progress->what = what;
-    progress->start_ns = progress->shown_ns = cli_now_ns();
-}
-
-void cli_progress_show(void *opaque, uint64_t rows_done, uint64_t n_rows)
-{
-    struct cli_progress *progress = opaque;
-    const uint64_t now = cli_now_ns();
-    if (cli_quiet || !isatty(STDERR_FILENO) || now - progress->shown_ns < PROGRESS_NS)
-        return;
-    const double seconds = (double)(now - progress->start_ns) / 1e9, rate = (double)rows_done / seconds;
-    fprintf(stderr, "\r\033[K%s  %s of %s rows  %.2f M rows/s  %.0f s left", progress->what, cli_count(rows_done),
-            cli_count(n_rows), rate / 1e6, (double)(n_rows - rows_done) / rate);
-    fflush(stderr);
-    progress->shown_ns = now;
-    progress_is_shown = 1;
-}
-
-void cli_progress_end(void)
-{
-    if (progress_is_shown)
-        fputs("\r\033[K", stderr);
-    progress_is_shown = 0;
 }
 
 int cli_same_file(const char *a, const char *b)

@@ -230,9 +230,8 @@ enum avvik_status avvik__forest_layout_init(struct avvik__forest_layout *layout,
     float *thresholds = layout->owned[1] = avvik__aligned_calloc(is_wide ? n_nodes : 0, sizeof *thresholds);
     uint16_t *features = layout->owned[2] = avvik__aligned_calloc(is_wide ? n_nodes : 0, sizeof *features);
     uint16_t *leaves = layout->owned[3] = avvik__aligned_calloc(n_nodes, sizeof *leaves);
-    uint32_t *lane_nodes = layout->owned[4] = avvik__aligned_calloc(n_lane_nodes, sizeof *lane_nodes);
-    uint32_t *lane_features = layout->owned[5] =
-        avvik__aligned_calloc(is_wide ? n_lane_nodes : 0, sizeof *lane_features);
+    uint32_t *lane_nodes = layout->owned[4] = avvik__aligned_calloc(is_wide ? 0 : n_lane_nodes, sizeof *lane_nodes);
+    uint64_t *lane_pairs = layout->owned[5] = avvik__aligned_calloc(is_wide ? n_lane_nodes : 0, sizeof *lane_pairs);
     uint32_t *lane_leaf_pairs = layout->owned[6] = avvik__aligned_calloc(n_lane_nodes, sizeof *lane_leaf_pairs);
     for (int i = 0; i <= 6; i++)
         if (layout->owned[i] == NULL)
@@ -253,8 +252,9 @@ enum avvik_status avvik__forest_layout_init(struct avvik__forest_layout *layout,
                 const size_t from = tree * size + width + j;
                 const size_t to = group * size * AVVIK_LANES + (AVVIK_LANES + lane) * width + j;
                 if (is_wide) {
-                    memcpy(&lane_nodes[to], &thresholds[from], sizeof *lane_nodes);
-                    lane_features[to] = features[from];
+                    uint32_t threshold;
+                    memcpy(&threshold, &thresholds[from], sizeof threshold);
+                    lane_pairs[to] = threshold | (uint64_t)features[from] << 32;
                 } else {
                     lane_nodes[to] = nodes[from];
                 }
@@ -272,8 +272,8 @@ enum avvik_status avvik__forest_layout_init(struct avvik__forest_layout *layout,
                                                .thresholds = is_wide ? thresholds : NULL,
                                                .features = is_wide ? features : NULL,
                                                .leaves = leaves,
-                                               .lane_nodes = lane_nodes,
-                                               .lane_features = is_wide ? lane_features : NULL,
+                                               .lane_nodes = is_wide ? NULL : lane_nodes,
+                                               .lane_pairs = is_wide ? lane_pairs : NULL,
                                                .lane_leaf_pairs = lane_leaf_pairs};
     AVVIK_TRY(byte_layout_init(layout, forest, error));
 done:

@@ -13,13 +13,14 @@ struct avvik__cl_cache_key {
 /* Hash `n_texts` strings, each with its length, so that no two lists of texts run together. */
 void avvik__cl_cache_key(const char *const *texts, size_t n_texts, struct avvik__cl_cache_key *key_out);
 
-/* The binary stored under `key`, malloc'ed, its length in *size_out; NULL if there is none that is whole and ours. The
- * directory is $AVVIK_CACHE, else $XDG_CACHE_HOME/avvik, else $HOME/.cache/avvik. The file is untrusted: it must belong
- * to this user, be writable by nobody else, and match the hash it carries. */
+/* The name of a file for a key (cache_file.h): 32 hexadecimal digits and ".suffix", which has at most 6 letters. */
+void avvik__cl_cache_name(const struct avvik__cl_cache_key *key, const char *suffix, char name[40]);
+
+/* The binary stored under `key`, malloc'ed, its length in *size_out; NULL if there is none that is whole and ours: the
+ * file is untrusted, and must match the hash it carries. */
 uint8_t *avvik__cl_cache_load(const struct avvik__cl_cache_key *key, size_t *size_out);
 
-/* Store a binary: to a temporary file beside it, then renamed, so that a reader sees all of it or nothing. A cache that
- * cannot be written is no error: the next run compiles again. */
+/* Store a binary. A cache that cannot be written is no error: the next run compiles again. */
 void avvik__cl_cache_store(const struct avvik__cl_cache_key *key, const uint8_t *binary, size_t size);
 
 /* Forget what is stored under `key`. */

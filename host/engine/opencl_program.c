@@ -41,49 +41,62 @@ static void local_memory_share(struct avvik__cl_geometry *geometry, uint64_t loc
     geometry->tile_trees = (uint32_t)(fitting < wanted ? fitting : wanted) / geometry->in_flight * geometry->in_flight;
 }
 
+int avvik__cl_walk_parse(const char *text, struct avvik__cl_walk *walk_out)
+{
+    unsigned long long bytes = 0;
+    char rest;
+    struct avvik__cl_walk walk = {.is_lanes = strncmp(text, "lanes:", 6) == 0};
+    if (strcmp(text, "lanes:16") == 0)
+        walk.vector = 16;
+    else if (strcmp(text, "lanes:8") == 0)
+        walk.vector = 8;
+    else if (sscanf(text, "local:%llu%c", &bytes, &rest) == 1)
+        walk.local_bytes = bytes;
+    else if (strcmp(text, "global") != 0)
+        return 0;
+    *walk_out = walk;
+    return 1;
+}
+
 enum avvik_status avvik__cl_geometry_choose(const struct avvik__cl_device *device,
                                             const struct avvik__scoring_plan *plan,
                                             struct avvik__cl_geometry *geometry_out, struct avvik_error *error)
 {
-    const char *walk = getenv("AVVIK_OPENCL_WALK");
-    unsigned long long wanted_bytes = 0;
-    uint64_t local_bytes = device->has_fast_local ? device->local_bytes : 0;
+    const char *forced = getenv("AVVIK_OPENCL_WALK");
+    const struct avvik__cl_tuning *tuning = &device->tuning;
     /* Vectors without local memory of their own: a CPU. */
-    struct avvik__cl_geometry geometry = {.is_lanes = local_bytes == 0 && device->float_width >= 4,
-                                          .vector = device->float_width >= 16 ? 16 : 8,
-                                          .rows = 1,
-                                          .group = 1,
-                                          .in_flight = 2};
-    if (walk != NULL) {
-        geometry.is_lanes = strncmp(walk, "lanes:", 6) == 0;
-        local_bytes = 0;
-        if (strcmp(walk, "lanes:16") == 0)
-            geometry.vector = 16;
-        else if (strcmp(walk, "lanes:8") == 0)
-            geometry.vector = 8;
-        else if (sscanf(walk, "local:%llu", &wanted_bytes) == 1)
-            local_bytes = wanted_bytes < device->local_bytes ? wanted_bytes : device->local_bytes;
-        else if (strcmp(walk, "global") != 0)
-            return avvik__error_set(error, AVVIK_ERR_BACKEND, 0,
-                                    "AVVIK_OPENCL_WALK is '%.40s', and can be lanes:16, lanes:8, local:BYTES or global",
-                                    walk);
-    }
-    if (geometry.is_lanes) {
+    struct avvik__cl_walk walk = {.is_lanes = !device->has_fast_local && device->float_width >= 4,
+                                  .vector = device->float_width >= 16 ? 16 : 8,
+                                  .local_bytes = device->has_fast_local ? device->local_bytes : 0};
+    if (forced != NULL && !avvik__cl_walk_parse(forced, &walk))
+        return avvik__error_set(error, AVVIK_ERR_BACKEND, 0,
+                                "AVVIK_OPENCL_WALK is '%.40s', and can be lanes:16, lanes:8, local:BYTES or global",
+                                forced);
+    if (forced == NULL && tuning->walk[0] != '\0')
+        avvik__cl_walk_parse(tuning->walk, &walk);
+    if (walk.local_bytes > device->local_bytes)
+        walk.local_bytes = device->local_bytes;
+
+    const uint32_t most = tuning->group > 0 ? tuning->group : walk.is_lanes ? LANES_GROUP : MAX_GROUP;
+    struct avvik__cl_geometry geometry = {
+        .is_lanes = walk.is_lanes, .vector = walk.vector > 0 ? walk.vector : 8, .rows = 1, .group = 1, .in_flight = 2};
+    while (geometry.group * 2 <= most && geometry.group * 2 <= device->max_group)
+        geometry.group *= 2;
+    if (walk.is_lanes)
         geometry.rows = LANES_ROWS;
-        geometry.group = LANES_GROUP;
-    } else {
-        while (geometry.group * 2 <= MAX_GROUP && geometry.group * 2 <= device->max_group)
-            geometry.group *= 2;
-        if (local_bytes > RESERVED_LOCAL_BYTES)
-            local_memory_share(&geometry, local_bytes - RESERVED_LOCAL_BYTES, geometry.group, plan);
+    else if (walk.local_bytes > RESERVED_LOCAL_BYTES)
+        local_memory_share(&geometry, walk.local_bytes - RESERVED_LOCAL_BYTES, geometry.group, plan);
+    if (tuning->piece_kib > 0) {
+        geometry.piece_rows = ((size_t)tuning->piece_kib << 10) / (plan->n_features * sizeof(float));
+        geometry.piece_rows = geometry.piece_rows == 0 ? 1 : geometry.piece_rows;
     }
     *geometry_out = geometry;
     return AVVIK_OK;
 }
 
 /* Never -cl-fast-relaxed-math, -cl-mad-enable or -cl-denorms-are-zero: the contract is exact. */
-static void options_write(char *options, size_t size, const struct avvik__scoring_plan *plan,
-                          const struct avvik__cl_geometry *geometry)
+void avvik__cl_options_write(char *options, size_t size, const struct avvik__scoring_plan *plan,
+                             const struct avvik__cl_geometry *geometry)
 {
     snprintf(options, size,
              "-cl-std=CL1.2 -DAVVIK_FEATURES=%uu -DAVVIK_STRIDE=%uu -DAVVIK_HEIGHT=%uu -DAVVIK_WIDE=%d "
@@ -220,7 +233,7 @@ enum avvik_status avvik__cl_program_build(cl_context context, const struct avvik
     for (;;) {
         cl_program program = NULL;
         size_t group = 0;
-        options_write(options, sizeof options, plan, geometry);
+        avvik__cl_options_write(options, sizeof options, plan, geometry);
         const enum avvik_status status = geometry_build(context, device, options, &program, &group, error);
         if (status != AVVIK_OK)
             return status;

@@ -64,9 +64,10 @@ enum avvik_status avvik__cl_check(cl_int code, const char *call, const char *dev
 {
     if (code == CL_SUCCESS)
         return AVVIK_OK;
-    return avvik__error_set(error, AVVIK_ERR_BACKEND, code, "OpenCL: %s failed with %s (%d)%s%s", call,
-                            avvik__cl_code_name(code), (int)code, device != NULL ? " on " : "",
-                            device != NULL ? device : "");
+    const int is_memory = code == CL_MEM_OBJECT_ALLOCATION_FAILURE || code == CL_OUT_OF_HOST_MEMORY;
+    return avvik__error_set(error, is_memory ? AVVIK_ERR_MEMORY : AVVIK_ERR_BACKEND, code,
+                            "OpenCL: %s failed with %s (%d)%s%s", call, avvik__cl_code_name(code), (int)code,
+                            device != NULL ? " on " : "", device != NULL ? device : "");
 }
 
 void avvik__cl_memory_release(cl_mem *memory)

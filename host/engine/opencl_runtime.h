@@ -5,8 +5,18 @@
 #define CL_TARGET_OPENCL_VERSION 120
 #include <CL/cl.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "avvik/status.h"
+
+/* What was measured to be best on a device; 0 and "" where nothing was. */
+struct avvik__cl_tuning {
+    char walk[24];      /* as AVVIK_OPENCL_WALK says it */
+    uint32_t group;     /* work-items of a group at most: a power of two up to AVVIK_CL_MAX_GROUP */
+    uint32_t piece_kib; /* rows of a launch, in KiB of float32 values */
+};
+#define AVVIK_CL_MAX_GROUP 1024u
+#define AVVIK_CL_MAX_PIECE_KIB 65536u
 
 /* One device and what the choice of kernels depends on. `number` is "P.D", the numbers of `avvik devices`. */
 struct avvik__cl_device {
@@ -25,6 +35,7 @@ struct avvik__cl_device {
     int has_fast_local;  /* local memory is faster than global memory, not a part of it */
     cl_uint float_width; /* native vector width */
     int has_unified_memory;
+    struct avvik__cl_tuning tuning; /* whoever opens the device fills it in */
 };
 
 struct avvik__cl_devices {
@@ -32,8 +43,9 @@ struct avvik__cl_devices {
     size_t n_devices;
 };
 
-/* The one place where an OpenCL code becomes a status: AVVIK_OK for CL_SUCCESS, else AVVIK_ERR_BACKEND with the call,
- * the code's name and the device (NULL: none yet) in *error. */
+/* The one place where an OpenCL code becomes a status: AVVIK_OK for CL_SUCCESS, else AVVIK_ERR_MEMORY where the
+ * device or the host has too little of it, else AVVIK_ERR_BACKEND, with the call, the code's name and the device (NULL:
+ * none yet) in *error. */
 enum avvik_status avvik__cl_check(cl_int code, const char *call, const char *device, struct avvik_error *error);
 
 /* Name of an OpenCL error code ("CL_OUT_OF_RESOURCES"). Never NULL; static storage. */

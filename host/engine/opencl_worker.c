@@ -1,167 +1,50 @@
-/* Scoring on an OpenCL device.
- *
- * A worker has its own queue, kernels and buffers, so that workers never wait for each other; one worker's packing
- * overlaps another's kernels. Calls of more rows than a piece holds are cut; the results do not depend on where. */
+/* Scoring on an OpenCL device: a worker cuts its rows into pieces, and the pieces go through its slots (opencl_slot.h).
+ * The results do not depend on where the cuts are. */
 #include "opencl_worker.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "avvik_internal.h"
+#include "opencl_slot.h"
 
-#define PIECE_BYTES ((size_t)32 << 20) /* of rows: enough to keep any device busy */
-#define TILE_ALIGNMENT 64              /* what the CPU's packing kernels want */
-#define ROW_GROUP 64u                  /* work-items of a group in the kernels that take a row each */
+#define ROW_GROUP 64u                /* work-items of a group in the kernels that take a row each */
+#define PIECES 4                     /* of a full call, so that its stages overlap ... */
+#define PIECE_MIN_ROWS 16384         /* ... unless a piece is too small to fill a device ... */
+#define PIECE_MAX_BYTES (8u << 20)   /* ... or as large as it need be */
+#define SHARED_MAX_BYTES (16u << 20) /* where memory is shared there is no transfer to overlap: longer is faster */
+#define TIMEOUT_S 60.0               /* for one piece; any device needs a hundredth of it */
 
-enum opencl_result { PATH_SUM, DEVIATION, FEATURE, BEYOND, MISSING, N_RESULTS };
-static const size_t result_bytes[N_RESULTS] = {sizeof(int32_t), sizeof(float), sizeof(uint16_t), sizeof(uint16_t),
-                                               sizeof(uint16_t)};
-
-/* A buffer of the device and, where its memory is not the host's, a pinned one to copy through. */
-struct opencl_pair {
-    cl_mem device, pinned;
-    void *mapped; /* the pinned one, or the device's while it is mapped */
-    void *host;   /* where the host's part begins: in `mapped`, on a 64-byte boundary if there is a pinned one */
-};
-
-struct opencl_worker {
-    struct avvik__opencl_state *state;
-    cl_command_queue queue;
-    cl_kernel deviation, fill_missing, forest_path;
-    size_t max_rows, piece_rows, row_group;
-    struct opencl_pair tile, results[N_RESULTS];
-    uint64_t *counts; /* where the caller wants none */
-};
-
-static void pair_destroy(struct opencl_pair *pair, cl_command_queue queue)
+/* AVVIK_OPENCL_TIMEOUT: seconds after which a device that does not answer counts as lost. */
+static enum avvik_status timeout_read(uint64_t *timeout_ns, struct avvik_error *error)
 {
-    const cl_mem owner = pair->pinned != NULL ? pair->pinned : pair->device;
-    if (pair->mapped != NULL)
-        clEnqueueUnmapMemObject(queue, owner, pair->mapped, 0, NULL, NULL);
-    pair->mapped = NULL;
-    avvik__cl_memory_release(&pair->pinned);
-    avvik__cl_memory_release(&pair->device);
+    const char *text = getenv("AVVIK_OPENCL_TIMEOUT");
+    char *end;
+    const double seconds = text == NULL ? TIMEOUT_S : strtod(text, &end);
+    if (text != NULL && (end == text || *end != '\0' || !(seconds >= 0 && seconds <= 86400)))
+        return avvik__error_set(error, AVVIK_ERR_BACKEND, 0,
+                                "AVVIK_OPENCL_TIMEOUT is '%.40s', and can be 0 to 86400 seconds", text);
+    *timeout_ns = (uint64_t)(seconds * 1e9);
+    return AVVIK_OK;
 }
 
-void avvik__opencl_worker_free(void *opaque)
-{
-    struct opencl_worker *worker = opaque;
-    if (worker == NULL)
-        return;
-    if (worker->queue != NULL)
-        clFinish(worker->queue);
-    pair_destroy(&worker->tile, worker->queue);
-    for (int i = 0; i < N_RESULTS; i++)
-        pair_destroy(&worker->results[i], worker->queue);
-    if (worker->deviation != NULL)
-        clReleaseKernel(worker->deviation);
-    if (worker->fill_missing != NULL)
-        clReleaseKernel(worker->fill_missing);
-    if (worker->forest_path != NULL)
-        clReleaseKernel(worker->forest_path);
-    if (worker->queue != NULL)
-        clReleaseCommandQueue(worker->queue);
-    free(worker->counts);
-    free(worker);
-}
-
-/* On a device that shares the host's memory one buffer that both see; else a device buffer and a pinned one, mapped for
- * as long as it lives, that transfers go through. */
-static enum avvik_status pair_init(struct opencl_worker *worker, struct opencl_pair *pair, size_t size,
-                                   cl_map_flags use, struct avvik_error *error)
+/* Groups of ROW_GROUP items where both kernels that take a row each allow it, in steps that the device likes. */
+static enum avvik_status row_group_find(struct avvik__cl_worker *worker, struct avvik_error *error)
 {
     enum avvik_status status = AVVIK_OK;
-    const struct avvik__opencl_state *state = worker->state;
-    const char *device = state->device.name;
-    const int is_shared = state->device.has_unified_memory;
-    cl_int code;
-    pair->device =
-        clCreateBuffer(state->context, CL_MEM_READ_WRITE | (is_shared ? CL_MEM_ALLOC_HOST_PTR : 0), size, NULL, &code);
-    AVVIK_TRY(avvik__cl_check(code, "clCreateBuffer", device, error));
-    if (is_shared)
-        goto done;
-    /* OpenCL does not say how a mapped pointer is aligned. */
-    size += TILE_ALIGNMENT;
-    pair->pinned = clCreateBuffer(state->context, CL_MEM_READ_WRITE | CL_MEM_ALLOC_HOST_PTR, size, NULL, &code);
-    AVVIK_TRY(avvik__cl_check(code, "clCreateBuffer", device, error));
-    void *mapped = clEnqueueMapBuffer(worker->queue, pair->pinned, CL_TRUE, use, 0, size, 0, NULL, NULL, &code);
-    AVVIK_TRY(avvik__cl_check(code, "clEnqueueMapBuffer", device, error));
-    pair->mapped = mapped;
-    pair->host = (char *)mapped + (TILE_ALIGNMENT - (uintptr_t)mapped % TILE_ALIGNMENT) % TILE_ALIGNMENT;
-done:
-    return status;
-}
-
-static enum avvik_status kernel_create(struct opencl_worker *worker, const char *name, cl_kernel *kernel_out,
-                                       struct avvik_error *error)
-{
-    cl_int code;
-    const cl_kernel kernel = clCreateKernel(worker->state->program, name, &code);
-    if (code == CL_SUCCESS)
-        *kernel_out = kernel;
-    return avvik__cl_check(code, "clCreateKernel", worker->state->device.name, error);
-}
-
-/* Set arguments 0, 1, ... from a list that ends with size 0. */
-struct opencl_argument {
-    size_t size;
-    const void *value;
-};
-
-static enum avvik_status arguments_set(const struct opencl_worker *worker, cl_kernel kernel,
-                                       const struct opencl_argument *arguments, struct avvik_error *error)
-{
-    enum avvik_status status = AVVIK_OK;
-    for (cl_uint i = 0; arguments[i].size > 0 && status == AVVIK_OK; i++)
-        status = avvik__cl_check(clSetKernelArg(kernel, i, arguments[i].size, arguments[i].value), "clSetKernelArg",
-                                 worker->state->device.name, error);
-    return status;
-}
-
-/* Everything but the number of rows, which is the last argument of each kernel. */
-static enum avvik_status kernels_prepare(struct opencl_worker *worker, struct avvik_error *error)
-{
-    enum avvik_status status = AVVIK_OK;
-    struct avvik__opencl_state *state = worker->state;
-    const cl_float cut = AVVIK_DEVIATION_CUT;
-    const size_t m = sizeof(cl_mem);
-    const struct opencl_pair *results = worker->results;
-    const struct opencl_argument deviation[] = {{m, &results[DEVIATION].device},
-                                                {m, &results[FEATURE].device},
-                                                {m, &results[BEYOND].device},
-                                                {m, &worker->tile.device},
-                                                {m, &state->mean},
-                                                {m, &state->rscale},
-                                                {sizeof cut, &cut},
-                                                {0, NULL}};
-    const struct opencl_argument fill_missing[] = {
-        {m, &worker->tile.device}, {m, &results[MISSING].device}, {m, &state->fill}, {0, NULL}};
-    const int is_wide = state->plan->is_wide;
-    struct opencl_argument forest_path[7] = {
-        {m, &results[PATH_SUM].device}, {m, &worker->tile.device}, {m, &state->words}, {m, &state->features}};
-    forest_path[is_wide ? 4 : 3] = (struct opencl_argument){m, &state->leaf_pairs};
-    forest_path[is_wide ? 5 : 4] = (struct opencl_argument){sizeof state->n_units, &state->n_units};
-    forest_path[is_wide ? 6 : 5] = (struct opencl_argument){0, NULL};
-
-    AVVIK_TRY(kernel_create(worker, "deviation", &worker->deviation, error));
-    AVVIK_TRY(kernel_create(worker, "fill_missing", &worker->fill_missing, error));
-    AVVIK_TRY(kernel_create(worker, "forest_path", &worker->forest_path, error));
-    AVVIK_TRY(arguments_set(worker, worker->deviation, deviation, error));
-    AVVIK_TRY(arguments_set(worker, worker->fill_missing, fill_missing, error));
-    AVVIK_TRY(arguments_set(worker, worker->forest_path, forest_path, error));
-
-    /* Groups of ROW_GROUP items where both kernels allow it, in steps that the device likes. */
+    const struct avvik__cl_device *device = &worker->state->device;
     worker->row_group = ROW_GROUP;
-    for (int i = 0; i < 2; i++) {
-        const cl_kernel kernel = i == 0 ? worker->deviation : worker->fill_missing;
+    for (int k = CL_KERNEL_DEVIATION; k <= CL_KERNEL_FILL_MISSING; k++) {
+        const cl_kernel kernel = worker->slots[0].kernels[k];
         size_t largest = 1, multiple = 1;
-        AVVIK_TRY(avvik__cl_check(clGetKernelWorkGroupInfo(kernel, state->device.id, CL_KERNEL_WORK_GROUP_SIZE,
-                                                           sizeof largest, &largest, NULL),
-                                  "clGetKernelWorkGroupInfo", state->device.name, error));
-        AVVIK_TRY(avvik__cl_check(clGetKernelWorkGroupInfo(kernel, state->device.id,
-                                                           CL_KERNEL_PREFERRED_WORK_GROUP_SIZE_MULTIPLE,
-                                                           sizeof multiple, &multiple, NULL),
-                                  "clGetKernelWorkGroupInfo", state->device.name, error));
+        AVVIK_TRY(avvik__cl_check(
+            clGetKernelWorkGroupInfo(kernel, device->id, CL_KERNEL_WORK_GROUP_SIZE, sizeof largest, &largest, NULL),
+            "clGetKernelWorkGroupInfo", device->name, error));
+        AVVIK_TRY(
+            avvik__cl_check(clGetKernelWorkGroupInfo(kernel, device->id, CL_KERNEL_PREFERRED_WORK_GROUP_SIZE_MULTIPLE,
+                                                     sizeof multiple, &multiple, NULL),
+                            "clGetKernelWorkGroupInfo", device->name, error));
         if (multiple > worker->row_group)
             worker->row_group = multiple;
         if (worker->row_group > largest)
@@ -171,34 +54,48 @@ done:
     return status;
 }
 
+/* Rows of a piece: what was tuned, or a part of the longest call; never more than the device takes in one buffer. */
+static size_t piece_rows_choose(const struct avvik__opencl_state *state, size_t max_rows)
+{
+    const size_t row_bytes = state->plan->stride * sizeof(float);
+    const size_t most = state->device.max_alloc_bytes / row_bytes;
+    const size_t fitting = (state->device.has_unified_memory ? SHARED_MAX_BYTES : PIECE_MAX_BYTES) / row_bytes;
+    size_t rows = state->geometry.piece_rows;
+    if (rows == 0) {
+        rows = state->device.has_unified_memory ? max_rows : (max_rows + PIECES - 1) / PIECES;
+        rows = rows < PIECE_MIN_ROWS ? PIECE_MIN_ROWS : rows;
+        rows = rows > fitting ? fitting : rows;
+    }
+    rows = rows > max_rows ? max_rows : rows;
+    rows = rows == 0 ? 1 : rows;
+    return rows > most ? most : rows;
+}
+
 enum avvik_status avvik__opencl_worker_create(void *opaque, size_t max_rows, void **worker_out,
                                               struct avvik_error *error)
 {
     enum avvik_status status = AVVIK_OK;
     struct avvik__opencl_state *state = opaque;
-    const size_t row_bytes = state->plan->stride * sizeof(float);
+    const char *device = state->device.name;
     cl_int code;
-    struct opencl_worker *worker = calloc(1, sizeof *worker);
+    struct avvik__cl_worker *worker = calloc(1, sizeof *worker);
     if (worker == NULL)
         AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
     worker->state = state;
     worker->max_rows = max_rows;
-    const size_t piece_bytes =
-        state->device.max_alloc_bytes < PIECE_BYTES ? (size_t)state->device.max_alloc_bytes : PIECE_BYTES;
-    worker->piece_rows = piece_bytes / row_bytes;
-    if (worker->piece_rows == 0)
-        AVVIK_FAIL(AVVIK_ERR_BACKEND, 0, "%s cannot hold a row of %u features", state->device.name,
-                   state->plan->n_features);
-    if (worker->piece_rows > max_rows)
-        worker->piece_rows = max_rows > 0 ? max_rows : 1;
+    if ((worker->piece_rows = piece_rows_choose(state, max_rows)) == 0)
+        AVVIK_FAIL(AVVIK_ERR_BACKEND, 0, "%s cannot hold a row of %u features", device, state->plan->n_features);
+    AVVIK_TRY(timeout_read(&worker->timeout_ns, error));
     if ((worker->counts = calloc(2 * (size_t)state->plan->n_features, sizeof *worker->counts)) == NULL)
         AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
-    worker->queue = clCreateCommandQueue(state->context, state->device.id, 0, &code);
-    AVVIK_TRY(avvik__cl_check(code, "clCreateCommandQueue", state->device.name, error));
-    AVVIK_TRY(pair_init(worker, &worker->tile, worker->piece_rows * row_bytes, CL_MAP_WRITE, error));
-    for (int i = 0; i < N_RESULTS; i++)
-        AVVIK_TRY(pair_init(worker, &worker->results[i], worker->piece_rows * result_bytes[i], CL_MAP_READ, error));
-    AVVIK_TRY(kernels_prepare(worker, error));
+    cl_command_queue *const queues[] = {&worker->send, &worker->run, &worker->receive};
+    for (int i = 0; i < 3; i++) {
+        *queues[i] = clCreateCommandQueue(state->context, state->device.id, CL_QUEUE_PROFILING_ENABLE, &code);
+        AVVIK_TRY(avvik__cl_check(code, "clCreateCommandQueue", device, error));
+    }
+    for (int i = 0; i < AVVIK_CL_SLOTS && (i == 0 || worker->piece_rows < max_rows); i++)
+        AVVIK_TRY(avvik__cl_slot_init(worker, &worker->slots[i], error));
+    AVVIK_TRY(row_group_find(worker, error));
     *worker_out = worker;
     worker = NULL;
 done:
@@ -206,124 +103,67 @@ done:
     return status;
 }
 
-/* Pack n rows where the device sees them. */
-static enum avvik_status piece_send(struct opencl_worker *worker, const struct avvik_rows *rows, size_t first, size_t n,
-                                    const struct avvik_scores *scores, struct avvik_error *error)
+/* A device that has fallen silent may still write into the worker's buffers, and to release them, or to end its queues,
+ * would be to wait for it: unless it has come back meanwhile, they are left to it, and the context with them. */
+void avvik__opencl_worker_free(void *opaque)
 {
-    enum avvik_status status = AVVIK_OK;
-    const struct avvik__opencl_state *state = worker->state;
-    const struct avvik__scoring_plan *plan = state->plan;
-    const size_t bytes = n * plan->stride * sizeof(float);
-    struct opencl_pair *tile = &worker->tile;
-    cl_int code;
-    uint64_t *nan_count = scores->column_missing != NULL ? scores->column_missing : worker->counts;
-    uint64_t *infinite_count =
-        scores->column_infinite != NULL ? scores->column_infinite : worker->counts + plan->n_features;
-    if (tile->pinned == NULL) {
-        void *mapped = clEnqueueMapBuffer(worker->queue, tile->device, CL_TRUE, CL_MAP_WRITE_INVALIDATE_REGION, 0,
-                                          bytes, 0, NULL, NULL, &code);
-        AVVIK_TRY(avvik__cl_check(code, "clEnqueueMapBuffer", state->device.name, error));
-        tile->mapped = tile->host = mapped;
-    }
-    avvik__tile_pack_fn *tile_pack =
-        (uintptr_t)tile->host % TILE_ALIGNMENT == 0 ? state->cpu.tile_pack : avvik__tile_pack_scalar;
-    tile_pack(tile->host, plan->stride, rows->values + first * rows->row_stride, n, plan->n_features, rows->row_stride,
-              rows->column_stride, nan_count, infinite_count);
-    if (tile->pinned == NULL) {
-        code = clEnqueueUnmapMemObject(worker->queue, tile->device, tile->mapped, 0, NULL, NULL);
-        tile->mapped = NULL;
-        AVVIK_TRY(avvik__cl_check(code, "clEnqueueUnmapMemObject", state->device.name, error));
+    struct avvik__cl_worker *worker = opaque;
+    if (worker == NULL)
+        return;
+    int is_idle = 1;
+    for (int i = 0; i < AVVIK_CL_SLOTS && worker->is_lost; i++)
+        is_idle &= avvik__cl_slot_is_idle(&worker->slots[i]);
+    if (is_idle) {
+        const cl_command_queue queues[] = {worker->send, worker->run, worker->receive};
+        for (int i = 0; i < AVVIK_CL_SLOTS; i++)
+            avvik__cl_slot_destroy(worker, &worker->slots[i]);
+        for (int i = 0; i < 3; i++)
+            if (queues[i] != NULL)
+                clReleaseCommandQueue(queues[i]);
     } else {
-        AVVIK_TRY(avvik__cl_check(
-            clEnqueueWriteBuffer(worker->queue, tile->device, CL_FALSE, 0, bytes, tile->host, 0, NULL, NULL),
-            "clEnqueueWriteBuffer", state->device.name, error));
+        atomic_store(&worker->state->is_abandoned, 1);
     }
-done:
-    return status;
+    free(worker->counts);
+    free(worker);
 }
 
-/* n_items work-items in groups of `group`; n_rows is the kernel's argument number `last`. */
-static enum avvik_status kernel_run(struct opencl_worker *worker, cl_kernel kernel, cl_uint last, size_t n_items,
-                                    size_t group, cl_uint n_rows, const char *call, struct avvik_error *error)
+int avvik__opencl_worker_is_lost(const void *worker)
 {
-    enum avvik_status status = AVVIK_OK;
-    const char *device = worker->state->device.name;
-    const size_t global = (n_items + group - 1) / group * group;
-    AVVIK_TRY(avvik__cl_check(clSetKernelArg(kernel, last, sizeof n_rows, &n_rows), "clSetKernelArg", device, error));
-    AVVIK_TRY(avvik__cl_check(clEnqueueNDRangeKernel(worker->queue, kernel, 1, NULL, &global, &group, 0, NULL, NULL),
-                              call, device, error));
-done:
-    return status;
+    return ((const struct avvik__cl_worker *)worker)->is_lost;
 }
 
-static enum avvik_status piece_run(struct opencl_worker *worker, size_t n, struct avvik_error *error)
+void avvik__opencl_worker_times(const void *worker, struct avvik__device_times *times_out)
 {
-    enum avvik_status status = AVVIK_OK;
-    const struct avvik__cl_geometry *geometry = &worker->state->geometry;
-    const cl_uint n_rows = (cl_uint)n;
-    AVVIK_TRY(kernel_run(worker, worker->deviation, 7, n, worker->row_group, n_rows,
-                         "clEnqueueNDRangeKernel (deviation)", error));
-    AVVIK_TRY(kernel_run(worker, worker->fill_missing, 3, n, worker->row_group, n_rows,
-                         "clEnqueueNDRangeKernel (fill_missing)", error));
-    AVVIK_TRY(kernel_run(worker, worker->forest_path, worker->state->plan->is_wide ? 6 : 5,
-                         (n + geometry->rows - 1) / geometry->rows, geometry->group, n_rows,
-                         "clEnqueueNDRangeKernel (forest_path)", error));
-done:
-    return status;
-}
-
-/* Wait for the kernels and put the results where the caller wants them. */
-static enum avvik_status piece_receive(struct opencl_worker *worker, const struct avvik_scores *scores, size_t first,
-                                       size_t n, struct avvik_error *error)
-{
-    enum avvik_status status = AVVIK_OK;
-    const char *device = worker->state->device.name;
-    void *const to[N_RESULTS] = {scores->path_sum + first, scores->deviation + first, scores->deviation_feature + first,
-                                 scores->beyond + first, scores->missing + first};
-    cl_int code;
-    for (int i = 0; i < N_RESULTS; i++) {
-        struct opencl_pair *pair = &worker->results[i];
-        const size_t bytes = n * result_bytes[i];
-        if (pair->pinned == NULL) {
-            void *mapped =
-                clEnqueueMapBuffer(worker->queue, pair->device, CL_FALSE, CL_MAP_READ, 0, bytes, 0, NULL, NULL, &code);
-            AVVIK_TRY(avvik__cl_check(code, "clEnqueueMapBuffer", device, error));
-            pair->mapped = pair->host = mapped;
-        } else {
-            code = clEnqueueReadBuffer(worker->queue, pair->device, CL_FALSE, 0, bytes, pair->host, 0, NULL, NULL);
-            AVVIK_TRY(avvik__cl_check(code, "clEnqueueReadBuffer", device, error));
-        }
-    }
-    AVVIK_TRY(avvik__cl_check(clFinish(worker->queue), "clFinish", device, error));
-    for (int i = 0; i < N_RESULTS; i++) {
-        struct opencl_pair *pair = &worker->results[i];
-        memcpy(to[i], pair->host, n * result_bytes[i]);
-        if (pair->pinned == NULL) {
-            code = clEnqueueUnmapMemObject(worker->queue, pair->device, pair->mapped, 0, NULL, NULL);
-            pair->mapped = NULL;
-            AVVIK_TRY(avvik__cl_check(code, "clEnqueueUnmapMemObject", device, error));
-        }
-    }
-done:
-    return status;
+    *times_out = ((const struct avvik__cl_worker *)worker)->times;
 }
 
 enum avvik_status avvik__opencl_worker_score(void *opaque, const struct avvik_rows *rows,
                                              const struct avvik_scores *scores, struct avvik_error *error)
 {
     enum avvik_status status = AVVIK_OK;
-    struct opencl_worker *worker = opaque;
+    struct avvik__cl_worker *worker = opaque;
+    size_t n_pieces = 0;
     if (rows->n_rows > worker->max_rows)
         AVVIK_FAIL(AVVIK_ERR_USAGE, 0, "%zu rows are more than the %zu this worker was made for", rows->n_rows,
                    worker->max_rows);
-    for (size_t first = 0; first < rows->n_rows; first += worker->piece_rows) {
+    worker->first_ns = UINT64_MAX;
+    worker->last_ns = 0;
+    for (size_t first = 0; first < rows->n_rows; first += worker->piece_rows, n_pieces++) {
         const size_t left = rows->n_rows - first, n = left < worker->piece_rows ? left : worker->piece_rows;
-        AVVIK_TRY(piece_send(worker, rows, first, n, scores, error));
-        AVVIK_TRY(piece_run(worker, n, error));
-        AVVIK_TRY(piece_receive(worker, scores, first, n, error));
+        struct avvik__cl_slot *slot = &worker->slots[n_pieces % AVVIK_CL_SLOTS];
+        if (slot->n > 0)
+            AVVIK_TRY(avvik__cl_slot_finish(worker, slot, scores, error));
+        AVVIK_TRY(avvik__cl_slot_start(worker, slot, rows, first, n, scores, error));
     }
+    for (int i = 0; i < AVVIK_CL_SLOTS; i++) {
+        struct avvik__cl_slot *slot = &worker->slots[(n_pieces + (size_t)i) % AVVIK_CL_SLOTS];
+        if (slot->n > 0)
+            AVVIK_TRY(avvik__cl_slot_finish(worker, slot, scores, error));
+    }
+    worker->times.span_ns += worker->last_ns > worker->first_ns ? worker->last_ns - worker->first_ns : 0;
 done:
-    if (status != AVVIK_OK)
-        clFinish(worker->queue); /* nothing of a failed call is still writing when the next one starts */
+    /* Nothing of a failed call is still reading or writing when its rows are scored again. */
+    for (int i = 0; i < AVVIK_CL_SLOTS && status != AVVIK_OK; i++)
+        avvik__cl_slot_drain(worker, &worker->slots[i]);
     return status;
 }

@@ -2,6 +2,8 @@
 #ifndef AVVIK_OPENCL_WORKER_H
 #define AVVIK_OPENCL_WORKER_H
 
+#include <stdatomic.h>
+
 #include "backend.h"
 #include "opencl_program.h"
 #include "opencl_runtime.h"
@@ -17,13 +19,22 @@ struct avvik__opencl_state {
     cl_mem mean, rscale, fill;
     cl_uint n_units; /* what the walk counts: trees (padded) or groups of trees */
     struct avvik__kernels cpu;
+    char warning[512];
+    atomic_int is_abandoned; /* a worker's buffers were left to a silent device: nothing can be released any more */
 };
 
-/* worker_create, worker_score and worker_free of struct avvik__backend. */
+/* open() of struct avvik__backend, on a device that was chosen and with the tuning that is in it. */
+enum avvik_status avvik__opencl_open_device(const struct avvik__cl_device *device,
+                                            const struct avvik__scoring_plan *plan, void **state_out,
+                                            struct avvik_error *error);
+
+/* The worker's functions of struct avvik__backend. */
 enum avvik_status avvik__opencl_worker_create(void *state, size_t max_rows, void **worker_out,
                                               struct avvik_error *error);
 enum avvik_status avvik__opencl_worker_score(void *worker, const struct avvik_rows *rows,
                                              const struct avvik_scores *scores, struct avvik_error *error);
 void avvik__opencl_worker_free(void *worker);
+int avvik__opencl_worker_is_lost(const void *worker);
+void avvik__opencl_worker_times(const void *worker, struct avvik__device_times *times_out);
 
 #endif

@@ -83,26 +83,36 @@ static uint32_t float_bits(float x)
     return bits;
 }
 
-static enum avvik_status results_compare(const char *backend, const struct results *got, const struct results *want,
+int avvik__scores_differ(const struct avvik_scores *got, const struct avvik_scores *want, size_t n_rows,
+                         struct avvik__difference *first_out)
+{
+    for (size_t r = 0; r < n_rows; r++) {
+        const struct avvik__difference pairs[] = {
+            {"path_sum", r, (uint32_t)got->path_sum[r], (uint32_t)want->path_sum[r]},
+            {"deviation", r, float_bits(got->deviation[r]), float_bits(want->deviation[r])},
+            {"deviation_feature", r, got->deviation_feature[r], want->deviation_feature[r]},
+            {"beyond", r, got->beyond[r], want->beyond[r]},
+            {"missing", r, got->missing[r], want->missing[r]}};
+        for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++)
+            if (pairs[i].got != pairs[i].want) {
+                *first_out = pairs[i];
+                return 1;
+            }
+    }
+    return 0;
+}
+
+static enum avvik_status results_compare(const char *backend, struct results *got, struct results *want,
                                          struct avvik_error *error)
 {
-    for (int r = 0; r < SELFTEST_ROWS; r++) {
-        const struct {
-            const char *what;
-            uint32_t got, want;
-        } pairs[] = {{"path_sum", (uint32_t)got->path_sum[r], (uint32_t)want->path_sum[r]},
-                     {"deviation", float_bits(got->deviation[r]), float_bits(want->deviation[r])},
-                     {"deviation_feature", got->deviation_feature[r], want->deviation_feature[r]},
-                     {"beyond", got->beyond[r], want->beyond[r]},
-                     {"missing", got->missing[r], want->missing[r]}};
-        for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++)
-            if (pairs[i].got != pairs[i].want)
-                return avvik__error_set(error, AVVIK_ERR_SELFTEST, 0,
-                                        "backend '%s' failed its self-test: %s of row %d is 0x%08" PRIx32
-                                        " where the scalar reference has 0x%08" PRIx32,
-                                        backend, pairs[i].what, r, pairs[i].got, pairs[i].want);
-    }
-    return AVVIK_OK;
+    const struct avvik_scores got_view = results_view(got), want_view = results_view(want);
+    struct avvik__difference first;
+    if (!avvik__scores_differ(&got_view, &want_view, SELFTEST_ROWS, &first))
+        return AVVIK_OK;
+    return avvik__error_set(error, AVVIK_ERR_SELFTEST, 0,
+                            "backend '%s' failed its self-test: %s of row %zu is 0x%08" PRIx32
+                            " where the scalar reference has 0x%08" PRIx32,
+                            backend, first.what, first.row, first.got, first.want);
 }
 
 enum avvik_status avvik__plan_selftest(const struct avvik__backend *backend, void *state,
@@ -163,6 +173,19 @@ done:
     return status;
 }
 
+enum avvik_status avvik__probe_plan_init(struct avvik__plan_memory *memory, uint32_t trees, uint32_t sample,
+                                         uint32_t n_features, struct avvik_error *error)
+{
+    struct avvik_model model;
+    enum avvik_status status = model_make(trees, sample, n_features, &model, error);
+    if (status != AVVIK_OK)
+        return status;
+    status = avvik__plan_init(memory, &model, error);
+    avvik__forest_destroy(&model.forest);
+    free(model.features);
+    return status;
+}
+
 enum avvik_status avvik_selftest(const char *backend_text, struct avvik_error *error)
 {
     static const struct {
@@ -173,16 +196,10 @@ enum avvik_status avvik_selftest(const char *backend_text, struct avvik_error *e
     const char *spec;
     enum avvik_status status = avvik__backend_find(backend_text, &backend, &spec, error);
     for (size_t i = 0; i < sizeof shapes / sizeof shapes[0] && status == AVVIK_OK; i++) {
-        struct avvik_model model;
         struct avvik__plan_memory memory;
         void *state = NULL;
         char device[192];
-        status = model_make(shapes[i].trees, shapes[i].sample, shapes[i].n_features, &model, error);
-        if (status != AVVIK_OK)
-            break;
-        status = avvik__plan_init(&memory, &model, error);
-        avvik__forest_destroy(&model.forest);
-        free(model.features);
+        status = avvik__probe_plan_init(&memory, shapes[i].trees, shapes[i].sample, shapes[i].n_features, error);
         if (status != AVVIK_OK)
             break;
         status = backend->open(spec, &memory.plan, &state, device, sizeof device, error);

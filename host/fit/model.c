@@ -2,9 +2,7 @@
 
 #include <float.h>
 #include <math.h>
-#include <stddef.h>
 #include <stdlib.h>
-#include <string.h>
 
 void avvik__moments_add(struct avvik__moments_total *total, const struct avvik__moments *block)
 {
@@ -37,71 +35,6 @@ void avvik__feature_finish(struct avvik__feature *feature)
     feature->mean32 = flush((float)moments->mean);
     const double rscale = feature->sd > 0 && moments->min < moments->max ? 1 / feature->sd : 0;
     feature->rscale32 = rscale > FLT_MAX ? FLT_MAX : flush((float)rscale);
-}
-
-/* Hoare's FIND (1961): values[rank] ends in its sorted place, none larger before it. */
-static float select_rank(float *values, size_t n, size_t wanted)
-{
-    const ptrdiff_t rank = (ptrdiff_t)wanted;
-    ptrdiff_t low = 0, high = (ptrdiff_t)n - 1;
-    while (low < high) {
-        const float pivot = values[rank];
-        ptrdiff_t i = low, j = high;
-        do {
-            while (values[i] < pivot)
-                i++;
-            while (pivot < values[j])
-                j--;
-            if (i <= j) {
-                const float swap = values[i];
-                values[i++] = values[j];
-                values[j--] = swap;
-            }
-        } while (i <= j);
-        if (j < rank)
-            low = i;
-        if (rank < i)
-            high = j;
-    }
-    return values[rank];
-}
-
-#define BUCKET_BITS 11
-
-/* The leading bits of a float in the order of the numbers: negative ones turned over, positive ones above them. */
-static uint32_t bucket_of(float x)
-{
-    uint32_t bits;
-    memcpy(&bits, &x, sizeof bits);
-    bits ^= (uint32_t) - (int32_t)(bits >> 31) | 0x80000000u;
-    return bits >> (32 - BUCKET_BITS);
-}
-
-float avvik__median(float *values, size_t n)
-{
-    /* Counting finds the bucket that holds the middle; what is left to select from is a small part of the values. */
-    uint32_t count[1 << BUCKET_BITS] = {0};
-    size_t below = 0, n_inside = 0;
-    uint32_t bucket = 0;
-    for (size_t i = 0; i < n; i++)
-        count[bucket_of(values[i])]++;
-    while (below + count[bucket] <= n / 2)
-        below += count[bucket++];
-    float lower = -FLT_MAX; /* largest value of the buckets below */
-    for (size_t i = 0; i < n; i++) {
-        const uint32_t found = bucket_of(values[i]);
-        if (found == bucket)
-            values[n_inside++] = values[i];
-        else if (found < bucket && values[i] > lower)
-            lower = values[i];
-    }
-    const size_t rank = n / 2 - below;
-    const float middle = select_rank(values, n_inside, rank);
-    if (n % 2 == 1)
-        return middle;
-    for (size_t i = 0; i < rank; i++)
-        lower = values[i] > lower ? values[i] : lower;
-    return flush((float)(((double)lower + middle) / 2));
 }
 
 void avvik_model_free(struct avvik_model *model)

@@ -16,24 +16,34 @@ static const struct field {
     const char *path;
     enum avvik__type type;
     size_t offset;
+    size_t n_elements; /* of a feature, in a second dimension; 0: one, and no such dimension */
 } fields[] = {
-    {"/features/fill", AVVIK_F32, offsetof(struct avvik__feature, fill)},
-    {"/statistics/count", AVVIK_U64, offsetof(struct avvik__feature, moments.n)},
-    {"/statistics/missing", AVVIK_U64, offsetof(struct avvik__feature, moments.n_nan)},
-    {"/statistics/infinite", AVVIK_U64, offsetof(struct avvik__feature, moments.n_infinite)},
-    {"/statistics/min", AVVIK_F32, offsetof(struct avvik__feature, moments.min)},
-    {"/statistics/max", AVVIK_F32, offsetof(struct avvik__feature, moments.max)},
-    {"/statistics/mean", AVVIK_F64, offsetof(struct avvik__feature, moments.mean)},
-    {"/statistics/m2", AVVIK_F64, offsetof(struct avvik__feature, moments.m2)},
-    {"/statistics/sd", AVVIK_F64, offsetof(struct avvik__feature, sd)},
-    {"/statistics/mean32", AVVIK_F32, offsetof(struct avvik__feature, mean32)},
-    {"/statistics/rscale32", AVVIK_F32, offsetof(struct avvik__feature, rscale32)},
+    {"/features/fill", AVVIK_F32, offsetof(struct avvik__feature, fill), 0},
+    {"/statistics/count", AVVIK_U64, offsetof(struct avvik__feature, moments.n), 0},
+    {"/statistics/missing", AVVIK_U64, offsetof(struct avvik__feature, moments.n_nan), 0},
+    {"/statistics/infinite", AVVIK_U64, offsetof(struct avvik__feature, moments.n_infinite), 0},
+    {"/statistics/min", AVVIK_F32, offsetof(struct avvik__feature, moments.min), 0},
+    {"/statistics/max", AVVIK_F32, offsetof(struct avvik__feature, moments.max), 0},
+    {"/statistics/mean", AVVIK_F64, offsetof(struct avvik__feature, moments.mean), 0},
+    {"/statistics/m2", AVVIK_F64, offsetof(struct avvik__feature, moments.m2), 0},
+    {"/statistics/sd", AVVIK_F64, offsetof(struct avvik__feature, sd), 0},
+    {"/statistics/mean32", AVVIK_F32, offsetof(struct avvik__feature, mean32), 0},
+    {"/statistics/rscale32", AVVIK_F32, offsetof(struct avvik__feature, rscale32), 0},
+    {"/statistics/quantiles", AVVIK_F32, offsetof(struct avvik__feature, quantiles), AVVIK_QUANTILES},
+    {"/statistics/quantile_rows", AVVIK_U32, offsetof(struct avvik__feature, quantile_rows), AVVIK_QUANTILES},
 };
 #define N_FIELDS (sizeof fields / sizeof fields[0])
 
+/* Bytes of one feature. */
 static size_t field_size(const struct field *field)
 {
-    return field->type == AVVIK_F32 ? 4 : 8;
+    const size_t size = field->type == AVVIK_F32 || field->type == AVVIK_U32 ? 4 : 8;
+    return field->n_elements == 0 ? size : size * field->n_elements;
+}
+
+static int field_rank(const struct field *field)
+{
+    return field->n_elements == 0 ? 1 : 2;
 }
 
 static enum avvik_status features_put(const struct avvik_model *model, struct avvik__record *record,
@@ -44,7 +54,8 @@ static enum avvik_status features_put(const struct avvik_model *model, struct av
     size_t longest = 1;
     for (uint64_t f = 0; f < n; f++)
         longest = strlen(model->features[f].name) > longest ? strlen(model->features[f].name) : longest;
-    char *column = calloc(n, longest > 8 ? longest : 8);
+    const size_t largest = AVVIK_QUANTILES * sizeof(float);
+    char *column = calloc(n, longest > largest ? longest : largest);
     if (column == NULL)
         AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
     for (uint64_t f = 0; f < n; f++)
@@ -57,7 +68,9 @@ static enum avvik_status features_put(const struct avvik_model *model, struct av
         const size_t size = field_size(&fields[i]);
         for (uint64_t f = 0; f < n; f++)
             memcpy(column + f * size, (const char *)&model->features[f] + fields[i].offset, size);
-        AVVIK_TRY(avvik__record_put(record, fields[i].path, fields[i].type, 1, dims, column, error));
+        const uint64_t field_dims[2] = {n, fields[i].n_elements};
+        AVVIK_TRY(avvik__record_put(record, fields[i].path, fields[i].type, field_rank(&fields[i]), field_dims, column,
+                                    error));
     }
 done:
     free(column);
@@ -84,7 +97,9 @@ static enum avvik_status features_get(struct avvik_model *model, struct avvik__r
         const size_t size = field_size(&fields[i]);
         free(column);
         column = NULL;
-        AVVIK_TRY(avvik__record_get(record, fields[i].path, fields[i].type, 1, dims, &column, error));
+        const uint64_t field_dims[2] = {dims[0], fields[i].n_elements};
+        AVVIK_TRY(avvik__record_get(record, fields[i].path, fields[i].type, field_rank(&fields[i]), field_dims, &column,
+                                    error));
         for (uint64_t f = 0; f < dims[0]; f++)
             memcpy((char *)&model->features[f] + fields[i].offset, (char *)column + f * size, size);
     }
@@ -207,6 +222,17 @@ done:
     return status;
 }
 
+static enum avvik_status references_check(const struct avvik_model *model, const char *path, struct avvik_error *error)
+{
+    const uint64_t n_draws = (uint64_t)model->forest.n_trees * model->forest.sample;
+    for (uint32_t f = 0; f < model->n_features; f++)
+        if (!avvik__feature_reference_fits(&model->features[f], n_draws))
+            return avvik__error_set(error, AVVIK_ERR_FORMAT, 0,
+                                    "%s: the quantiles of feature %u ('%s') do not fit together", path, f,
+                                    model->features[f].name);
+    return AVVIK_OK;
+}
+
 enum avvik_status avvik_model_load(const char *path, struct avvik_model **model_out, struct avvik_error *error)
 {
     enum avvik_status status = AVVIK_OK;
@@ -224,6 +250,7 @@ enum avvik_status avvik_model_load(const char *path, struct avvik_model **model_
                                      1, error));
     AVVIK_TRY(features_get(model, record, path, error));
     AVVIK_TRY(forest_get(model, record, path, error));
+    AVVIK_TRY(references_check(model, path, error));
     AVVIK_TRY(avvik__record_verify(record, error));
     avvik__record_hash(record, model->content_hash);
     if ((model->table = strdup(table)) == NULL)

@@ -7,7 +7,9 @@
 #include "kernel_types.h"
 #include "record_file.h"
 
-/* What is known of one feature over all training rows. */
+#define AVVIK_QUANTILES 41 /* at 0, 1/40, ... 1: deciles are every fourth */
+
+/* What is known of one feature over all training rows, and over those that the trees were grown from. */
 struct avvik__feature {
     char name[AVVIK_NAME_SIZE];
     struct avvik__moments_total {
@@ -19,6 +21,8 @@ struct avvik__feature {
     float fill;   /* median of the values in the trees' rows; 0 where there is none */
     float mean32; /* what the kernels take: mean as float32, and 1 / sd, or 0 for a constant feature */
     float rscale32;
+    float quantiles[AVVIK_QUANTILES];        /* of the values in the trees' rows, missing ones left out; else 0 */
+    uint32_t quantile_rows[AVVIK_QUANTILES]; /* how many of them are at most that */
 };
 
 struct avvik_model {
@@ -37,7 +41,12 @@ void avvik__moments_add(struct avvik__moments_total *total, const struct avvik__
 /* sd, mean32 and rscale32 from the moments. */
 void avvik__feature_finish(struct avvik__feature *feature);
 
-/* The median of 1 to 2^32 - 1 finite values, which are overwritten; the mean of the middle two where n is even. */
-float avvik__median(float *values, size_t n);
+/* fill, quantiles and quantile_rows from the n values (0 to 2^32 - 1, finite, no -0.0) of the feature in the trees' rows.
+ * Quantile i is the smallest value that at least i / 40 of them do not exceed (NumPy's `inverted_cdf`); fill is their
+ * median, the mean of the middle two where n is even. values is sorted; scratch holds n more. */
+void avvik__feature_reference(struct avvik__feature *feature, float *values, float *scratch, size_t n);
+
+/* Do quantiles and quantile_rows have values that avvik__feature_reference() can have given, of n_draws rows? */
+int avvik__feature_reference_fits(const struct avvik__feature *feature, uint64_t n_draws);
 
 #endif

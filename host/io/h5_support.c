@@ -7,6 +7,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "input_driver.h"
+
 void avvik__h5_quiet(void)
 {
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
@@ -111,7 +113,7 @@ enum avvik_status avvik__h5_open(const char *path, hid_t *file_out, struct avvik
     const htri_t is_hdf5 = H5Fis_hdf5(path);
     if (is_hdf5 == 0)
         return avvik__error_set(error, AVVIK_ERR_FORMAT, 0, "%s: is not an HDF5 file", path);
-    *file_out = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT);
+    *file_out = avvik__input_open(path);
     if (*file_out >= 0)
         return AVVIK_OK;
     char reason[256];
@@ -144,6 +146,7 @@ enum avvik_status avvik__h5_check_filters(hid_t dataset, const char *where, stru
     enum avvik_status status = AVVIK_OK;
     const hid_t list = H5Dget_create_plist(dataset);
     const int n_filters = list < 0 ? 0 : H5Pget_nfilters(list);
+    int is_deflated = 0;
     for (int i = 0; i < n_filters && status == AVVIK_OK; i++) {
         unsigned flags, config;
         size_t n_values = 0;
@@ -155,6 +158,12 @@ enum avvik_status avvik__h5_check_filters(hid_t dataset, const char *where, stru
                                       "%s: is compressed with HDF5 filter %d, which is not installed (%s); install it "
                                       "or rewrite the file with `h5repack -f GZIP=4`",
                                       where, (int)filter, filter_package(filter));
+        else if (is_deflated && filter != H5Z_FILTER_FLETCHER32) /* nobody can tell what it inflates to */
+            status = avvik__error_set(error, AVVIK_ERR_FILTER, filter,
+                                      "%s: is deflated and then goes through HDF5 filter %d; avvik reads files where "
+                                      "deflate is the last: rewrite this one with `h5repack -f GZIP=4`",
+                                      where, (int)filter);
+        is_deflated = is_deflated || filter == H5Z_FILTER_DEFLATE;
     }
     avvik__h5_close(list);
     return status;

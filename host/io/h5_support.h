@@ -24,8 +24,8 @@ int avvik__h5_string_attribute(hid_t object, const char *name, char *text, size_
 /* Open an existing HDF5 file read-only. AVVIK_ERR_IO or AVVIK_ERR_FORMAT with a sentence that has the path. */
 enum avvik_status avvik__h5_open(const char *path, hid_t *file_out, struct avvik_error *error);
 
-/* Is every filter of the data set's pipeline installed? AVVIK_OK, or AVVIK_ERR_FILTER with a sentence that names the
- * filter and the package that has it. `where` names file and column. */
+/* Is every filter of the data set's pipeline installed, and deflate the last that changes its size? AVVIK_OK, or
+ * AVVIK_ERR_FILTER with a sentence that names the filter and the package that has it. `where` names file and column. */
 enum avvik_status avvik__h5_check_filters(hid_t dataset, const char *where, struct avvik_error *error);
 
 #endif

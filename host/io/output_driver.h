@@ -7,10 +7,13 @@
 #define AVVIK_OUTPUT_DRIVER_H
 
 #include <hdf5.h>
+#include <stdint.h>
 
 struct avvik__output {
-    int descriptor;  /* open for reading and writing, empty; stays the caller's */
+    int descriptor;  /* open for reading and writing; stays the caller's */
     int first_errno; /* of the first write that failed; 0 while all is well */
+    void *replay;    /* not NULL: raw data that are written are in the file already, and are read into here instead */
+    uint64_t started, written; /* raw data whose way to the disk has begun, raw data written; bytes from the start */
 };
 
 /* Make a file in `output`, which outlives it. H5I_INVALID_HID if HDF5 refuses. */

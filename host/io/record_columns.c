@@ -1,10 +1,11 @@
 /* Columns of a record that are too long for memory: written and read a run of rows at a time. */
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
+#include "chunk_encode.h"
 #include "record_internal.h"
-
-#define COLUMN_CHUNK_ROWS 65536
 
 static enum avvik_status column_add(struct avvik__record *record, const char *path, enum avvik__type type,
                                     uint64_t n_rows, hid_t dataset, struct avvik__record_column **column_out,
@@ -26,14 +27,20 @@ static enum avvik_status column_add(struct avvik__record *record, const char *pa
 }
 
 enum avvik_status avvik__record_column_create(struct avvik__record *record, const char *path, enum avvik__type type,
-                                              uint64_t n_rows, struct avvik__record_column **column_out,
-                                              struct avvik_error *error)
+                                              uint64_t n_rows, size_t chunk_rows, int level,
+                                              struct avvik__record_column **column_out, struct avvik_error *error)
 {
     const hsize_t dims = n_rows;
-    const hid_t dataset = avvik__dataset_create(record, path, avvik__type_id(type), 1, &dims,
-                                                n_rows < COLUMN_CHUNK_ROWS ? n_rows : COLUMN_CHUNK_ROWS);
-    return dataset < 0 ? avvik__record_write_failed(record, path, error)
-                       : column_add(record, path, type, n_rows, dataset, column_out, error);
+    const hid_t dataset =
+        avvik__dataset_create(record, path, avvik__type_id(type), 1, &dims, chunk_rows, (unsigned)level);
+    if (dataset < 0)
+        return avvik__record_write_failed(record, path, error);
+    const enum avvik_status status = column_add(record, path, type, n_rows, dataset, column_out, error);
+    if (status == AVVIK_OK) {
+        (*column_out)->chunk_rows = chunk_rows;
+        (*column_out)->level = level;
+    }
+    return status;
 }
 
 enum avvik_status avvik__record_column_open(struct avvik__record *record, const char *path, enum avvik__type type,
@@ -61,19 +68,77 @@ static int column_select(struct avvik__record_column *column, size_t n_rows, hid
                : -1;
 }
 
-enum avvik_status avvik__record_column_write(struct avvik__record_column *column, const void *data, size_t n_rows,
-                                             struct avvik_error *error)
+/* Chunks go straight to the file: through HDF5's cache they would be copied once more, and deflated by one thread. */
+static enum avvik_status chunk_put(struct avvik__record_column *column, const void *bytes, size_t n_bytes,
+                                   struct avvik_error *error)
 {
-    hid_t memory, space;
-    enum avvik_status status = AVVIK_OK;
-    if (column_select(column, n_rows, &memory, &space) != 0 ||
-        H5Dwrite(column->dataset, avvik__type_id(column->type), memory, space, H5P_DEFAULT, data) < 0 ||
-        column->record->output.first_errno != 0)
-        status = avvik__record_write_failed(column->record, column->path, error);
-    avvik__h5_close(memory);
-    avvik__h5_close(space);
+    const hsize_t offset = column->next;
+    const herr_t failed = H5Dwrite_chunk(column->dataset, H5P_DEFAULT, 0, &offset, n_bytes, bytes);
+    return failed < 0 || column->record->output.first_errno != 0
+               ? avvik__record_write_failed(column->record, column->path, error)
+               : AVVIK_OK;
+}
+
+void avvik__record_column_accept(struct avvik__record_column *column, const void *data, size_t n_rows)
+{
     XXH3_128bits_update(column->digest, data, n_rows * avvik__type_size(column->type));
     column->next += n_rows;
+}
+
+void avvik__record_column_digest(const struct avvik__record_column *column, const void *data, size_t n_rows,
+                                 unsigned char *digest_out)
+{
+    XXH128_canonical_t canonical = {{0}};
+    XXH3_state_t *state = XXH3_createState();
+    if (state != NULL) { /* without memory nothing matches, and the rows are scored again */
+        XXH3_copyState(state, column->digest);
+        XXH3_128bits_update(state, data, n_rows * avvik__type_size(column->type));
+        XXH128_canonicalFromHash(&canonical, XXH3_128bits_digest(state));
+    }
+    XXH3_freeState(state);
+    memcpy(digest_out, canonical.digest, sizeof canonical.digest);
+}
+
+enum avvik_status avvik__record_column_write(struct avvik__record_column *column, const void *data, size_t n_rows,
+                                             const void *encoded, size_t encoded_bytes, struct avvik_error *error)
+{
+    const size_t size = avvik__type_size(column->type), chunk_bytes = column->chunk_rows * size;
+    void *padded = NULL;
+    if (encoded == NULL) {
+        encoded = data;
+        encoded_bytes = chunk_bytes;
+        if (n_rows < column->chunk_rows) { /* the last */
+            if ((padded = calloc(1, chunk_bytes)) == NULL)
+                return avvik__error_set(error, AVVIK_ERR_MEMORY, 0, "out of memory");
+            encoded = memcpy(padded, data, n_rows * size);
+        }
+    }
+    const enum avvik_status status = chunk_put(column, encoded, encoded_bytes, error);
+    free(padded);
+    if (status == AVVIK_OK)
+        avvik__record_column_accept(column, data, n_rows);
+    return status;
+}
+
+enum avvik_status avvik__record_column_replay(struct avvik__record_column *column, struct avvik__encoder *encoder,
+                                              size_t n_rows, size_t encoded_bytes, void *data_out,
+                                              struct avvik_error *error)
+{
+    const size_t size = avvik__type_size(column->type), chunk_bytes = column->chunk_rows * size;
+    const size_t stored = column->level > 0 ? encoded_bytes : chunk_bytes;
+    if (stored == 0 || stored > avvik__encoded_bytes_max(chunk_bytes))
+        return AVVIK_OK;
+    void *bytes = malloc(stored);
+    if (bytes == NULL)
+        return avvik__error_set(error, AVVIK_ERR_MEMORY, 0, "out of memory");
+    column->record->output.replay = bytes;
+    const enum avvik_status status = chunk_put(column, bytes, stored, error);
+    column->record->output.replay = NULL;
+    if (status == AVVIK_OK && column->level > 0)
+        avvik__chunk_unpack(encoder, bytes, stored, n_rows, column->chunk_rows, size, data_out);
+    else if (status == AVVIK_OK)
+        memcpy(data_out, bytes, n_rows * size);
+    free(bytes);
     return status;
 }
 

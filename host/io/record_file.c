@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 #include <xxhash.h>
@@ -95,18 +97,20 @@ static void record_free(struct avvik__record *record)
     free(record);
 }
 
-void avvik__record_close(struct avvik__record *record)
+void avvik__record_leave(struct avvik__record *record)
 {
     if (record == NULL)
         return;
-    char *partial = record->partial;
-    if (partial != NULL && record->output.first_errno == 0)
+    if (record->partial != NULL && record->output.first_errno == 0)
         record->output.first_errno = ECANCELED; /* what HDF5 still holds need not be written */
-    record->partial = NULL;
     record_free(record);
-    if (partial != NULL)
-        unlink(partial);
-    free(partial);
+}
+
+void avvik__record_close(struct avvik__record *record)
+{
+    if (record != NULL && record->partial != NULL)
+        unlink(record->partial);
+    avvik__record_leave(record);
 }
 
 static struct avvik__record *record_new(const char *path)
@@ -121,39 +125,87 @@ static struct avvik__record *record_new(const char *path)
     return record;
 }
 
-enum avvik_status avvik__record_create(const char *path, const char *kind, int replace,
-                                       struct avvik__record **record_out, struct avvik_error *error)
+void avvik__record_now(char *text)
+{
+    const time_t now = time(NULL);
+    struct tm utc;
+    strftime(text, 32, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &utc));
+}
+
+int avvik__record_descriptor(const struct avvik__record *record)
+{
+    return record->output.descriptor;
+}
+
+/* Open NAME.partial and keep other processes from it. It is emptied unless it is to be resumed. */
+static enum avvik_status partial_open(struct avvik__record *record, int is_resumed, struct avvik_error *error)
+{
+    struct stat opened, named;
+    const char *name = record->partial;
+    record->output.descriptor = open(name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
+    if (record->output.descriptor < 0)
+        return avvik__error_set(error, AVVIK_ERR_IO, errno, "%s: cannot be created: %s", record->path,
+                                errno == ELOOP ? "its .partial is a symbolic link" : strerror(errno));
+    const int is_locked = flock(record->output.descriptor, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK;
+    const int is_ours = is_locked && fstat(record->output.descriptor, &opened) == 0 && stat(name, &named) == 0 &&
+                        opened.st_ino == named.st_ino && opened.st_dev == named.st_dev;
+    if (!is_ours) {
+        record->partial = NULL; /* the other process's: not to be removed */
+        return avvik__error_set(error, AVVIK_ERR_EXISTS, EWOULDBLOCK,
+                                "%s: another process is writing it; wait for it to end", record->path);
+    }
+    if (!S_ISREG(opened.st_mode) || (!is_resumed && ftruncate(record->output.descriptor, 0) != 0))
+        return avvik__error_set(error, AVVIK_ERR_IO, errno, "%s: cannot be written: %s", record->path,
+                                S_ISREG(opened.st_mode) ? strerror(errno) : "its .partial is no file");
+    return AVVIK_OK;
+}
+
+static enum avvik_status record_begin(const char *path, const char *kind, int replace, const char *created,
+                                      int is_resumed, struct avvik__record **record_out, struct avvik_error *error)
 {
     enum avvik_status status = AVVIK_OK;
     const size_t length = strlen(path) + sizeof ".partial";
     struct avvik__record *record = record_new(path);
-    char *partial = malloc(length), created[32];
+    char *partial = malloc(length);
     avvik__h5_quiet();
     if (record == NULL || partial == NULL)
         AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
     if (!replace && faccessat(AT_FDCWD, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
         AVVIK_FAIL(AVVIK_ERR_EXISTS, EEXIST, "%s: is already there; --force replaces it", path);
     snprintf(partial, length, "%s.partial", path);
-    record->output.descriptor = open(partial, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    if (record->output.descriptor < 0)
-        AVVIK_FAIL(AVVIK_ERR_IO, errno, "%s: cannot be created: %s", path, strerror(errno));
     record->partial = partial;
-    partial = NULL;
-    if ((record->file = avvik__output_create(&record->output, record->partial)) < 0)
+    AVVIK_TRY(partial_open(record, is_resumed, error));
+    if ((record->file = avvik__output_create(&record->output, partial)) < 0)
         AVVIK_TRY(avvik__record_write_failed(record, "the file", error));
-    const time_t now = time(NULL);
-    struct tm utc;
-    strftime(created, sizeof created, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &utc));
     AVVIK_TRY(avvik__record_put_text(record, "/", "avvik_kind", kind, 1, error));
     AVVIK_TRY(avvik__record_put_u64(record, "/", "format_version", AVVIK_FORMAT_VERSION, 1, error));
     AVVIK_TRY(avvik__record_put_text(record, "/", "producer", "avvik " AVVIK_VERSION, 0, error));
     AVVIK_TRY(avvik__record_put_text(record, "/", "created", created, 0, error));
     *record_out = record;
     record = NULL;
+    partial = NULL;
 done:
-    free(partial);
-    avvik__record_close(record);
+    if (record == NULL || record->partial == NULL)
+        free(partial);
+    if (is_resumed)
+        avvik__record_leave(record);
+    else
+        avvik__record_close(record);
     return status;
+}
+
+enum avvik_status avvik__record_create(const char *path, const char *kind, int replace,
+                                       struct avvik__record **record_out, struct avvik_error *error)
+{
+    char created[32];
+    avvik__record_now(created);
+    return record_begin(path, kind, replace, created, 0, record_out, error);
+}
+
+enum avvik_status avvik__record_resume(const char *path, const char *kind, int replace, const char *created,
+                                       struct avvik__record **record_out, struct avvik_error *error)
+{
+    return record_begin(path, kind, replace, created, 1, record_out, error);
 }
 
 enum avvik_status avvik__record_open(const char *path, const char *kind, struct avvik__record **record_out,

@@ -21,9 +21,21 @@ struct avvik__record;
 struct avvik__record_column;
 
 /* Start writing PATH (as PATH.partial) with the root attributes avvik_kind, format_version, producer and created.
- * AVVIK_ERR_EXISTS if PATH is there and replace is 0; AVVIK_ERR_IO. */
+ * AVVIK_ERR_EXISTS if PATH is there and replace is 0, or another process is writing it; AVVIK_ERR_IO. */
 enum avvik_status avvik__record_create(const char *path, const char *kind, int replace,
                                        struct avvik__record **record_out, struct avvik_error *error);
+
+/* The same over the PATH.partial that an earlier run left, if there is one: HDF5 places everything where it placed it
+ * then, as long as it is asked for the same things in the same order, and whole columns can be replayed. created: when
+ * the first run began (avvik__record_now()). */
+enum avvik_status avvik__record_resume(const char *path, const char *kind, int replace, const char *created,
+                                       struct avvik__record **record_out, struct avvik_error *error);
+
+/* UTC, ISO 8601, into 32 bytes. */
+void avvik__record_now(char *text);
+
+/* The descriptor that a record is written through, for whoever syncs it. */
+int avvik__record_descriptor(const struct avvik__record *record);
 
 /* Read PATH, which must be of `kind` and of this format version. Untrusted. AVVIK_ERR_IO or AVVIK_ERR_FORMAT. */
 enum avvik_status avvik__record_open(const char *path, const char *kind, struct avvik__record **record_out,
@@ -33,6 +45,8 @@ enum avvik_status avvik__record_open(const char *path, const char *kind, struct 
  * a no-op. avvik__record_close() on a record being written removes the partial file. */
 enum avvik_status avvik__record_commit(struct avvik__record *record, struct avvik_error *error);
 void avvik__record_close(struct avvik__record *record);
+/* Give up writing, but leave the partial file to be resumed. */
+void avvik__record_leave(struct avvik__record *record);
 
 /* The content hash: what was written so far, or what the file says of itself. */
 void avvik__record_hash(struct avvik__record *record, char *hash_out);
@@ -64,16 +78,32 @@ enum avvik_status avvik__record_get_u64(struct avvik__record *record, const char
 enum avvik_status avvik__record_get_text(struct avvik__record *record, const char *group, const char *name, char *value,
                                          size_t size, int counts, struct avvik_error *error);
 
-/* One-dimensional arrays of n_rows elements, written or read a run of rows at a time, in row order. The column belongs
- * to the record. */
+/* One-dimensional arrays of n_rows elements. The column belongs to the record. They are written chunk by chunk in row
+ * order: chunk_rows rows each, fewer in the last. level: 0, or 1 to 9 for shuffle and deflate. */
 enum avvik_status avvik__record_column_create(struct avvik__record *record, const char *path, enum avvik__type type,
-                                              uint64_t n_rows, struct avvik__record_column **column_out,
+                                              uint64_t n_rows, size_t chunk_rows, int level,
+                                              struct avvik__record_column **column_out, struct avvik_error *error);
+/* The next chunk. encoded: what avvik__chunk_encode() made of it; NULL where the column is not compressed. */
+enum avvik_status avvik__record_column_write(struct avvik__record_column *column, const void *data, size_t n_rows,
+                                             const void *encoded, size_t encoded_bytes, struct avvik_error *error);
+
+/* On a record that is resumed: the next chunk, which an earlier run wrote with encoded_bytes bytes (0: not compressed),
+ * is taken as written, and read back into data_out (n_rows elements). It counts only once it is accepted; a chunk that
+ * turns out to be something else is simply written again. AVVIK_OK also where it is damaged: then data_out is anything.
+ * encoder: as for avvik__chunk_encode(). */
+struct avvik__encoder;
+enum avvik_status avvik__record_column_replay(struct avvik__record_column *column, struct avvik__encoder *encoder,
+                                              size_t n_rows, size_t encoded_bytes, void *data_out,
                                               struct avvik_error *error);
+void avvik__record_column_accept(struct avvik__record_column *column, const void *data, size_t n_rows);
+/* The digest of what a column has so far (16 bytes), or would have with n_rows elements of `data` more. */
+void avvik__record_column_digest(const struct avvik__record_column *column, const void *data, size_t n_rows,
+                                 unsigned char *digest_out);
+
+/* Columns are read a run of rows at a time, in row order. */
 enum avvik_status avvik__record_column_open(struct avvik__record *record, const char *path, enum avvik__type type,
                                             uint64_t n_rows, struct avvik__record_column **column_out,
                                             struct avvik_error *error);
-enum avvik_status avvik__record_column_write(struct avvik__record_column *column, const void *data, size_t n_rows,
-                                             struct avvik_error *error);
 enum avvik_status avvik__record_column_read(struct avvik__record_column *column, void *data, size_t n_rows,
                                             struct avvik_error *error);
 

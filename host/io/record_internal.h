@@ -23,6 +23,8 @@ struct avvik__record_column {
     hid_t dataset;
     enum avvik__type type;
     uint64_t n_rows, next;
+    size_t chunk_rows; /* when writing */
+    int level;         /* of deflate; 0: not compressed */
     XXH3_state_t *digest;
 };
 
@@ -53,9 +55,10 @@ enum avvik_status avvik__record_add(struct avvik__record *record, const char *pa
                                     struct avvik_error *error);
 void avvik__digest_start(XXH3_state_t *state, enum avvik__type type, int rank, const uint64_t *dims);
 
-/* A new data set without time stamps, so that the same content is the same bytes; chunk_rows 0: contiguous. */
+/* A new data set without time stamps, so that the same content is the same bytes; chunk_rows 0: contiguous; level: of
+ * deflate after shuffle, 0 for none. */
 hid_t avvik__dataset_create(struct avvik__record *record, const char *path, hid_t type, int rank, const hsize_t *dims,
-                            hsize_t chunk_rows);
+                            hsize_t chunk_rows, unsigned level);
 /* Open a data set whose type is exactly `type`; H5I_INVALID_HID if there is none. */
 hid_t avvik__dataset_open_exact(struct avvik__record *record, const char *path, enum avvik__type type,
                                 size_t text_size);

@@ -71,13 +71,17 @@ enum avvik_status avvik__record_group(struct avvik__record *record, const char *
 
 /* New data set without time stamps, so that the same content is the same bytes. */
 hid_t avvik__dataset_create(struct avvik__record *record, const char *path, hid_t type, int rank, const hsize_t *dims,
-                            hsize_t chunk_rows)
+                            hsize_t chunk_rows, unsigned level)
 {
     const hid_t list = H5Pcreate(H5P_DATASET_CREATE), space = H5Screate_simple(rank, dims, NULL);
     H5Pset_obj_track_times(list, 0);
     H5Pset_fill_time(list, H5D_FILL_TIME_NEVER);
     if (chunk_rows > 0)
         H5Pset_chunk(list, 1, &chunk_rows);
+    if (level > 0) {
+        H5Pset_shuffle(list);
+        H5Pset_deflate(list, level);
+    }
     const hid_t dataset = H5Dcreate2(record->file, path, type, space, H5P_DEFAULT, list, H5P_DEFAULT);
     avvik__h5_close(space);
     avvik__h5_close(list);
@@ -95,7 +99,7 @@ enum avvik_status avvik__record_put(struct avvik__record *record, const char *pa
         shape[i] = dims[i];
         bytes *= (size_t)dims[i];
     }
-    const hid_t dataset = avvik__dataset_create(record, path, id, rank, shape, 0);
+    const hid_t dataset = avvik__dataset_create(record, path, id, rank, shape, 0, 0);
     if (dataset < 0 || H5Dwrite(dataset, id, H5S_ALL, H5S_ALL, H5P_DEFAULT, data) < 0)
         status = avvik__record_write_failed(record, path, error);
     if (((dataset >= 0 && H5Dclose(dataset) < 0) || record->output.first_errno != 0) && status == AVVIK_OK)

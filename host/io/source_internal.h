@@ -2,7 +2,10 @@
 #ifndef AVVIK_SOURCE_INTERNAL_H
 #define AVVIK_SOURCE_INTERNAL_H
 
+#include <pthread.h>
+
 #include "avvik/source.h"
+#include "chunk_decode.h"
 #include "h5_support.h"
 
 enum avvik__role {
@@ -21,11 +24,41 @@ struct avvik__column {
     hid_t dataset;          /* of a group table; H5I_INVALID_HID for a member */
     hid_t space;            /* its file data space */
     unsigned member;        /* of a compound table */
-    size_t element;         /* which one, where the member is an array */
+    size_t element_number;  /* which one, where the member is an array */
     size_t member_elements; /* 0: not an array */
     const char *unusable;   /* why it cannot be a feature ("holds text"), or NULL */
     int has_fill, is_category;
-    float fill; /* _FillValue as float32 */
+    float fill;    /* _FillValue as float32 */
+    int element;   /* enum avvik__element: how a row holds it, and from which byte of the row on */
+    size_t offset; /* both set where the store is not AVVIK_LAYOUT_PLAIN */
+};
+
+#define AVVIK_MAX_CHUNK_BYTES ((size_t)256 << 20)
+
+/* How the rows of a data set lie in the file. */
+enum avvik__layout {
+    AVVIK_LAYOUT_PLAIN,      /* in a way that only H5Dread knows */
+    AVVIK_LAYOUT_CONTIGUOUS, /* one after the other */
+    AVVIK_LAYOUT_CHUNKED     /* in chunks, whose filters avvik can undo */
+};
+
+/* One data set that rows are read from: a column, or a whole compound table. */
+struct avvik__store {
+    hid_t dataset; /* the column's or the table's: not owned */
+    size_t first_feature, n_features;
+    enum avvik__layout layout;
+    int descriptor;      /* of the file that the data set is in; HDF5's */
+    uint64_t file_bytes; /* size of that file when it was opened */
+    uint64_t address;    /* of row 0, where contiguous */
+    size_t row_bytes;
+    uint64_t chunk_rows;
+    size_t chunk_bytes;
+    size_t inflate_limit; /* what HDF5 may inflate a chunk to; 0: nothing is deflated */
+    struct avvik__pipeline_filters filters;
+    void *fill_row;              /* row_bytes bytes: what a chunk holds that was never written */
+    struct avvik__chunk *newest; /* the chunk that was planned last, kept for the next block */
+    struct avvik__chunk *spare;  /* chunks not in use, with their memory */
+    int is_left;                 /* the rows planned last are of later files: chunks no more in use are freed */
 };
 
 struct avvik__source_file {
@@ -38,6 +71,9 @@ struct avvik__source_file {
     uint64_t n_rows;
     struct avvik__column *columns; /* n_features, in the source's order */
     size_t *offsets;               /* compound only: where each feature stands in a row of compound_type */
+    struct avvik__store *stores;   /* n_features of a group table, or the one of a compound table */
+    size_t n_stores;
+    int is_left; /* avvik__stores_leave() has nothing to do */
 };
 
 struct avvik_source {
@@ -48,8 +84,12 @@ struct avvik_source {
     uint64_t n_rows;
     float *staging; /* of avvik_source_read_tile() */
     size_t staging_floats;
-    char *compound_rows; /* of compound tables */
+    char *compound_rows; /* of compound tables that are read plainly */
     size_t compound_bytes;
+    struct avvik__plan *plan; /* of avvik_source_read(); made when it is first called */
+    struct avvik__fetcher *fetcher;
+    pthread_mutex_t mutex;     /* over the states and counts of all chunks */
+    pthread_cond_t is_decoded; /* some chunk is ready, or has failed */
 };
 
 /* Every column that the table at `location` has, usable or not. table_out is what columns refer to: a group or a
@@ -60,10 +100,52 @@ enum avvik_status avvik__table_open(hid_t file, const char *path, const char *lo
                                     struct avvik_error *error);
 void avvik__columns_free(struct avvik__column *columns, size_t n_columns);
 
+/* Find out how the rows of each data set of `file` lie, once its columns are chosen. AVVIK_ERR_MEMORY. */
+enum avvik_status avvik__stores_open(struct avvik__source_file *file, size_t n_features, struct avvik_error *error);
+void avvik__stores_close(struct avvik__source_file *file);
+/* No rows of this file are wanted for now: what is kept for the next block goes. */
+void avvik__stores_leave(struct avvik_source *source, struct avvik__source_file *file);
+
+/* A chunk, decoded or not. Its first six members are set by avvik__chunk_get() and do not change; the others are under
+ * the source's mutex. */
+struct avvik__chunk {
+    struct avvik__store *store;
+    uint64_t index; /* rows from index * chunk_rows on */
+    int is_stored;  /* 0: never written, all rows are fill_row */
+    uint64_t address, stored_bytes;
+    unsigned filter_mask;
+    unsigned n_users;
+    enum { AVVIK_CHUNK_STORED, AVVIK_CHUNK_BUSY, AVVIK_CHUNK_READY, AVVIK_CHUNK_DAMAGED } state;
+    const char *problem; /* of a damaged one */
+    void *rows;          /* chunk_bytes bytes once it is ready */
+    struct avvik__chunk *next_spare;
+};
+
+/* The chunk `index` of a chunked store, which the caller then uses until avvik__chunk_release(). Calls HDF5.
+ * AVVIK_ERR_FORMAT where HDF5 cannot find it (its error stack tells why), AVVIK_ERR_MEMORY. */
+enum avvik_status avvik__chunk_get(struct avvik_source *source, struct avvik__store *store, uint64_t index,
+                                   struct avvik__chunk **chunk_out);
+void avvik__chunk_release(struct avvik_source *source, struct avvik__chunk *chunk);
+
+/* H5Dread of rows [first, first + n_rows) of one file: of one column into values, or of all features of a compound
+ * table into columns. AVVIK_ERR_FORMAT with a sentence that names file, column and rows. */
+enum avvik_status avvik__column_read_plainly(const struct avvik__source_file *file, size_t feature, uint64_t first,
+                                             size_t n_rows, float *values, struct avvik_error *error);
+enum avvik_status avvik__compound_read_plainly(struct avvik_source *source, const struct avvik__source_file *file,
+                                               uint64_t first, size_t n_rows, float *columns, size_t column_stride,
+                                               struct avvik_error *error);
+/* The sentence for rows [first, first + n_rows) of a file's column. */
+enum avvik_status avvik__rows_unreadable(const struct avvik__source_file *file, size_t feature, uint64_t first,
+                                         uint64_t n_rows, const char *reason, struct avvik_error *error);
+
 /* Bytes of one chunk of a chunked one-dimensional data set; 0 if it is stored otherwise. */
 size_t avvik__dataset_chunk_bytes(hid_t dataset);
 
 /* The paths of all tables of `file`: n x 256 bytes, at most max of them; returns how many there are. */
 size_t avvik__tables_find(hid_t file, char (*paths)[256], size_t max);
+
+/* The one table of a file, where none was named. AVVIK_ERR_FORMAT where there is none, AVVIK_ERR_USAGE where there are
+ * several. */
+enum avvik_status avvik__table_guess(hid_t file, const char *path, char *table, size_t size, struct avvik_error *error);
 
 #endif

@@ -4,12 +4,13 @@
 #include <string.h>
 
 #include "source_internal.h"
+#include "source_plan.h"
 
-#define MAX_CHUNK_BYTES ((size_t)256 << 20)
 #define MAX_LISTED_TABLES 16
 
 static void file_close(struct avvik__source_file *file, size_t n_features)
 {
+    avvik__stores_close(file);
     if (file->columns != NULL)
         avvik__columns_free(file->columns, n_features);
     avvik__h5_close(file->compound_type);
@@ -24,6 +25,8 @@ void avvik_source_close(struct avvik_source *source)
 {
     if (source == NULL)
         return;
+    avvik__plan_free(source->plan);
+    avvik__fetcher_free(source->fetcher);
     for (size_t i = 0; i < source->n_files; i++)
         file_close(&source->files[i], source->n_features);
     free(source->files);
@@ -31,11 +34,12 @@ void avvik_source_close(struct avvik_source *source)
     free(source->table);
     free(source->staging);
     free(source->compound_rows);
+    pthread_cond_destroy(&source->is_decoded);
+    pthread_mutex_destroy(&source->mutex);
     free(source);
 }
 
-/* The one table of a file, where none was named. */
-static enum avvik_status table_guess(hid_t file, const char *path, char *table, size_t size, struct avvik_error *error)
+enum avvik_status avvik__table_guess(hid_t file, const char *path, char *table, size_t size, struct avvik_error *error)
 {
     char(*paths)[256] = calloc(MAX_LISTED_TABLES, sizeof *paths);
     if (paths == NULL)
@@ -178,10 +182,12 @@ static enum avvik_status group_columns_check(struct avvik__source_file *file, si
                                     "%s: columns of %s differ in length: '%s' has %llu rows, '%s' has %llu", file->path,
                                     table, file->columns[0].name, (unsigned long long)file->n_rows, column->name,
                                     (unsigned long long)length);
-        const enum avvik_status status = avvik__h5_check_filters(column->dataset, where, error);
-        if (status != AVVIK_OK)
-            return status;
-        if (avvik__dataset_chunk_bytes(column->dataset) > MAX_CHUNK_BYTES)
+        if (file->stores[f].layout == AVVIK_LAYOUT_PLAIN) {
+            const enum avvik_status status = avvik__h5_check_filters(column->dataset, where, error);
+            if (status != AVVIK_OK)
+                return status;
+        }
+        if (avvik__dataset_chunk_bytes(column->dataset) > AVVIK_MAX_CHUNK_BYTES)
             return avvik__error_set(error, AVVIK_ERR_FORMAT, 0,
                                     "%s is stored in chunks above the 256 MiB that one may take; rewrite the file with "
                                     "`h5repack -l CHUNK=65536`",
@@ -200,8 +206,9 @@ static enum avvik_status compound_prepare(struct avvik__source_file *file, size_
     const hid_t type = H5Dget_type(file->compound);
     size_t *member_offsets = NULL, bytes = 0;
     snprintf(where, sizeof where, "%.300s: table %.150s", file->path, table);
-    AVVIK_TRY(avvik__h5_check_filters(file->compound, where, error));
-    if (avvik__dataset_chunk_bytes(file->compound) > MAX_CHUNK_BYTES)
+    if (file->stores[0].layout == AVVIK_LAYOUT_PLAIN)
+        AVVIK_TRY(avvik__h5_check_filters(file->compound, where, error));
+    if (avvik__dataset_chunk_bytes(file->compound) > AVVIK_MAX_CHUNK_BYTES)
         AVVIK_FAIL(AVVIK_ERR_FORMAT, 0, "%s is stored in chunks above the 256 MiB that one may take", where);
     const int n_members = H5Tget_nmembers(type);
     if (n_members <= 0 || (member_offsets = malloc((size_t)n_members * sizeof *member_offsets)) == NULL ||
@@ -214,7 +221,7 @@ static enum avvik_status compound_prepare(struct avvik__source_file *file, size_
             member_offsets[column->member] = bytes;
             bytes += sizeof(float) * (column->member_elements == 0 ? 1 : column->member_elements);
         }
-        file->offsets[f] = member_offsets[column->member] + sizeof(float) * column->element;
+        file->offsets[f] = member_offsets[column->member] + sizeof(float) * column->element_number;
     }
     file->compound_size = bytes;
     if ((file->compound_type = H5Tcreate(H5T_COMPOUND, bytes)) < 0)
@@ -253,7 +260,7 @@ static enum avvik_status file_open(struct avvik_source *source, size_t index, co
     if (index == 0) {
         const char *name = selection->table;
         if (name == NULL) {
-            AVVIK_TRY(table_guess(file->file, file->path, guess, sizeof guess, error));
+            AVVIK_TRY(avvik__table_guess(file->file, file->path, guess, sizeof guess, error));
             name = guess;
         }
         source->table = malloc(strlen(name) + 2);
@@ -308,8 +315,10 @@ static enum avvik_status file_open(struct avvik_source *source, size_t index, co
     if (file->columns[0].dataset < 0) {
         file->compound = table;
         table = H5I_INVALID_HID;
+        AVVIK_TRY(avvik__stores_open(file, n, error));
         AVVIK_TRY(compound_prepare(file, n, source->table, error));
     } else {
+        AVVIK_TRY(avvik__stores_open(file, n, error));
         AVVIK_TRY(group_columns_check(file, n, source->table, error));
     }
     if (file->n_rows == 0)
@@ -327,9 +336,13 @@ enum avvik_status avvik_source_open(const char *const *paths, size_t n_paths, co
 {
     enum avvik_status status = AVVIK_OK;
     struct avvik_source *source = calloc(1, sizeof *source);
+    if (source == NULL)
+        AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
+    pthread_mutex_init(&source->mutex, NULL);
+    pthread_cond_init(&source->is_decoded, NULL);
     if (n_paths == 0)
         AVVIK_FAIL(AVVIK_ERR_USAGE, 0, "no input file is named");
-    if (source == NULL || (source->files = calloc(n_paths, sizeof *source->files)) == NULL)
+    if ((source->files = calloc(n_paths, sizeof *source->files)) == NULL)
         AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
     for (size_t i = 0; i < n_paths; i++) {
         struct avvik__source_file *file = &source->files[i];

@@ -1,21 +1,42 @@
 /* Reading rows of a source. */
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "input_driver.h"
 #include "kernels.h"
 #include "source_internal.h"
+#include "source_plan.h"
 
-#define EXACT_INTEGERS 0x1p24f /* float32 holds every integer below */
+#define READ_ROWS ((size_t)65536) /* planned at a time */
 
-static enum avvik_status read_failed(const struct avvik__source_file *file, const char *column, uint64_t first,
+enum avvik_status avvik__rows_unreadable(const struct avvik__source_file *file, size_t feature, uint64_t first,
+                                         uint64_t n_rows, const char *reason, struct avvik_error *error)
+{
+    return avvik__error_set(
+        error, AVVIK_ERR_FORMAT, 0,
+        "%s: rows %llu to %llu of column '%s' cannot be read (%s); restore the file from a copy, or "
+        "score the other rows with --skip-damaged",
+        file->path, (unsigned long long)first, (unsigned long long)(first + n_rows - 1), file->columns[feature].name,
+        reason);
+}
+
+static enum avvik_status read_failed(const struct avvik__source_file *file, size_t feature, uint64_t first,
                                      size_t n_rows, struct avvik_error *error)
 {
     char reason[256];
     avvik__h5_reason(reason, sizeof reason);
-    return avvik__error_set(error, AVVIK_ERR_FORMAT, 0, "%s: rows %llu to %llu of column '%s' cannot be read (%s)",
-                            file->path, (unsigned long long)first, (unsigned long long)(first + n_rows - 1), column,
-                            reason);
+    return avvik__rows_unreadable(file, feature, first, n_rows, reason, error);
+}
+
+/* H5Dread, into zeros: HDF5 leaves alone what has no fill value. */
+static herr_t rows_read(const struct avvik__store *store, hid_t type, hid_t memory, hid_t space, void *rows,
+                        size_t bytes)
+{
+    memset(rows, 0, bytes);
+    avvik__input_inflate_limit(store->inflate_limit);
+    const herr_t failed = H5Dread(store->dataset, type, memory, space, H5P_DEFAULT, rows);
+    avvik__input_inflate_limit(0);
+    return failed;
 }
 
 static herr_t rows_select(hid_t space, uint64_t first, size_t n_rows)
@@ -24,26 +45,23 @@ static herr_t rows_select(hid_t space, uint64_t first, size_t n_rows)
     return H5Sselect_hyperslab(space, H5S_SELECT_SET, &start, NULL, &count, NULL);
 }
 
-static enum avvik_status group_read(const struct avvik__source_file *file, size_t n_features, uint64_t first,
-                                    size_t n_rows, float *columns, size_t column_stride, struct avvik_error *error)
+enum avvik_status avvik__column_read_plainly(const struct avvik__source_file *file, size_t feature, uint64_t first,
+                                             size_t n_rows, float *values, struct avvik_error *error)
 {
     const hsize_t count = n_rows;
+    const struct avvik__column *column = &file->columns[feature];
     const hid_t memory = H5Screate_simple(1, &count, NULL);
     enum avvik_status status = AVVIK_OK;
-    for (size_t f = 0; f < n_features && status == AVVIK_OK; f++) {
-        const struct avvik__column *column = &file->columns[f];
-        if (memory < 0 || rows_select(column->space, first, n_rows) < 0 ||
-            H5Dread(column->dataset, H5T_NATIVE_FLOAT, memory, column->space, H5P_DEFAULT,
-                    columns + f * column_stride) < 0)
-            status = read_failed(file, column->name, first, n_rows, error);
-    }
+    if (memory < 0 || rows_select(column->space, first, n_rows) < 0 ||
+        rows_read(&file->stores[feature], H5T_NATIVE_FLOAT, memory, column->space, values, n_rows * sizeof *values) < 0)
+        status = read_failed(file, feature, first, n_rows, error);
     avvik__h5_close(memory);
     return status;
 }
 
-static enum avvik_status compound_read(struct avvik_source *source, const struct avvik__source_file *file,
-                                       uint64_t first, size_t n_rows, float *columns, size_t column_stride,
-                                       struct avvik_error *error)
+enum avvik_status avvik__compound_read_plainly(struct avvik_source *source, const struct avvik__source_file *file,
+                                               uint64_t first, size_t n_rows, float *columns, size_t column_stride,
+                                               struct avvik_error *error)
 {
     size_t bytes;
     if (__builtin_mul_overflow(n_rows, file->compound_size, &bytes))
@@ -59,9 +77,9 @@ static enum avvik_status compound_read(struct avvik_source *source, const struct
     const hid_t memory = H5Screate_simple(1, &count, NULL);
     enum avvik_status status = AVVIK_OK;
     if (memory < 0 || rows_select(file->compound_space, first, n_rows) < 0 ||
-        H5Dread(file->compound, file->compound_type, memory, file->compound_space, H5P_DEFAULT, source->compound_rows) <
+        rows_read(&file->stores[0], file->compound_type, memory, file->compound_space, source->compound_rows, bytes) <
             0)
-        status = read_failed(file, file->columns[0].name, first, n_rows, error);
+        status = read_failed(file, 0, first, n_rows, error);
     for (size_t f = 0; f < source->n_features && status == AVVIK_OK; f++)
         for (size_t i = 0; i < n_rows; i++)
             memcpy(&columns[f * column_stride + i], source->compound_rows + i * file->compound_size + file->offsets[f],
@@ -70,48 +88,24 @@ static enum avvik_status compound_read(struct avvik_source *source, const struct
     return status;
 }
 
-/* What a column's attributes say about its values. */
-static enum avvik_status attributes_apply(const struct avvik__source_file *file, const struct avvik__column *column,
-                                          uint64_t first, float *values, size_t n_rows, struct avvik_error *error)
-{
-    for (size_t i = 0; column->has_fill && i < n_rows; i++)
-        if (values[i] == column->fill)
-            values[i] = NAN;
-    for (size_t i = 0; column->is_category && i < n_rows; i++)
-        if (fabsf(values[i]) >= EXACT_INTEGERS)
-            return avvik__error_set(error, AVVIK_ERR_FORMAT, 0,
-                                    "%s: row %llu of column '%s' holds the code %.0f; codes stay below 16777216, which "
-                                    "float32 holds exactly",
-                                    file->path, (unsigned long long)(first + i), column->name, (double)values[i]);
-    return AVVIK_OK;
-}
-
 enum avvik_status avvik_source_read(struct avvik_source *source, uint64_t first, size_t n_rows, float *columns,
                                     size_t column_stride, struct avvik_error *error)
 {
+    enum avvik_status status = AVVIK_OK;
     if (first > source->n_rows || n_rows > source->n_rows - first || n_rows > column_stride)
         return avvik__error_set(error, AVVIK_ERR_USAGE, 0, "rows %llu to %llu are outside the table",
                                 (unsigned long long)first, (unsigned long long)(first + n_rows));
-    avvik__h5_quiet();
-    for (size_t i = 0; i < source->n_files && n_rows > 0; i++) {
-        const struct avvik__source_file *file = &source->files[i];
-        if (first >= file->n_rows) {
-            first -= file->n_rows;
-            continue;
-        }
-        const size_t here = n_rows < file->n_rows - first ? n_rows : (size_t)(file->n_rows - first);
-        enum avvik_status status =
-            file->compound >= 0 ? compound_read(source, file, first, here, columns, column_stride, error)
-                                : group_read(file, source->n_features, first, here, columns, column_stride, error);
-        for (size_t f = 0; f < source->n_features && status == AVVIK_OK; f++)
-            status = attributes_apply(file, &file->columns[f], first, columns + f * column_stride, here, error);
-        if (status != AVVIK_OK)
-            return status;
-        columns += here;
-        n_rows -= here;
-        first = 0;
+    if (source->plan == NULL) {
+        AVVIK_TRY(avvik__plan_create(source, READ_ROWS, &source->plan, error));
+        AVVIK_TRY(avvik__fetcher_create(source, &source->fetcher, error));
     }
-    return AVVIK_OK;
+    for (size_t done = 0; done < n_rows; done += READ_ROWS) {
+        const size_t n = n_rows - done < READ_ROWS ? n_rows - done : READ_ROWS;
+        AVVIK_TRY(avvik__plan_rows(source->plan, first + done, n, 0, error));
+        AVVIK_TRY(avvik__plan_fetch(source->plan, source->fetcher, 0, n, columns + done, column_stride, 0, error));
+    }
+done:
+    return status;
 }
 
 size_t avvik_source_stride(const struct avvik_source *source)

@@ -188,7 +188,7 @@ static void member_to_columns(hid_t dataset, hid_t type, unsigned member, struct
         else
             snprintf(column->name, sizeof column->name, "%s", name);
         column->member = member;
-        column->element = i;
+        column->element_number = i;
         column->member_elements = n_elements;
         column->unusable =
             base >= 0 && n_elements == 0 ? "is not one-dimensional" : type_problem(base >= 0 ? base : member_type);

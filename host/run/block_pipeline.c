@@ -7,16 +7,12 @@
 #include <time.h>
 
 #include "avvik_internal.h"
-#include "kernel_types.h"
-
-#define BLOCK_MAX_ROWS ((size_t)65536)
-#define BLOCK_MAX_BYTES ((size_t)4 << 20)
 
 struct shared {
     struct avvik__pipeline *pipeline;
     pthread_mutex_t mutex;
     pthread_cond_t has_work, has_result;
-    uint64_t n_filled, n_taken; /* blocks read, blocks that a worker has taken */
+    uint64_t n_filled, n_taken; /* one more than the last block planned, and than the last that a worker has taken */
     char *is_done;              /* per slot */
     int is_over;
     enum avvik_status status; /* the first failure of a worker */
@@ -43,15 +39,6 @@ unsigned avvik__worker_count(uint32_t wanted)
     if (n == 0)
         n = sched_getaffinity(0, sizeof set, &set) == 0 ? (unsigned)CPU_COUNT(&set) : 1;
     return n > AVVIK_MAX_WORKERS ? AVVIK_MAX_WORKERS : n;
-}
-
-size_t avvik__block_rows(uint64_t n_rows, size_t n_features, unsigned n_workers)
-{
-    size_t rows = BLOCK_MAX_ROWS;
-    while (rows > AVVIK_STATISTICS_ROWS &&
-           (rows * n_features * sizeof(float) > BLOCK_MAX_BYTES || rows / 2 * 3 * n_workers > n_rows))
-        rows /= 2;
-    return rows;
 }
 
 static void *worker_main(void *opaque)
@@ -112,15 +99,15 @@ static enum avvik_status blocks_run(struct shared *shared, struct avvik_error *e
 {
     enum avvik_status status = AVVIK_OK;
     struct avvik__pipeline *pipeline = shared->pipeline;
-    uint64_t n_written = 0;
-    for (uint64_t block = 0; block < pipeline->n_blocks; block++) {
+    uint64_t n_written = pipeline->first_block;
+    for (uint64_t block = pipeline->first_block; block < pipeline->n_blocks; block++) {
         if (pipeline->stop != NULL && *pipeline->stop)
             AVVIK_FAIL(AVVIK_INTERRUPTED, 0, "interrupted");
-        if (block >= pipeline->n_slots)
+        if (block - pipeline->first_block >= pipeline->n_slots)
             AVVIK_TRY(block_finish(shared, n_written++, error));
         const uint64_t start = avvik__now_ns();
-        AVVIK_TRY(pipeline->read(pipeline->context, (unsigned)(block % pipeline->n_slots), block, error));
-        pipeline->read_ns += avvik__now_ns() - start;
+        AVVIK_TRY(pipeline->plan(pipeline->context, (unsigned)(block % pipeline->n_slots), block, error));
+        pipeline->plan_ns += avvik__now_ns() - start;
         pthread_mutex_lock(&shared->mutex);
         shared->n_filled++;
         pthread_cond_signal(&shared->has_work);
@@ -140,11 +127,13 @@ enum avvik_status avvik__pipeline_run(struct avvik__pipeline *pipeline, struct a
     enum avvik_status status = AVVIK_OK;
     unsigned n_started = 0;
     struct shared shared = {.pipeline = pipeline,
+                            .n_filled = pipeline->first_block,
+                            .n_taken = pipeline->first_block,
                             .mutex = PTHREAD_MUTEX_INITIALIZER,
                             .has_work = PTHREAD_COND_INITIALIZER,
                             .has_result = PTHREAD_COND_INITIALIZER};
     struct thread *threads = calloc(pipeline->n_workers, sizeof *threads);
-    pipeline->read_ns = pipeline->work_ns = pipeline->write_ns = 0;
+    pipeline->plan_ns = pipeline->work_ns = pipeline->write_ns = 0;
     if (threads == NULL || (shared.is_done = calloc(pipeline->n_slots, 1)) == NULL)
         AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
     for (; n_started < pipeline->n_workers; n_started++) {

@@ -3,11 +3,15 @@
 #define AVVIK_H
 
 #include "avvik/cases.h"
+#include "avvik/check.h"
 #include "avvik/engine.h"
 #include "avvik/model.h"
+#include "avvik/night.h"
+#include "avvik/progress.h"
 #include "avvik/score.h"
 #include "avvik/source.h"
 #include "avvik/status.h"
+#include "avvik/tune.h"
 #include "avvik/version.h"
 
 #endif

@@ -55,8 +55,10 @@ struct avvik_device {
 enum avvik_status avvik_devices_list(struct avvik_device **devices_out, size_t *n_devices_out,
                                      struct avvik_error *error);
 
-/* Make `model` ready to score on `backend`: "auto" (a GPU where there is one, else the widest CPU variant), "scalar",
- * "avx2", "avx512", "avx512vbmi", "opencl" or "opencl:PLATFORM.DEVICE" (numbers as `avvik devices` prints them).
+/* Make `model` ready to score on `backend`: "auto" (a GPU where there is one, else the CPU variant that `avvik tune`
+ * found fastest, else the widest), "scalar", "avx2", "avx512", "avx512vbmi", "opencl", "opencl:PLATFORM.DEVICE"
+ * (numbers as `avvik devices` prints them), "opencl:0.0,1.0" (several devices share the work; one may be named twice)
+ * or "opencl:all" (every GPU that can run, or every OpenCL device where there is no GPU).
  *
  * engine_out  on success owns everything it needs (the model may be freed); release with avvik_engine_close().
  * Returns     AVVIK_OK; AVVIK_ERR_BACKEND (unknown name, or it cannot run here: the text says why);
@@ -73,18 +75,42 @@ const char *avvik_engine_backend(const struct avvik_engine *engine);
 const char *avvik_engine_device(const struct avvik_engine *engine);
 const char *avvik_engine_warning(const struct avvik_engine *engine);
 
-/* A worker holds one thread's scratch memory (and command queue, on OpenCL). Any number of workers of one engine may
- * score at once, each used by one thread at a time. max_rows bounds n_rows of every later call.
- * Returns AVVIK_OK, AVVIK_ERR_MEMORY or AVVIK_ERR_BACKEND. Free all workers before closing the engine. */
+/* A worker holds one thread's scratch memory (and command queues, on OpenCL). Any number of workers of one engine may
+ * score at once, each used by one thread at a time; where the engine has several devices they are dealt out in turn, so
+ * make at least as many workers as devices. max_rows bounds n_rows of every later call.
+ * Returns AVVIK_OK or AVVIK_ERR_MEMORY. A device that cannot serve the worker is no error: the CPU does its work, and
+ * avvik_engine_faults() tells. Free all workers before closing the engine. */
 enum avvik_status avvik_worker_create(struct avvik_engine *engine, size_t max_rows, struct avvik_worker **worker_out,
                                       struct avvik_error *error);
 void avvik_worker_free(struct avvik_worker *worker);
 
 /* Score rows->n_rows rows into `scores` (see kernels/README.md for the meaning of every number). Returns when the
  * results are in place. Results do not depend on the backend, the worker or how rows are cut into calls.
- * Returns AVVIK_OK, AVVIK_ERR_USAGE (more rows than max_rows) or AVVIK_ERR_BACKEND (the device failed). */
+ * A device that fails is no error either: these rows are done again by the CPU, and after the third failure (or the
+ * first, if the device does not answer at all) all of them are.
+ * Returns AVVIK_OK; AVVIK_ERR_USAGE (more rows than max_rows); AVVIK_ERR_SELFTEST: a tile that a device scored was
+ * recomputed by the CPU and differs. Then nothing that this engine has scored can be trusted: free its workers and
+ * score everything again with new ones, which use the CPU only. Every worker made before says so from then on. */
 enum avvik_status avvik_worker_score(struct avvik_worker *worker, const struct avvik_rows *rows,
                                      const struct avvik_scores *scores, struct avvik_error *error);
+
+/* What became of an engine's devices so far. On a CPU backend everything is 0 and empty. */
+struct avvik_engine_faults {
+    uint32_t n_devices;       /* that the engine was opened on */
+    uint32_t n_devices_off;   /* of these, the ones that are not used any more */
+    uint64_t device_failures; /* times that a device failed, ran out of memory for good, or gave no answer */
+    uint64_t smaller_pieces;  /* times that a worker took smaller pieces, because memory was short on its device */
+    uint64_t rows_on_cpu;     /* rows that the CPU scored for a device */
+    uint64_t tiles_checked; /* tiles of up to 1,024 rows that a device scored and the CPU recomputed: of each worker the
+                               first, and then one in 1,000 */
+    uint64_t tiles_wrong;   /* of these, the ones that differed; if any, see avvik_worker_score() */
+    int is_device_off;      /* 1 if no device is used any more: the CPU scores everything from here on */
+    char cpu_backend[32];   /* what the CPU scores with: "avx512vbmi" */
+    char reason[1024];      /* one sentence about the latest fault; empty if there was none */
+};
+
+/* Thread-safe; may be called at any time, also while workers score. */
+void avvik_engine_faults(struct avvik_engine *engine, struct avvik_engine_faults *faults_out);
 
 /* The anomaly score of a path sum: 2^(-(path_sum / 2048 / trees) / c(sample)), Liu, Ting and Zhou (2012), eq. 1. */
 float avvik_forest_score(const struct avvik_model *model, int32_t path_sum);

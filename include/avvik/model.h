@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "avvik/progress.h"
 #include "avvik/source.h"
 #include "avvik/status.h"
 
@@ -14,19 +15,34 @@ extern "C" {
 
 struct avvik_model;
 
+/* What a fit did. */
+struct avvik_fit_summary {
+    uint64_t n_rows, rows_resumed; /* resumed: read by an earlier run */
+    uint32_t checkpoints;          /* written */
+    char no_checkpoints[256];      /* why none could be written, or empty */
+    uint64_t memory_bytes;         /* that blocks and buffers took */
+    uint64_t elapsed_ns, grow_ns;  /* all of it; growing the trees */
+    struct avvik_stages stages;
+};
+
 /* Parameters of a fit; start from AVVIK_FIT_DEFAULTS. Names and meaning as in scikit-learn's IsolationForest. */
 struct avvik_fit_options {
     uint32_t trees;   /* 1 to 10000 */
     uint32_t sample;  /* rows a tree is grown from, 16 to 4096; shrinks to the number of rows where those are fewer */
     uint64_t seed;    /* the same seed gives the same model on any machine with any number of threads */
     uint32_t threads; /* 0: one per CPU this process may run on */
-    const volatile int *stop; /* polled once a block; non-zero ends the fit with AVVIK_INTERRUPTED; may be NULL */
-    void (*progress)(void *user, uint64_t rows_done, uint64_t n_rows); /* from the calling thread; may be NULL */
+    const volatile int *stop;    /* polled; non-zero ends the fit with AVVIK_INTERRUPTED; may be NULL */
+    avvik_progress_fn *progress; /* from the calling thread; may be NULL */
     void *user;
+    uint64_t memory_bytes;             /* what the fit may take; as in struct avvik_score_options */
+    const char *journal;               /* a file for checkpoints, gone when the fit has ended well; NULL: none */
+    int resume;                        /* go on from that file, if it is there */
+    uint32_t checkpoint_ms;            /* time between checkpoints; 0: AVVIK_CHECKPOINT_DEFAULT_MS */
+    struct avvik_fit_summary *summary; /* filled if not NULL */
 };
 #define AVVIK_FIT_DEFAULTS                                                                                             \
     {                                                                                                                  \
-        128, 256, 1, 0, NULL, NULL, NULL                                                                               \
+        128, 256, 1, 0, NULL, NULL, NULL, 0, NULL, 0, 0, NULL                                                          \
     }
 
 /* Learn from all rows of `source`, in one pass: mean and standard deviation of every feature, and the rows the trees
@@ -34,7 +50,8 @@ struct avvik_fit_options {
  *
  * model_out  on success owns the model; release with avvik_model_free().
  * Returns    AVVIK_OK; AVVIK_ERR_USAGE (an option outside its range); AVVIK_ERR_FORMAT (fewer than 16 rows, every
- *            column constant); what avvik_source_read() returns; AVVIK_INTERRUPTED; AVVIK_ERR_MEMORY. */
+ *            column constant); what avvik_source_read() returns; AVVIK_ERR_EXISTS (the journal to be resumed belongs to
+ *            another fit, or another process uses it); AVVIK_INTERRUPTED (the journal stays); AVVIK_ERR_MEMORY. */
 enum avvik_status avvik_model_fit(struct avvik_source *source, const struct avvik_fit_options *options,
                                   struct avvik_model **model_out, struct avvik_error *error);
 void avvik_model_free(struct avvik_model *model); /* NULL is a no-op */

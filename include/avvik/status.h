@@ -10,6 +10,7 @@ extern "C" {
 enum avvik_status {
     AVVIK_OK = 0,
     AVVIK_INTERRUPTED = 1,   /* the caller's stop flag was seen; nothing was left behind */
+    AVVIK_GATE = 2,          /* a check found more than its limits allow; told in a report or a manifest */
     AVVIK_ERR_USAGE = -1,    /* an argument outside its documented range */
     AVVIK_ERR_IO = -2,       /* a file cannot be opened, read, written or renamed */
     AVVIK_ERR_FORMAT = -3,   /* a file's content is not what its place promises */
@@ -33,6 +34,10 @@ struct avvik_error {
 
 /* Name of a status in lower case words, for logs ("bad format"). Never NULL; static storage. */
 const char *avvik_status_name(enum avvik_status status);
+
+/* What a program that ends with this status exits with: 0 done, 2 wrong usage, 3 bad input, 4 backend not available,
+ * 5 self-test failed, 6 interrupted, 7 a gate was breached, 70 internal error. */
+int avvik_status_exit_code(enum avvik_status status);
 
 #ifdef __cplusplus
 }

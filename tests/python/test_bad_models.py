@@ -70,6 +70,11 @@ TAMPERED = {
     "one mean too few": replace("/statistics/mean", np.zeros(4)),
     "a mean": set_value("/statistics/mean", 0, 1.0),
     "a NaN for a scale": set_value("/statistics/rscale32", 1, np.nan),
+    "a NaN quantile": set_value("/statistics/quantiles", (1, 7), np.nan),
+    "quantiles that fall": set_value("/statistics/quantiles", (1, 7), -1e30),
+    "quantiles of more rows than were drawn": set_value("/statistics/quantile_rows", (2, 40), 4_000_000_000),
+    "fewer quantiles": replace("/statistics/quantiles", np.zeros((5, 11), np.float32)),
+    "no quantiles": remove("/statistics/quantiles"),
     "a NaN for a fill": set_value("/features/fill", 1, np.nan),
     "one name too few": replace("/features/name", np.array([b"x000", b"x001", b"x002", b"x003"])),
     "a name twice": set_value("/features/name", 1, b"x000"),
@@ -91,6 +96,8 @@ def test_tampered_model(what, batch, model, tmp_path):
                      folder=tmp_path)
     if what == "another version":
         assert "99" in sentence
+    if "quantile" in what:
+        assert "quantiles" in sentence
     fails(BAD_INPUT, "model", "show", path, names=[path])
 
 

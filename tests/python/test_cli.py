@@ -43,9 +43,10 @@ def test_fit_score_flag_evaluate_on_labelled_rows(shuttle, tmp_path):
     model, scores = tmp_path / "model.h5", tmp_path / "scores.h5"
     labels = f"{shuttle.path}:{shuttle.labels}"
     program.ok("fit", shuttle.path, "--trees", 100, "--sample", 256, "--seed", 1, "--out", model)
-    summary = program.ok("score", "--model", model, shuttle.path, "--out", scores).stderr
-    assert "49,097" in summary or "49097" in summary
-    assert "rows/s" in summary
+    summary = program.ok("score", "--model", model, shuttle.path, "--log", "text", "--out", scores).stderr
+    assert "scored 49,097 rows" in summary and "rows/s" in summary and "binds" in summary
+    log = json.loads(program.ok("score", "--model", model, shuttle.path, "--force", "--out", scores).stderr)
+    assert log["event"] == "scored" and log["rows"] == 49097 and log["stage_seconds"]["work"] > 0
     for by in ("forest", "deviation"):
         with h5py.File(scores) as file:
             values = file[f"/scores/{by}"][:]

@@ -85,20 +85,20 @@ def test_scores_are_the_same_on_every_backend_and_thread_count(night, tmp_path):
 
 
 def test_memory_does_not_grow_with_rows(tmp_path):
-    """Four times the rows, the same memory within a tenth: measured by the kernel, not by us."""
+    """Four times the rows, the same memory within 5 %: measured by the kernel, not by us."""
 
     import subprocess
     import sys
 
     peaks = []
     model = tmp_path / "model.h5"
-    for rows in (1_000_000, 4_000_000):
+    for rows in (2_200_000, 8_800_000):  # above the number where blocks have their full size
         path = tmp_path / f"{rows}.h5"
         with h5py.File(path, "w") as file:
-            for f in range(8):
+            for f in range(4):
                 column = file.create_dataset(f"/t/x{f}", (rows,), "f4", chunks=(65536,))
                 for first in range(0, rows, 500_000):
-                    column[first:first + 500_000] = np.random.default_rng([f, first]).normal(size=500_000)
+                    column[first:first + 500_000] = np.random.default_rng([f, first]).normal(size=min(500_000, rows - first))
         if not model.exists():
             program.ok("fit", path, "--trees", 10, "--out", model)
         script = ("import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True);"
@@ -107,4 +107,4 @@ def test_memory_does_not_grow_with_rows(tmp_path):
                                  model, path, "--out", tmp_path / f"s{rows}.h5"], capture_output=True, text=True, check=True,
                                 env=program.environment())
         peaks.append(int(result.stdout))
-    assert peaks[1] < 1.1 * peaks[0], peaks
+    assert peaks[1] < 1.05 * peaks[0], peaks

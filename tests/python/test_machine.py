@@ -137,7 +137,7 @@ def long_run(tmp_path_factory):
     return batch, model
 
 
-def interrupt(arguments, number, folder, started):
+def interrupt(arguments, number, folder, started, left=()):
     """Start avvik, send it a signal once `started` is true, and return how it ended."""
     process = subprocess.Popen([program.AVVIK, *map(str, arguments)], stdin=subprocess.DEVNULL,
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=program.environment())
@@ -155,15 +155,18 @@ def interrupt(arguments, number, folder, started):
         process.kill()
     assert process.returncode == INTERRUPTED, (process.returncode, out, err)
     assert err.startswith("avvik: ") and len(err.splitlines()) == 1, err
-    assert os.listdir(folder) == [], "something was left behind"
+    assert sorted(os.listdir(folder)) == sorted(left), "something was left behind, or nothing to resume from"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_score(number, long_run, tmp_path):
     batch, model = long_run
     out = tmp_path / "scores.h5"
-    interrupt(["score", "--model", model, batch, "--backend", "scalar", "--threads", 1, "--out", out], number, tmp_path,
-              started=lambda: os.listdir(tmp_path) != [])
+    interrupt(["score", "--model", model, batch, "--backend", "scalar", "--threads", 1, "--checkpoint", 0, "--out", out],
+              number, tmp_path, started=(tmp_path / "scores.h5.journal").exists, left=("scores.h5.partial", "scores.h5.journal"))
+    again = program.ok("score", "--model", model, batch, "--resume", "--log", "text", "--out", out)
+    assert "were scored by an earlier run" in again.stderr
+    assert os.listdir(tmp_path) == ["scores.h5"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -186,4 +189,4 @@ def test_interrupted_run_leaves_the_old_output(long_run, tmp_path):
     assert process.wait(timeout=60) == INTERRUPTED, process.stderr.read()
     process.stderr.close()
     assert out.read_text() == "last night's"
-    assert os.listdir(out.parent) == ["scores.h5"]
+    assert set(os.listdir(out.parent)) <= {"scores.h5", "scores.h5.journal", "scores.h5.partial"}

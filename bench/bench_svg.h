@@ -1,0 +1,39 @@
+/* Charts as plain SVG text: lines over a logarithmic or a counted axis, labelled at their ends, readable on light and
+ * on dark paper. */
+#ifndef AVVIK_BENCH_SVG_H
+#define AVVIK_BENCH_SVG_H
+
+#include <stddef.h>
+#include <stdio.h>
+
+#define BENCH_MAX_POINTS 64
+#define BENCH_MAX_SERIES 16
+#define BENCH_MAX_PANELS 8
+#define BENCH_PANEL_WIDTH 480
+#define BENCH_PANEL_HEIGHT 330
+#define BENCH_HEAD_HEIGHT 92
+
+/* A value with the quarters above and below it. */
+struct bench_point {
+    double x, y, low, high; /* all above 0 */
+};
+
+struct bench_series {
+    const char *name; /* its label; names the colour, too */
+    size_t n_points;
+    struct bench_point point[BENCH_MAX_POINTS]; /* x ascending */
+};
+
+struct bench_panel {
+    char title[80], note[200], x_label[80], y_label[80];
+    const char *const *x_names; /* names of x = 1, 2, ...; NULL: x is a number on a logarithmic axis */
+    size_t n_x_names;
+    size_t n_series;
+    struct bench_series series[BENCH_MAX_SERIES];
+};
+
+/* Write `panels`, two a row, under a heading. Texts may hold anything. Returns 0 if the file cannot be written. */
+int bench_svg_write(FILE *file, const char *title, const char *const *lines, size_t n_lines,
+                    const struct bench_panel *panels, size_t n_panels);
+
+#endif

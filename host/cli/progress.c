@@ -1,0 +1,124 @@
+/* How far a run has come, and where its time went: for a person at a terminal, or as lines of JSON for a log. */
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cli.h"
+
+#define SHOW_NS 100000000u  /* between two states of the line at a terminal */
+#define LOG_NS 10000000000u /* between two lines of a log */
+
+static enum cli_log cli_log;
+static int is_shown;
+
+int cli_log_set(const char *text)
+{
+    static const char *const names[] = {"auto", "text", "json"};
+    for (int i = 0; i < 3; i++)
+        if (strcmp(text, names[i]) == 0) {
+            cli_log = (enum cli_log)i;
+            return 1;
+        }
+    return 0;
+}
+
+int cli_log_is_json(void)
+{
+    return cli_log == CLI_LOG_JSON || (cli_log == CLI_LOG_AUTO && !isatty(STDERR_FILENO));
+}
+
+void cli_log_line(const char *event, json_t *fields)
+{
+    char text[32];
+    struct tm utc;
+    const time_t now = time(NULL);
+    strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &utc));
+    json_t *line = json_pack("{s:s, s:s}", "time", text, "event", event);
+    if (line != NULL && fields != NULL)
+        json_object_update(line, fields);
+    if (line != NULL && json_dumpf(line, stderr, JSON_COMPACT | JSON_REAL_PRECISION(6)) == 0)
+        fputc('\n', stderr);
+    json_decref(fields);
+    json_decref(line);
+}
+
+void cli_progress_start(struct cli_progress *progress, const char *what, const char *name)
+{
+    progress->what = what;
+    progress->name = name;
+    progress->start_ns = progress->shown_ns = cli_now_ns();
+}
+
+static void terminal_show(const struct cli_progress *progress, const struct avvik_progress *state, double rate,
+                          double bytes_rate, double left)
+{
+    fprintf(stderr, "\r\033[K%s", progress->what);
+    if (progress->name != NULL) {
+        fputc(' ', stderr);
+        cli_print_text(stderr, progress->name);
+    }
+    fprintf(stderr, "  %s of %s rows  %.2f M rows/s  %.2f GB/s  %.0f:%02.0f left  (%s binds)",
+            cli_count(state->rows_done), cli_count(state->n_rows), rate / 1e6, bytes_rate / 1e9,
+            (double)(uint64_t)(left / 60), left - 60 * (double)(uint64_t)(left / 60),
+            avvik_stages_binding(&state->stages));
+    fflush(stderr);
+    is_shown = 1;
+}
+
+void cli_progress_show(void *opaque, const struct avvik_progress *state)
+{
+    struct cli_progress *progress = opaque;
+    const uint64_t now = cli_now_ns();
+    if (cli_quiet || now - progress->shown_ns < (cli_log_is_json() ? LOG_NS : SHOW_NS))
+        return;
+    const double seconds = (double)state->elapsed_ns / 1e9;
+    const double rate = (double)(state->rows_done - state->rows_resumed) / seconds;
+    const double bytes_rate = (double)state->stages.bytes_read / seconds;
+    const double left = rate > 0 ? (double)(state->n_rows - state->rows_done) / rate : 0;
+    progress->shown_ns = now;
+    if (!cli_log_is_json())
+        terminal_show(progress, state, rate, bytes_rate, left);
+    else
+        cli_log_line(progress->what, json_pack("{s:o, s:I, s:I, s:f, s:f, s:f, s:s}", "file",
+                                               progress->name == NULL ? json_null() : cli_json_text(progress->name),
+                                               "rows", (json_int_t)state->rows_done, "of", (json_int_t)state->n_rows,
+                                               "rows_per_second", rate, "bytes_per_second", bytes_rate, "seconds_left",
+                                               left, "binds", avvik_stages_binding(&state->stages)));
+}
+
+void cli_progress_end(void)
+{
+    if (is_shown)
+        fputs("\r\033[K", stderr);
+    is_shown = 0;
+}
+
+json_t *cli_stages_json(const struct avvik_stages *stages)
+{
+    return json_pack("{s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:s}", "plan", (double)stages->plan_ns / 1e9, "read",
+                     (double)stages->read_ns / 1e9, "decode", (double)stages->decode_ns / 1e9, "work",
+                     (double)stages->work_ns / 1e9, "compress", (double)stages->compress_ns / 1e9, "write",
+                     (double)stages->write_ns / 1e9, "checkpoint", (double)stages->checkpoint_ns / 1e9, "binds",
+                     avvik_stages_binding(stages));
+}
+
+void cli_stages_tell(const struct avvik_stages *stages, uint64_t elapsed_ns)
+{
+    const struct {
+        const char *name;
+        uint64_t ns;
+    } all[] = {{"plan", stages->plan_ns},
+               {"read", stages->read_ns},
+               {"decode", stages->decode_ns},
+               {"work", stages->work_ns},
+               {"compress", stages->compress_ns},
+               {"write", stages->write_ns},
+               {"checkpoint", stages->checkpoint_ns}};
+    const double seconds = (double)elapsed_ns / 1e9;
+    fprintf(stderr, "  read %.2f GB (%.2f GB/s); seconds by stage, read to compress summed over %u threads:",
+            (double)stages->bytes_read / 1e9, (double)stages->bytes_read / 1e9 / seconds, stages->threads);
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
+        if (all[i].ns > 0)
+            fprintf(stderr, " %s %.3f", all[i].name, (double)all[i].ns / 1e9);
+    fprintf(stderr, "; %s binds\n", avvik_stages_binding(stages));
+}

@@ -1,0 +1,68 @@
+/* One piece of rows on its way through an OpenCL device: its buffers, its commands, and the wait for them.
+ *
+ * A worker has a queue for each of sending, running and receiving, and AVVIK_CL_SLOTS slots that take turns: while one
+ * slot's kernels run, the next one's rows are packed and sent and the results of the one before come back. Queues are
+ * in order, events tie them together; this overlaps on every driver, where one queue out of order does not. */
+#ifndef AVVIK_OPENCL_SLOT_H
+#define AVVIK_OPENCL_SLOT_H
+
+#include "opencl_worker.h"
+
+#define AVVIK_CL_SLOTS 3
+
+enum avvik__cl_result { CL_PATH_SUM, CL_DEVIATION, CL_FEATURE, CL_BEYOND, CL_MISSING, N_CL_RESULTS };
+enum avvik__cl_kernel { CL_KERNEL_DEVIATION, CL_KERNEL_FILL_MISSING, CL_KERNEL_FOREST_PATH, N_CL_KERNELS };
+
+/* A buffer of the device and, where its memory is not the host's, a pinned one to copy through. */
+struct avvik__cl_pair {
+    cl_mem device, pinned;
+    void *mapped; /* the pinned one, or the device's while it is mapped */
+    void *host;   /* where the host's part begins: in `mapped`, on a 64-byte boundary if there is a pinned one */
+};
+
+struct avvik__cl_slot {
+    struct avvik__cl_pair tile, results[N_CL_RESULTS];
+    cl_kernel kernels[N_CL_KERNELS];
+    size_t first, n;                   /* the rows of the caller in it; n is 0 in a slot that is free */
+    cl_event sent;                     /* each NULL or an event held */
+    cl_event ran[N_CL_KERNELS];        /* in order */
+    cl_event received[N_CL_RESULTS];   /* read back, or mapped */
+    cl_event given_back[N_CL_RESULTS]; /* unmapped: the next kernels wait for it */
+};
+
+struct avvik__cl_worker {
+    struct avvik__opencl_state *state;
+    cl_command_queue send, run, receive;
+    struct avvik__cl_slot slots[AVVIK_CL_SLOTS];
+    size_t max_rows, piece_rows, row_group;
+    uint64_t timeout_ns;
+    int is_lost;                /* the device gave no answer within timeout_ns */
+    uint64_t *counts;           /* where the caller wants none */
+    uint64_t first_ns, last_ns; /* of the commands of the call that is going on, by the device's clock */
+    struct avvik__device_times times;
+};
+
+/* Buffers and kernels of a slot; worker->state, queues and piece_rows are there. What was made is released by
+ * avvik__cl_slot_destroy(), also after an error. */
+enum avvik_status avvik__cl_slot_init(struct avvik__cl_worker *worker, struct avvik__cl_slot *slot,
+                                      struct avvik_error *error);
+void avvik__cl_slot_destroy(struct avvik__cl_worker *worker, struct avvik__cl_slot *slot);
+
+/* Pack rows [first, first + n) into the slot, n at most piece_rows, and start everything that must be done with them.
+ */
+enum avvik_status avvik__cl_slot_start(struct avvik__cl_worker *worker, struct avvik__cl_slot *slot,
+                                       const struct avvik_rows *rows, size_t first, size_t n,
+                                       const struct avvik_scores *scores, struct avvik_error *error);
+
+/* Wait until that is done, and copy the results to the caller's arrays. The slot is free again. */
+enum avvik_status avvik__cl_slot_finish(struct avvik__cl_worker *worker, struct avvik__cl_slot *slot,
+                                        const struct avvik_scores *scores, struct avvik_error *error);
+
+/* After an error: wait until nothing of the slot is under way any more, and free it. worker->is_lost if it never ends.
+ */
+void avvik__cl_slot_drain(struct avvik__cl_worker *worker, struct avvik__cl_slot *slot);
+
+/* 1 if none of the slot's commands is under way; does not wait. */
+int avvik__cl_slot_is_idle(const struct avvik__cl_slot *slot);
+
+#endif

@@ -1,0 +1,14 @@
+/* HDF5's shuffle filter undone: from all first bytes, all second bytes, ... back to elements. */
+#ifndef AVVIK_UNSHUFFLE_H
+#define AVVIK_UNSHUFFLE_H
+
+#include <stddef.h>
+
+/* n bytes of elements of element_bytes each (1 or more); what is left over at the end is copied as it stands.
+ * `to` does not overlap `from`. */
+void avvik__unshuffle(const void *from, size_t n, size_t element_bytes, void *to);
+
+/* The filter itself. */
+void avvik__shuffle(const void *from, size_t n, size_t element_bytes, void *to);
+
+#endif

@@ -1,0 +1,160 @@
+/* Scoring the inputs of a night, one score file each. */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "avvik/score.h"
+#include "avvik_internal.h"
+#include "night_steps.h"
+#include "night_text.h"
+
+/* What all inputs are scored with; the engine is opened for the first that needs it. */
+struct scoring {
+    struct avvik_model *model;
+    struct avvik_model_summary learnt;
+    const char **features;
+    struct avvik_engine *engine;
+};
+
+static void scoring_close(struct scoring *scoring)
+{
+    avvik_engine_close(scoring->engine);
+    free(scoring->features);
+    avvik_model_free(scoring->model);
+}
+
+static enum avvik_status scoring_open(struct scoring *scoring, const struct avvik__night *night,
+                                      struct avvik_error *error)
+{
+    const enum avvik_status status = avvik__night_model(night, &scoring->model, error);
+    if (status != AVVIK_OK)
+        return status;
+    avvik_model_summarize(scoring->model, &scoring->learnt);
+    if ((scoring->features = calloc(scoring->learnt.n_features, sizeof *scoring->features)) == NULL)
+        return avvik__error_set(error, AVVIK_ERR_MEMORY, 0, "out of memory");
+    for (uint32_t f = 0; f < scoring->learnt.n_features; f++) {
+        struct avvik_feature_summary feature;
+        avvik_model_feature(scoring->model, f, &feature);
+        scoring->features[f] = feature.name;
+    }
+    return AVVIK_OK;
+}
+
+static enum avvik_status engine_need(struct scoring *scoring, const struct avvik__night *night,
+                                     struct avvik_error *error)
+{
+    if (scoring->engine != NULL)
+        return AVVIK_OK;
+    const enum avvik_status status =
+        avvik_engine_open(scoring->model, night->config->backend, &scoring->engine, error);
+    if (status == AVVIK_OK && avvik_engine_warning(scoring->engine) != NULL)
+        avvik__night_tell(night, 1, "%s", avvik_engine_warning(scoring->engine));
+    return status;
+}
+
+/* 1 if the file is still the one whose hash stands in the manifest. */
+static int is_unchanged(const struct avvik__night *night, size_t i)
+{
+    struct stat info;
+    const json_t *record = json_array_get(json_object_get(night->manifest, "inputs"), i);
+    return stat(night->inputs[i].path, &info) == 0 &&
+           json_integer_value(json_object_get(record, "bytes")) == info.st_size &&
+           json_integer_value(json_object_get(record, "mtime_ns")) ==
+               (json_int_t)info.st_mtim.tv_sec * 1000000000 + (json_int_t)info.st_mtim.tv_nsec;
+}
+
+static json_t *score_facts(const struct avvik_score_summary *summary, const struct avvik_engine *engine)
+{
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:s, s:o}", "rows", (json_int_t)summary->n_rows, "rows_with_missing",
+                     (json_int_t)summary->rows_with_missing, "missing", (json_int_t)summary->values_missing, "infinite",
+                     (json_int_t)summary->values_infinite, "rows_absent", (json_int_t)summary->rows_absent, "backend",
+                     avvik_engine_backend(engine), "device", avvik__json_text(avvik_engine_device(engine)));
+}
+
+/* resume: the same scoring was begun and not ended. */
+static enum avvik_status input_score(struct avvik__night *night, struct scoring *scoring, size_t i, int resume,
+                                     json_t *unit, struct avvik_error *error)
+{
+    enum avvik_status status = AVVIK_OK;
+    const struct avvik_night_config *config = night->config;
+    const struct avvik__night_input *input = &night->inputs[i];
+    const struct avvik_selection selection = {config->table == NULL ? scoring->learnt.table : config->table,
+                                              scoring->features, scoring->learnt.n_features};
+    struct avvik__step_progress progress = {night, "score"};
+    struct avvik_score_options options = {.threads = config->threads,
+                                          .replace = 1,
+                                          .stop = night->options->stop,
+                                          .progress = avvik__step_progress_show,
+                                          .user = &progress,
+                                          .memory_bytes = config->memory_bytes,
+                                          .compress = config->compress,
+                                          .skip_damaged = config->skip_damaged,
+                                          .resume = resume};
+    struct avvik_score_summary summary;
+    struct avvik_source *source = NULL;
+    const char *const outputs[] = {input->scores};
+    char *path = avvik__night_path(night, input->scores);
+    if (path == NULL)
+        AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
+    AVVIK_TRY(avvik_source_open(&input->path, 1, &selection, &source, error));
+    status = avvik_score_file(scoring->model, scoring->engine, source, path, &options, &summary, error);
+    if (status == AVVIK_ERR_EXISTS && resume) { /* what lies there is of another run after all */
+        options.resume = 0;
+        status = avvik_score_file(scoring->model, scoring->engine, source, path, &options, &summary, error);
+    }
+    if (status != AVVIK_OK)
+        goto done;
+    if (!is_unchanged(night, i))
+        AVVIK_FAIL(AVVIK_ERR_IO, 0, "%s: changed while it was scored; run again once it is complete", input->path);
+    AVVIK_TRY(avvik__unit_end(night, unit, outputs, 1, score_facts(&summary, scoring->engine), error));
+    avvik__night_tell(night, 0, "scored %s: %llu rows in %.2f s on %s", input->path,
+                      (unsigned long long)summary.n_rows, (double)summary.elapsed_ns / 1e9,
+                      avvik_engine_backend(scoring->engine));
+    if (summary.rows_absent > 0)
+        avvik__night_tell(night, 1, "%s: %llu rows are damaged and have no scores", input->path,
+                          (unsigned long long)summary.rows_absent);
+done:
+    avvik_source_close(source);
+    free(path);
+    return status;
+}
+
+enum avvik_status avvik__step_score(struct avvik__night *night, struct avvik_error *error)
+{
+    enum avvik_status status = AVVIK_OK;
+    struct scoring scoring = {0};
+    char *folder = avvik__night_path(night, "scores");
+    if (folder == NULL)
+        AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
+    AVVIK_TRY(avvik__directory_make(folder, error));
+    AVVIK_TRY(scoring_open(&scoring, night, error));
+    for (size_t i = 0; i < night->files.n; i++) {
+        const struct avvik__night_input *input = &night->inputs[i];
+        json_t *unit = avvik__unit(night, "score", input->path);
+        char key[AVVIK_HASH_SIZE];
+        struct avvik_error reason;
+        if (input->is_bad)
+            continue;
+        if (avvik__night_stopped(night))
+            AVVIK_FAIL(AVVIK_INTERRUPTED, 0, "interrupted");
+        avvik__unit_key(key, "score|%s|%s|%s|%u|%d", input->hash, scoring.learnt.content_hash,
+                        night->config->table == NULL ? "" : night->config->table, night->config->compress,
+                        night->config->skip_damaged);
+        if (avvik__unit_is_done(night, unit, key))
+            continue;
+        AVVIK_TRY(engine_need(&scoring, night, error));
+        const int resume = avvik__unit_is_begun(unit, key);
+        AVVIK_TRY(avvik__unit_begin(night, unit, key, error));
+        const enum avvik_status outcome = input_score(night, &scoring, i, resume, unit, &reason);
+        if (avvik__is_fatal(outcome)) {
+            status = avvik__error_set(error, outcome, reason.foreign_code, "%s", reason.text);
+            goto done;
+        }
+        if (outcome != AVVIK_OK)
+            AVVIK_TRY(avvik__input_fail(night, i, unit, &reason, error));
+    }
+done:
+    scoring_close(&scoring);
+    free(folder);
+    return status;
+}

@@ -1,0 +1,189 @@
+/* The pass over all rows: moments and digests of every column, and the rows that the trees grow from. */
+#include <float.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "avvik_internal.h"
+#include "fit_internal.h"
+
+size_t avvik__fit_block_rows(const struct fit *fit, uint64_t block)
+{
+    const uint64_t left = fit->model->n_rows - block * fit->cut.block_rows;
+    return left < fit->cut.block_rows ? (size_t)left : fit->cut.block_rows;
+}
+
+enum avvik_status avvik__fit_blocks_init(struct fit *fit, struct avvik_error *error)
+{
+    enum avvik_status status = AVVIK_OK;
+    const size_t n_features = fit->model->n_features, rows = fit->cut.block_rows;
+    fit->slots = calloc(fit->cut.n_slots, sizeof *fit->slots);
+    fit->workers = calloc(fit->cut.n_workers, sizeof *fit->workers);
+    if (fit->slots == NULL || fit->workers == NULL)
+        AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
+    for (unsigned i = 0; i < fit->cut.n_slots; i++) {
+        struct fit_slot *slot = &fit->slots[i];
+        slot->moments = calloc(rows / AVVIK_STATISTICS_ROWS * n_features, sizeof *slot->moments);
+        slot->digests = calloc(avvik__input_digest_count(rows, n_features), sizeof *slot->digests);
+        if (slot->moments == NULL || slot->digests == NULL)
+            AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
+        AVVIK_TRY(avvik__plan_create(fit->source, rows, &slot->plan, error));
+    }
+    for (unsigned i = 0; i < fit->cut.n_workers; i++) {
+        struct fit_worker *worker = &fit->workers[i];
+        worker->piece = avvik__aligned_alloc(fit->cut.piece_rows * n_features, sizeof *worker->piece);
+        worker->drawn = calloc(fit->model->forest.n_trees, sizeof *worker->drawn);
+        if (worker->piece == NULL || worker->drawn == NULL)
+            AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
+        AVVIK_TRY(avvik__fetcher_create(fit->source, &worker->fetcher, error));
+    }
+done:
+    return status;
+}
+
+void avvik__fit_blocks_free(struct fit *fit)
+{
+    for (unsigned i = 0; fit->slots != NULL && i < fit->cut.n_slots; i++) {
+        avvik__plan_free(fit->slots[i].plan);
+        free(fit->slots[i].moments);
+        free(fit->slots[i].digests);
+    }
+    for (unsigned i = 0; fit->workers != NULL && i < fit->cut.n_workers; i++) {
+        avvik__fetcher_free(fit->workers[i].fetcher);
+        free(fit->workers[i].piece);
+        free(fit->workers[i].drawn);
+    }
+    free(fit->slots);
+    free(fit->workers);
+    fit->slots = NULL;
+    fit->workers = NULL;
+}
+
+enum avvik_status avvik__fit_block_plan(void *context, unsigned slot, uint64_t block, struct avvik_error *error)
+{
+    const struct fit *fit = context;
+    return avvik__plan_rows(fit->slots[slot].plan, block * fit->cut.block_rows, avvik__fit_block_rows(fit, block), 0,
+                            error);
+}
+
+/* The first of a tree's draws that is not before `row`. */
+static uint32_t first_draw(const uint64_t *draws, uint32_t n, uint64_t row)
+{
+    uint32_t low = 0, high = n;
+    while (low < high) {
+        const uint32_t middle = (low + high) / 2;
+        if (draws[middle] < row)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+struct range avvik__fit_drawn(const struct fit *fit, size_t tree, uint64_t first, size_t n_rows)
+{
+    const uint32_t sample = fit->model->forest.sample;
+    const uint64_t *draws = fit->draws + tree * sample;
+    return (struct range){first_draw(draws, sample, first), first_draw(draws, sample, first + n_rows)};
+}
+
+/* Copy one column of the rows that some tree has drawn from this piece to their places. */
+static void sample_gather(const struct fit *fit, const struct range *drawn, size_t feature, const float *column,
+                          uint64_t first)
+{
+    const struct avvik__forest *forest = &fit->model->forest;
+    for (size_t tree = 0; tree < forest->n_trees; tree++) {
+        const uint64_t *draws = fit->draws + tree * forest->sample;
+        float *sample = fit->sample + tree * forest->sample * forest->n_features + feature;
+        for (uint32_t i = drawn[tree].first; i < drawn[tree].end; i++) {
+            const float x = column[(size_t)(draws[i] - first)];
+            sample[(size_t)i * forest->n_features] = !isfinite(x) ? NAN : fabsf(x) < FLT_MIN ? 0 : x;
+        }
+    }
+}
+
+/* A column at a time, so that it is in the cache for all that is wanted of it. `first` is a row of the block. */
+static enum avvik_status piece_work(const struct fit *fit, const struct fit_worker *worker, struct fit_slot *slot,
+                                    uint64_t block_row, size_t first, size_t n_rows, struct avvik_error *error)
+{
+    const size_t n_features = fit->model->n_features, stride = fit->cut.piece_rows;
+    const enum avvik_status status =
+        avvik__plan_fetch(slot->plan, worker->fetcher, first, n_rows, worker->piece, stride, 0, error);
+    if (status != AVVIK_OK)
+        return status;
+    for (size_t tree = 0; tree < fit->model->forest.n_trees; tree++)
+        worker->drawn[tree] = avvik__fit_drawn(fit, tree, block_row + first, n_rows);
+    for (size_t f = 0; f < n_features; f++) {
+        const float *column = worker->piece + f * stride;
+        size_t place = first / AVVIK_STATISTICS_ROWS * n_features + f;
+        for (size_t i = 0; i < n_rows; i += AVVIK_STATISTICS_ROWS, place += n_features) {
+            const size_t n = n_rows - i < AVVIK_STATISTICS_ROWS ? n_rows - i : AVVIK_STATISTICS_ROWS;
+            fit->kernels.statistics(&slot->moments[place], column + i, n);
+            slot->digests[place] = avvik__input_digest(column + i, n);
+        }
+        sample_gather(fit, worker->drawn, f, column, block_row + first);
+    }
+    return AVVIK_OK;
+}
+
+enum avvik_status avvik__fit_block_work(void *context, unsigned number, unsigned slot_number, uint64_t block,
+                                        struct avvik_error *error)
+{
+    enum avvik_status status = AVVIK_OK;
+    const struct fit *fit = context;
+    struct fit_worker *worker = &fit->workers[number];
+    struct fit_slot *slot = &fit->slots[slot_number];
+    const size_t n_rows = avvik__fit_block_rows(fit, block);
+    const uint64_t start = avvik__now_ns();
+    struct avvik__fetch_times times;
+    avvik__plan_decode(slot->plan, worker->fetcher);
+    for (size_t first = 0; first < n_rows && status == AVVIK_OK; first += fit->cut.piece_rows)
+        status = piece_work(fit, worker, slot, block * fit->cut.block_rows, first,
+                            n_rows - first < fit->cut.piece_rows ? n_rows - first : fit->cut.piece_rows, error);
+    avvik__fetcher_times(worker->fetcher, &times);
+    slot->stages = (struct avvik_stages){.read_ns = times.read_ns - worker->times.read_ns,
+                                         .decode_ns = times.decode_ns - worker->times.decode_ns,
+                                         .bytes_read = times.bytes_read - worker->times.bytes_read};
+    slot->stages.work_ns = avvik__now_ns() - start - slot->stages.read_ns - slot->stages.decode_ns;
+    worker->times = times;
+    return status;
+}
+
+void avvik__fit_moments_add(struct fit *fit, const struct fit_slot *slot, size_t n_rows)
+{
+    const size_t n_features = fit->model->n_features;
+    const struct avvik__moments *moments = slot->moments;
+    for (size_t i = 0; i < n_rows; i += AVVIK_STATISTICS_ROWS)
+        for (size_t f = 0; f < n_features; f++)
+            avvik__moments_add(&fit->model->features[f].moments, moments++);
+    avvik__input_hash_add(fit->hash, slot->digests, n_rows, n_features);
+}
+
+enum avvik_status avvik__fit_block_add(void *context, unsigned slot_number, uint64_t block, struct avvik_error *error)
+{
+    struct fit *fit = context;
+    const struct fit_slot *slot = &fit->slots[slot_number];
+    const size_t n_rows = avvik__fit_block_rows(fit, block);
+    struct avvik_stages *stages = &fit->summary->stages;
+    avvik__fit_moments_add(fit, slot, n_rows);
+    stages->read_ns += slot->stages.read_ns;
+    stages->decode_ns += slot->stages.decode_ns;
+    stages->work_ns += slot->stages.work_ns;
+    stages->bytes_read += slot->stages.bytes_read;
+    stages->plan_ns = fit->pipeline.plan_ns;
+    if (fit->journal != NULL) {
+        const enum avvik_status status = avvik__fit_journal_add(fit, block, slot, error);
+        if (status != AVVIK_OK)
+            return status;
+        avvik__journal_checkpoint(fit->journal, -1, 0);
+    }
+    if (fit->options->progress != NULL) {
+        const struct avvik_progress progress = {.rows_done = block * fit->cut.block_rows + n_rows,
+                                                .n_rows = fit->model->n_rows,
+                                                .rows_resumed = fit->summary->rows_resumed,
+                                                .elapsed_ns = avvik__now_ns() - fit->start_ns,
+                                                .stages = *stages};
+        fit->options->progress(fit->options->user, &progress);
+    }
+    return AVVIK_OK;
+}

@@ -1,0 +1,106 @@
+/* Going on where an interrupted fit stopped: a record of the journal holds all that a block has yielded. */
+#define _GNU_SOURCE /* asprintf */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "avvik/version.h"
+#include "avvik_internal.h"
+#include "fit_internal.h"
+
+char *avvik__fit_identity(const struct fit *fit)
+{
+    const struct avvik_model *model = fit->model;
+    struct avvik_version version;
+    char state[AVVIK_HASH_SIZE], *text = NULL;
+    size_t length = 0;
+    avvik_version_get(&version);
+    avvik__source_state(fit->source, state);
+    FILE *stream = open_memstream(&text, &length);
+    if (stream == NULL)
+        return NULL;
+    fprintf(stream, "fit by avvik %s\ntable %s\ninputs %s\nrows %llu\nblock %zu\ntrees %u\nsample %u\nseed %llu\n",
+            version.avvik, model->table, state, (unsigned long long)model->n_rows, fit->cut.block_rows,
+            model->forest.n_trees, model->forest.sample, (unsigned long long)model->seed);
+    for (uint32_t f = 0; f < model->n_features; f++)
+        fprintf(stream, "feature %s\n", model->features[f].name);
+    if (fclose(stream) == 0)
+        return text;
+    free(text);
+    return NULL;
+}
+
+/* A record: the block's number, its moments, its digests, then the rows that were drawn from it, tree by tree. Bytes of
+ * it.
+ */
+static size_t record_bytes(const struct fit *fit, uint64_t block)
+{
+    const struct avvik__forest *forest = &fit->model->forest;
+    const size_t n_rows = avvik__fit_block_rows(fit, block), n = avvik__input_digest_count(n_rows, forest->n_features);
+    size_t n_drawn = 0;
+    for (size_t tree = 0; tree < forest->n_trees; tree++) {
+        const struct range drawn = avvik__fit_drawn(fit, tree, block * fit->cut.block_rows, n_rows);
+        n_drawn += drawn.end - drawn.first;
+    }
+    return sizeof block + n * (sizeof(struct avvik__moments) + sizeof(XXH128_hash_t)) +
+           n_drawn * forest->n_features * sizeof(float);
+}
+
+/* Copy between a record and what it is of. */
+static void record_copy(const struct fit *fit, uint64_t block, const struct fit_slot *slot, char *record, int is_put)
+{
+    const struct avvik__forest *forest = &fit->model->forest;
+    const size_t n_rows = avvik__fit_block_rows(fit, block), n = avvik__input_digest_count(n_rows, forest->n_features);
+    struct part {
+        void *memory;
+        size_t bytes;
+    } parts[] = {{slot->moments, n * sizeof *slot->moments}, {slot->digests, n * sizeof *slot->digests}};
+    record += sizeof block;
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; record += parts[i++].bytes)
+        memcpy(is_put ? (void *)record : parts[i].memory, is_put ? parts[i].memory : (void *)record, parts[i].bytes);
+    for (size_t tree = 0; tree < forest->n_trees; tree++) {
+        const struct range drawn = avvik__fit_drawn(fit, tree, block * fit->cut.block_rows, n_rows);
+        const size_t bytes = (size_t)(drawn.end - drawn.first) * forest->n_features * sizeof(float);
+        float *rows = fit->sample + (tree * forest->sample + drawn.first) * forest->n_features;
+        memcpy(is_put ? (void *)record : rows, is_put ? (void *)rows : record, bytes);
+        record += bytes;
+    }
+}
+
+enum avvik_status avvik__fit_journal_add(struct fit *fit, uint64_t block, const struct fit_slot *slot,
+                                         struct avvik_error *error)
+{
+    const size_t bytes = record_bytes(fit, block);
+    char *record = malloc(bytes);
+    if (record == NULL)
+        return avvik__error_set(error, AVVIK_ERR_MEMORY, 0, "out of memory");
+    memcpy(record, &block, sizeof block);
+    record_copy(fit, block, slot, record, 1);
+    const enum avvik_status status = avvik__journal_append(fit->journal, record, bytes, error);
+    free(record);
+    return status;
+}
+
+void avvik__fit_replay(struct fit *fit, uint64_t *first_block_out)
+{
+    uint64_t block = 0;
+    const uint64_t n_blocks = fit->pipeline.n_blocks;
+    int is_whole = 1;
+    const void *record;
+    size_t n;
+    for (; block < n_blocks && avvik__journal_next(fit->journal, &record, &n); block++) {
+        is_whole = n == record_bytes(fit, block) && memcmp(record, &block, sizeof block) == 0;
+        if (!is_whole)
+            break;
+        char *copy = malloc(n);
+        if ((is_whole = copy != NULL) == 0)
+            break;
+        memcpy(copy, record, n);
+        record_copy(fit, block, &fit->slots[0], copy, 0);
+        free(copy);
+        avvik__fit_moments_add(fit, &fit->slots[0], avvik__fit_block_rows(fit, block));
+        fit->summary->rows_resumed += avvik__fit_block_rows(fit, block);
+    }
+    avvik__journal_rewind(fit->journal, !is_whole);
+    *first_block_out = block;
+}

@@ -1,0 +1,111 @@
+/* What the parts of a scoring run share: score_run.c (its course), score_blocks.c (a block's way through it),
+ * score_output.c (what is written beside the columns) and score_resume.c (going on where another run stopped). */
+#ifndef AVVIK_SCORE_INTERNAL_H
+#define AVVIK_SCORE_INTERNAL_H
+
+#include "avvik/score.h"
+#include "block_pipeline.h"
+#include "chunk_encode.h"
+#include "forest_score.h"
+#include "input_hash.h"
+#include "journal.h"
+#include "model_internal.h"
+#include "record_file.h"
+#include "source_plan.h"
+
+/* The columns of /scores, in the order of struct block. */
+enum { PATH_SUM, FOREST, DEVIATION, DEVIATION_FEATURE, BEYOND, MISSING, N_COLUMNS };
+struct score_column {
+    const char *path;
+    enum avvik__type type;
+    size_t size;
+};
+extern const struct score_column avvik__score_columns[N_COLUMNS];
+#define SCORE_ROW_BYTES 18 /* of all columns */
+
+/* Rows that could not be read. */
+struct absent {
+    uint64_t first, n_rows;
+    uint64_t feature;
+    char reason[104];
+};
+
+/* What a block adds to the summary. */
+struct block_totals {
+    uint64_t rows_with_missing, values_missing, values_infinite, rows_absent;
+};
+
+/* One slot of the pipeline. */
+struct block {
+    struct avvik__plan *plan;
+    void *results[N_COLUMNS];
+    void *encoded[N_COLUMNS]; /* where the output is compressed */
+    size_t encoded_bytes[N_COLUMNS];
+    XXH128_hash_t *digests; /* of the input */
+    struct block_totals totals;
+    struct avvik_stages stages;
+};
+
+/* What belongs to one worker thread. */
+struct score_worker {
+    struct avvik_worker *engine;
+    struct avvik__fetcher *fetcher;
+    struct avvik__encoder *encoder;
+    float *piece;                    /* [feature][piece_rows] */
+    uint64_t *counts;                /* [2][feature]: missing, infinite */
+    struct avvik__fetch_times times; /* when the last block was done */
+};
+
+struct score_run {
+    const struct avvik_model *model;
+    struct avvik_engine *engine;
+    struct avvik_source *source;
+    const struct avvik_score_options *options;
+    struct avvik_score_summary *summary;
+    struct avvik__cut cut;
+    size_t chunk_rows; /* of the output: a block, or the whole of a table that is smaller */
+    uint64_t n_rows, start_ns;
+    struct avvik__score_table table;
+    struct score_worker *workers;
+    struct block *blocks;
+    struct avvik__pipeline pipeline;
+    struct avvik__record *record;
+    struct avvik__record_column *columns[N_COLUMNS];
+    struct avvik__journal *journal;
+    XXH3_state_t *hash; /* of the input */
+    struct absent *absent;
+    size_t n_absent, absent_capacity;
+};
+
+size_t avvik__score_block_rows(const struct score_run *run, uint64_t block);
+
+/* Slots and workers. They are freed with what they hold; freeing twice is harmless. */
+enum avvik_status avvik__score_blocks_init(struct score_run *run, struct avvik_error *error);
+void avvik__score_blocks_free(struct score_run *run);
+
+/* The three stages of the pipeline; `context` is the run. */
+avvik__block_fn avvik__score_block_plan, avvik__score_block_write;
+avvik__work_fn avvik__score_block_work;
+
+/* Rows [first, first + n) of `feature` are absent. Runs side by side are joined. */
+enum avvik_status avvik__score_absent_add(struct score_run *run, const struct absent *absent,
+                                          struct avvik_error *error);
+
+/* Everything that does not depend on the rows, and the columns; after the last row, what could only be known then. */
+enum avvik_status avvik__score_output_begin(struct score_run *run, struct avvik_error *error);
+enum avvik_status avvik__score_output_end(struct score_run *run, struct avvik_error *error);
+
+/* Is a finished score file at `path` the one that this run would write? The content of the inputs is judged by their
+ * sizes and times of change. Sets *is_same_out; AVVIK_OK also where there is no such file. */
+enum avvik_status avvik__score_is_complete(const struct score_run *run, const char *path, int *is_same_out,
+                                           struct avvik_error *error);
+
+/* A text that only a run over the same inputs with the same model and options has; malloc'ed, NULL without memory. */
+char *avvik__score_identity(const struct score_run *run);
+/* A record of the journal for a block that has been written. */
+enum avvik_status avvik__score_journal_add(struct score_run *run, uint64_t block, const struct block *written,
+                                           struct avvik_error *error);
+/* Take over what the journal tells of; *first_block_out is the first block that is left to do. */
+enum avvik_status avvik__score_replay(struct score_run *run, uint64_t *first_block_out, struct avvik_error *error);
+
+#endif

@@ -1,0 +1,40 @@
+/* What the tests of the engine score with. */
+#ifndef ENGINE_CASES_H
+#define ENGINE_CASES_H
+
+#include <check.h>
+#include <math.h>
+
+#include "engine_internal.h"
+
+enum { N_FEATURES = 5 };
+
+/* A model of 20 trees over N_FEATURES features, always in the same memory; release with avvik__forest_destroy(). */
+static inline struct avvik_model *model_make(void)
+{
+    static struct avvik__feature features[N_FEATURES];
+    static struct avvik_model model;
+    static float sample[64 * N_FEATURES];
+    uint32_t scratch[64];
+    model = (struct avvik_model){.n_features = N_FEATURES,
+                                 .features = features,
+                                 .forest = {.n_trees = 20, .sample = 64, .height = 6, .n_features = N_FEATURES}};
+    for (int f = 0; f < N_FEATURES; f++)
+        features[f] = (struct avvik__feature){.mean32 = 0.5f, .rscale32 = 3, .fill = 0.25f};
+    ck_assert_int_eq(avvik__forest_init(&model.forest, NULL), AVVIK_OK);
+    for (uint32_t tree = 0; tree < 20; tree++) {
+        for (uint32_t i = 0; i < 64 * N_FEATURES; i++)
+            sample[i] = (float)((i * 2654435761u + tree * 40503u) % 1009) / 1009;
+        avvik__forest_grow(&model.forest, tree, sample, N_FEATURES, 1, scratch);
+    }
+    return &model;
+}
+
+/* n_rows x N_FEATURES values; some are missing and some infinite. */
+static inline void values_make(float *values, size_t n_rows)
+{
+    for (size_t i = 0; i < n_rows * N_FEATURES; i++)
+        values[i] = i % 97 == 3 ? NAN : i % 89 == 5 ? INFINITY : (float)(i * 2654435761u % 2003) / 1500;
+}
+
+#endif

@@ -168,8 +168,9 @@ enum bench_exit bench_shapes_walk(const struct bench_options *options, const str
 enum bench_exit bench_kernels(const struct bench_options *options, struct bench_results *results);
 
 /* The backends that options->backends names, in the order of avvik_devices_list(). NULL stands for the widest CPU
- * backend and every OpenCL device, "all" for all that can run. devices_out: release with free(). BENCH_NO_BACKEND, with
- * a sentence, if none is left or one that was named cannot run. */
+ * backend and every OpenCL device, "all" for all that can run; "opencl:all" is all OpenCL devices sharing the work.
+ * devices_out: release with free(). BENCH_NO_BACKEND, with a sentence, if none is left or one that was named cannot
+ * run. */
 enum bench_exit bench_backends_choose(const char *wanted, struct avvik_device **devices_out, size_t *n_devices_out);
 
 /* Did the device of `engine` do all of the work? The CPU steps in where a device fails, and a figure of that would be

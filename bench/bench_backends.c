@@ -53,7 +53,7 @@ struct backend {
     size_t n_workers, block_rows;
     struct results results;
     atomic_size_t next, next_worker;
-    atomic_int has_failed;
+    atomic_int failure; /* an enum avvik_status */
     struct bench_result *result;
     uint64_t times_ns[N_DEVICE_STAGES]; /* when the present run began */
 };
@@ -100,8 +100,9 @@ static void *worker_main(void *context)
                                             .deviation_feature = backend->results.small[0] + first,
                                             .beyond = backend->results.small[1] + first,
                                             .missing = backend->results.small[2] + first};
-        if (avvik_worker_score(worker, &block, &scores, NULL) != AVVIK_OK)
-            atomic_store(&backend->has_failed, 1);
+        const enum avvik_status status = avvik_worker_score(worker, &block, &scores, NULL);
+        if (status != AVVIK_OK)
+            atomic_store(&backend->failure, (int)status);
     }
     return NULL;
 }
@@ -118,7 +119,7 @@ static int backend_run(void *context)
     worker_main(backend);
     for (size_t i = 0; i < n_started; i++)
         pthread_join(thread[i], NULL);
-    return !atomic_load(&backend->has_failed);
+    return atomic_load(&backend->failure) == AVVIK_OK;
 }
 
 /* Summed over the workers. Returns 0 if the backend has no clock of its own. */
@@ -181,7 +182,9 @@ static enum bench_exit backend_init(struct backend *backend, const struct rows *
             AVVIK_OK)
             return bench_fail(BENCH_NO_BACKEND, "%s", error.text);
     if (!backend_run(backend)) /* its results; and caches are warm */
-        return bench_fail(BENCH_FAILED, "backend %s failed", name);
+        return bench_fail(atomic_load(&backend->failure) == AVVIK_ERR_SELFTEST ? BENCH_DIFFERS : BENCH_FAILED,
+                          "backend %s failed: %s", name,
+                          avvik_status_name((enum avvik_status)atomic_load(&backend->failure)));
     return BENCH_DONE;
 }
 
@@ -313,35 +316,60 @@ enum bench_exit bench_faults_check(struct avvik_engine *engine)
                             (unsigned long long)faults.rows_on_cpu, faults.reason);
 }
 
+/* Several devices that share the work, after those that were chosen one by one. Returns 0 if there is no memory. */
+static int shared_add(struct avvik_device **devices, size_t *n)
+{
+    struct avvik_device shared = {.backend = "opencl:all", .is_available = 1};
+    struct avvik_device *longer = realloc(*devices, (*n + 1) * sizeof *longer);
+    if (longer == NULL)
+        return 0;
+    longer[(*n)++] = shared;
+    *devices = longer;
+    return 1;
+}
+
+/* Keep those of the n devices that `wanted` means, in their order; returns how many. *refused is one that was named and
+ * cannot run. */
+static size_t devices_keep(struct avvik_device *devices, size_t n, const char *wanted, struct avvik_device *refused)
+{
+    const int is_all = wanted != NULL && strcmp(wanted, "all") == 0;
+    size_t n_kept = 0, widest = 0;
+    for (size_t i = 0; i < n; i++)
+        if (devices[i].is_available && strncmp(devices[i].backend, "opencl", 6) != 0)
+            widest = i;
+    for (size_t i = 0; i < n; i++) {
+        const int is_opencl = strncmp(devices[i].backend, "opencl", 6) == 0;
+        const int is_named = wanted != NULL && !is_all && bench_is_wanted(wanted, devices[i].backend);
+        if (is_named && !devices[i].is_available)
+            *refused = devices[i];
+        if (devices[i].is_available && n_kept < BENCH_MAX_DEVICES - 1 &&
+            (wanted == NULL ? is_opencl || i == widest : is_all || is_named))
+            devices[n_kept++] = devices[i];
+    }
+    return n_kept;
+}
+
 enum bench_exit bench_backends_choose(const char *wanted, struct avvik_device **devices_out, size_t *n_devices_out)
 {
     struct avvik_error error;
-    struct avvik_device *devices;
-    size_t n_devices, n = 0, widest = 0;
+    struct avvik_device *devices, refused = {.is_available = 1};
+    size_t n_devices;
+    enum bench_exit status = BENCH_DONE;
     if (avvik_devices_list(&devices, &n_devices, &error) != AVVIK_OK)
         return bench_fail(BENCH_FAILED, "%s", error.text);
-    for (size_t i = 0; i < n_devices; i++)
-        if (devices[i].is_available && strncmp(devices[i].backend, "opencl", 6) != 0)
-            widest = i;
-    for (size_t i = 0; i < n_devices && n < BENCH_MAX_DEVICES; i++) {
-        const int is_opencl = strncmp(devices[i].backend, "opencl", 6) == 0;
-        const int is_named =
-            wanted != NULL && strcmp(wanted, "all") != 0 && bench_is_wanted(wanted, devices[i].backend);
-        const int is_taken = wanted == NULL ? is_opencl || i == widest : strcmp(wanted, "all") == 0 || is_named;
-        if (is_named && !devices[i].is_available) {
-            bench_fail(BENCH_NO_BACKEND, "%s: %s", devices[i].backend, devices[i].reason);
-            free(devices);
-            return BENCH_NO_BACKEND;
-        }
-        if (is_taken && devices[i].is_available)
-            devices[n++] = devices[i];
-    }
-    if (n == 0) {
+    n_devices = devices_keep(devices, n_devices, wanted, &refused);
+    if (wanted != NULL && bench_is_wanted(wanted, "opencl:all") && !shared_add(&devices, &n_devices))
+        status = bench_fail(BENCH_FAILED, "not enough memory");
+    else if (!refused.is_available)
+        status = bench_fail(BENCH_NO_BACKEND, "%s: %s", refused.backend, refused.reason);
+    else if (n_devices == 0)
+        status = bench_fail(BENCH_NO_BACKEND, "no backend is called '%s'; `avvik devices` lists them", wanted);
+    if (status != BENCH_DONE) {
         free(devices);
-        return bench_fail(BENCH_NO_BACKEND, "no backend is called '%s'; `avvik devices` lists them", wanted);
+        return status;
     }
     *devices_out = devices;
-    *n_devices_out = n;
+    *n_devices_out = n_devices;
     return BENCH_DONE;
 }
 

@@ -7,9 +7,16 @@
 #include <unistd.h>
 
 #include "bench_document.h"
+#include "bench_plot.h"
 #include "bench_svg.h"
 
 #define MAX_DOCUMENTS 256
+
+struct picture {
+    const struct bench_document *last;
+    const struct bench_panel *panels;
+    size_t n_panels;
+};
 
 /* The parts of a shape that can be an axis. */
 enum axis { ROWS, FEATURES, TREES, SAMPLE, THREADS, N_AXES };
@@ -198,20 +205,26 @@ static int commits_panel(const struct bench_document *documents, size_t n_docume
     return 1;
 }
 
-/* PATH.partial, then its name. */
-static enum bench_exit picture_write(const char *path, const struct bench_document *last,
-                                     const struct bench_panel *panels, size_t n_panels)
+static int runs_draw(FILE *file, const void *context)
 {
-    char partial[4096], line[400];
+    const struct picture *picture = context;
+    const struct bench_document *last = picture->last;
+    char line[400];
     const char *const lines[2] = {line, "Points are medians, bars the quarters around them. Higher is faster."};
     snprintf(line, sizeof line, "%.120s, %.60s, commit %.40s, %.30s", last->cpu, last->compiler, last->commit,
              last->when);
+    return bench_svg_write(file, "avvik: rows scored a second", lines, 2, picture->panels, picture->n_panels);
+}
+
+enum bench_exit bench_picture_write(const char *path, int (*draw)(FILE *file, const void *context), const void *context)
+{
+    char partial[4096];
     if (snprintf(partial, sizeof partial, "%s.partial", path) >= (int)sizeof partial)
         return bench_fail(BENCH_USAGE, "the name of the picture is too long");
     FILE *file = fopen(partial, "w");
     if (file == NULL)
         return bench_fail(BENCH_BAD_INPUT, "%s cannot be written: %s", partial, strerror(errno));
-    int is_written = bench_svg_write(file, "avvik: rows scored a second", lines, 2, panels, n_panels);
+    int is_written = draw(file, context);
     is_written = fflush(file) == 0 && fsync(fileno(file)) == 0 && is_written;
     is_written = fclose(file) == 0 && is_written;
     if (is_written && rename(partial, path) == 0)
@@ -221,31 +234,40 @@ static enum bench_exit picture_write(const char *path, const struct bench_docume
     return bench_fail(BENCH_BAD_INPUT, "%s cannot be written: %s", path, strerror(reason));
 }
 
-enum bench_exit bench_plot(const struct bench_options *options)
+static enum bench_exit runs_plot(const struct bench_options *options)
 {
     static struct bench_document documents[MAX_DOCUMENTS];
     static struct bench_panel panels[BENCH_MAX_PANELS];
     const char *names[MAX_DOCUMENTS];
     enum bench_exit status = BENCH_DONE;
     size_t n_documents = 0, n_panels = 0;
-    if (options->out == NULL || options->n_files == 0 || options->n_files > MAX_DOCUMENTS)
-        return bench_fail(BENCH_USAGE, "plot takes --out FILE.svg and 1 to %d documents, the oldest first",
-                          MAX_DOCUMENTS);
     while (n_documents < options->n_files && status == BENCH_DONE) {
         status = bench_document_read(options->files[n_documents], &documents[n_documents]);
         n_documents++;
     }
     if (status == BENCH_DONE) {
+        const struct bench_document *last = &documents[n_documents - 1];
         n_panels += (size_t)commits_panel(documents, n_documents, names, &panels[n_panels]);
         for (int axis = 0; axis < N_AXES; axis++)
-            n_panels += (size_t)axis_panel(&documents[n_documents - 1], axis, &panels[n_panels]);
-        status = n_panels > 0 ? picture_write(options->out, &documents[n_documents - 1], panels, n_panels)
+            n_panels += (size_t)axis_panel(last, axis, &panels[n_panels]);
+        const struct picture picture = {last, panels, n_panels};
+        status = n_panels > 0 ? bench_picture_write(options->out, runs_draw, &picture)
                               : bench_fail(BENCH_BAD_INPUT,
                                            "%s holds nothing that varies; give the JSON of `avvik-bench kernels` or "
                                            "several documents",
-                                           options->files[n_documents - 1]);
+                                           last->path);
     }
     for (size_t i = 0; i < n_documents; i++)
         bench_document_destroy(&documents[i]);
     return status;
+}
+
+enum bench_exit bench_plot(const struct bench_options *options)
+{
+    if (options->out == NULL || options->n_files == 0 || options->n_files > MAX_DOCUMENTS)
+        return bench_fail(BENCH_USAGE, "plot takes --out FILE.svg and 1 to %d documents, the oldest first",
+                          MAX_DOCUMENTS);
+    if (options->n_files == 1 && bench_is_of_peers(options->files[0]))
+        return bench_plot_peers(options->files[0], options->out);
+    return runs_plot(options);
 }

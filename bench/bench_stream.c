@@ -406,10 +406,14 @@ enum bench_exit bench_stream(const struct bench_options *options, struct bench_r
 {
     struct bench_options own = *options;
     struct stream_walk walk = {.stream = {.options = &own}, .results = results};
+    static const char *const unfinished[] = {"scores.h5.partial", "scores.h5.journal"}; /* of an interrupted run */
+    char left_over[400];
     if (own.threads.n == 0)
         own.threads = (struct bench_list){1, {bench_cores_allowed()}};
     bench_file_name(options, "rows.h5", walk.stream.batch.path, sizeof walk.stream.batch.path);
     bench_file_name(options, "scores.h5", walk.stream.scores, sizeof walk.stream.scores);
+    for (size_t i = 0; i < sizeof unfinished / sizeof unfinished[0]; i++)
+        bench_file_name(options, unfinished[i], left_over, sizeof left_over);
     enum bench_exit status =
         bench_shapes_walk(&own, options->is_quick ? &quick_rows : &default_rows, shape_measure, &walk);
     if (status == BENCH_DONE && walk.n_measured == 0)

@@ -9,7 +9,13 @@
 #define RIGHT 118
 #define TOP 58
 #define BOTTOM 50
-#define LABEL_STEP 14.0  /* least distance between lines of text */
+#define LABEL_STEP 14.0 /* least distance between lines of text */
+#define BARS_WIDTH 860
+#define BARS_LEFT 230
+#define BARS_RIGHT 640 /* of the longest bar; its text comes behind it */
+#define BAR_STEP 28
+#define OUR_COLOUR 3
+#define OTHER_COLOUR 0
 #define LETTER_WIDTH 6.6 /* of the small text, roughly */
 
 /* Colours of the series and of ink and paper, each for light and for dark. */
@@ -242,11 +248,9 @@ static void panel_put(FILE *file, const struct bench_panel *panel, double left, 
     fputs("</g>\n", file);
 }
 
-int bench_svg_write(FILE *file, const char *title, const char *const *lines, size_t n_lines,
-                    const struct bench_panel *panels, size_t n_panels)
+static void head_put(FILE *file, size_t width, size_t height, const char *title, const char *const *lines,
+                     size_t n_lines)
 {
-    const size_t n_columns = n_panels > 1 ? 2 : 1, n_rows = (n_panels + n_columns - 1) / n_columns;
-    const size_t width = n_columns * BENCH_PANEL_WIDTH + 20, height = BENCH_HEAD_HEIGHT + n_rows * BENCH_PANEL_HEIGHT;
     fprintf(file,
             "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%zu\" height=\"%zu\" viewBox=\"0 0 %zu %zu\" "
             "role=\"img\">\n<title>",
@@ -258,9 +262,37 @@ int bench_svg_write(FILE *file, const char *title, const char *const *lines, siz
     text_put(file, LEFT, 32, "class=\"title\"", title);
     for (size_t i = 0; i < n_lines; i++)
         text_put(file, LEFT, 51 + 15 * (double)i, "class=\"small\"", lines[i]);
+}
+
+int bench_svg_write(FILE *file, const char *title, const char *const *lines, size_t n_lines,
+                    const struct bench_panel *panels, size_t n_panels)
+{
+    const size_t n_columns = n_panels > 1 ? 2 : 1, n_rows = (n_panels + n_columns - 1) / n_columns;
+    head_put(file, n_columns * BENCH_PANEL_WIDTH + 20, BENCH_HEAD_HEIGHT + n_rows * BENCH_PANEL_HEIGHT, title, lines,
+             n_lines);
     for (size_t i = 0; i < n_panels; i++)
         panel_put(file, &panels[i], (double)(i % n_columns * BENCH_PANEL_WIDTH),
                   (double)(BENCH_HEAD_HEIGHT + i / n_columns * BENCH_PANEL_HEIGHT));
+    fputs("</svg>\n", file);
+    return !ferror(file);
+}
+
+int bench_svg_write_bars(FILE *file, const char *title, const char *const *lines, size_t n_lines,
+                         const struct bench_bar *bars, size_t n_bars)
+{
+    struct scale x = {INFINITY, 0, BARS_LEFT, BARS_RIGHT, 1};
+    for (size_t i = 0; i < n_bars; i++) {
+        x.low = fmin(x.low, bars[i].value / 2);
+        x.high = fmax(x.high, bars[i].value);
+    }
+    head_put(file, BARS_WIDTH, BENCH_HEAD_HEIGHT + n_bars * BAR_STEP + 12, title, lines, n_lines);
+    for (size_t i = 0; i < n_bars; i++) {
+        const double top = BENCH_HEAD_HEIGHT + (double)i * BAR_STEP, end = place_of(&x, bars[i].value);
+        fprintf(file, "<rect class=\"f%d\" x=\"%d\" y=\"%.1f\" width=\"%.1f\" height=\"%d\" rx=\"2\"/>\n",
+                bars[i].is_ours ? OUR_COLOUR : OTHER_COLOUR, BARS_LEFT, top, end - BARS_LEFT, BAR_STEP - 8);
+        text_put(file, BARS_LEFT - 8, top + BAR_STEP / 2.0, "text-anchor=\"end\"", bars[i].name);
+        text_put(file, end + 8, top + BAR_STEP / 2.0, "", bars[i].value_text);
+    }
     fputs("</svg>\n", file);
     return !ferror(file);
 }

@@ -32,6 +32,17 @@ struct bench_panel {
     struct bench_series series[BENCH_MAX_SERIES];
 };
 
+/* A bar of a chart of bars: ours or another's. */
+struct bench_bar {
+    char name[96], value_text[96];
+    double value; /* above 0 */
+    int is_ours;
+};
+
+/* Write `bars`, the first on top, on a logarithmic axis, under a heading. Returns 0 if the file cannot be written. */
+int bench_svg_write_bars(FILE *file, const char *title, const char *const *lines, size_t n_lines,
+                         const struct bench_bar *bars, size_t n_bars);
+
 /* Write `panels`, two a row, under a heading. Texts may hold anything. Returns 0 if the file cannot be written. */
 int bench_svg_write(FILE *file, const char *title, const char *const *lines, size_t n_lines,
                     const struct bench_panel *panels, size_t n_panels);

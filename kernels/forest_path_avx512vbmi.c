@@ -13,6 +13,8 @@
 
 #define BLOCK_FLOATS 16384 /* values of a block of rows that are ranked together: the search tables are read once */
 #define BLOCK_ROWS 512
+#define WIDE_BLOCK_FLOATS 65536 /* 128 rows of AVVIK_BYTE_FEATURES */
+#define WIDE 7                  /* for column_bits: more than 64 columns, chosen by path at every level */
 #define FEW_ROWS 24 /* up to so many rows the walk with trees in lanes is faster than 64 lanes, mostly empty */
 
 /* One level of a tree of blends: n registers out of 2n. */
@@ -23,17 +25,26 @@ ALWAYS_INLINE void blend_pairs(__m512i *v, __mmask64 second, int n)
         v[i] = _mm512_mask_blend_epi8(second, v[2 * i], v[2 * i + 1]);
 }
 
-/* The ranks of the features of the nodes that the paths lead to: 2^level columns, blended by the turns taken. */
+/* The ranks of the features of the nodes that the paths lead to: 2^level columns, blended by the turns taken, in blocks
+ * of at most 16 columns, whose registers are there. */
 ALWAYS_INLINE __m512i pick_by_path(const uint8_t *ranks, const uint16_t *column, const __mmask64 *turn, int level)
 {
-    __m512i v[32];
+    const int block_bits = level < 4 ? level : 4;
+    __m512i blocks[8], v[16];
     AVVIK_UNROLL
-    for (int i = 0; i < 1 << level; i++)
-        v[i] = _mm512_load_si512(ranks + column[i]);
+    for (int block = 0; block < 1 << (level - block_bits); block++) {
+        AVVIK_UNROLL
+        for (int i = 0; i < 1 << block_bits; i++)
+            v[i] = _mm512_load_si512(ranks + column[(block << block_bits) + i]);
+        AVVIK_UNROLL
+        for (int l = 0; l < block_bits; l++)
+            blend_pairs(v, turn[l], 1 << (block_bits - 1 - l));
+        blocks[block] = v[0];
+    }
     AVVIK_UNROLL
-    for (int l = 0; l < level; l++)
-        blend_pairs(v, turn[l], 1 << (level - 1 - l));
-    return v[0];
+    for (int l = block_bits; l < level; l++)
+        blend_pairs(blocks, turn[l], 1 << (level - 1 - l));
+    return blocks[0];
 }
 
 /* The same by feature numbers: 2^column_bits columns, blended by the bits of `feature`. */
@@ -83,10 +94,9 @@ ALWAYS_INLINE __m512i byte_sums_even(const struct byte_sums *sums)
 }
 
 /* Levels 0 to 4 of 64 rows (0 to 5 from 32 columns on), which are chosen by path where that costs no more. */
-ALWAYS_INLINE __m512i walk_upper(const uint8_t *ranks, const struct avvik__byte_tree *tree, const __m512i *bits,
-                                 int column_bits)
+ALWAYS_INLINE __m512i walk_upper(__mmask64 *turn, const uint8_t *ranks, const struct avvik__byte_tree *tree,
+                                 const __m512i *bits, int column_bits)
 {
-    __mmask64 turn[6];
     __m512i path, v;
     turn[0] =
         _mm512_cmpgt_epu8_mask(_mm512_load_si512(ranks + tree->column[1]), _mm512_set1_epi32((int)tree->rank_0[0]));
@@ -113,14 +123,14 @@ ALWAYS_INLINE __m512i walk_upper(const uint8_t *ranks, const struct avvik__byte_
 
 /* One tree and n_sub times 64 rows, side by side: one chain of comparisons alone would leave the ports waiting. */
 ALWAYS_INLINE void walk_tree(struct byte_sums *low, struct byte_sums *high, const uint8_t *ranks,
-                             const struct avvik__byte_tree *tree, const __m512i *bits, int column_bits, int n_sub)
+                             const struct avvik__byte_tree *tree, const __m512i *bits, ptrdiff_t step, int column_bits,
+                             int n_sub)
 {
-    const int step = SUB_ROWS << column_bits;
     __m512i path[2], v;
-    __mmask64 turn_6[2];
+    __mmask64 turn[2][7];
     AVVIK_UNROLL
     for (int s = 0; s < n_sub; s++)
-        path[s] = walk_upper(ranks + s * step, tree, bits, column_bits);
+        path[s] = walk_upper(turn[s], ranks + s * step, tree, bits, column_bits);
     if (column_bits < 5) {
         AVVIK_UNROLL
         for (int s = 0; s < n_sub; s++) {
@@ -132,17 +142,20 @@ ALWAYS_INLINE void walk_tree(struct byte_sums *low, struct byte_sums *high, cons
     AVVIK_UNROLL
     for (int s = 0; s < n_sub; s++) {
         v = _mm512_permutexvar_epi8(path[s], _mm512_load_si512(tree->feature_6));
-        v = pick_by_feature(ranks + s * step, v, bits, column_bits);
-        turn_6[s] = _mm512_cmpgt_epu8_mask(v, _mm512_permutexvar_epi8(path[s], _mm512_load_si512(tree->rank_6)));
+        v = column_bits == WIDE ? pick_by_path(ranks + s * step, tree->column_6, turn[s], 6)
+                                : pick_by_feature(ranks + s * step, v, bits, column_bits);
+        turn[s][6] = _mm512_cmpgt_epu8_mask(v, _mm512_permutexvar_epi8(path[s], _mm512_load_si512(tree->rank_6)));
     }
     AVVIK_UNROLL
     for (int s = 0; s < n_sub; s++) {
-        v = pick_by_feature(ranks + s * step, of_128(tree->feature_7, path[s], turn_6[s]), bits, column_bits);
-        const __mmask64 turn_7 = _mm512_cmpgt_epu8_mask(v, of_128(tree->rank_7, path[s], turn_6[s]));
-        byte_sums_add(&low[s], _mm512_mask_blend_epi8(turn_7, of_128(tree->leaf_low, path[s], turn_6[s]),
-                                                      of_128(tree->leaf_low + 128, path[s], turn_6[s])));
-        byte_sums_add(&high[s], _mm512_mask_blend_epi8(turn_7, of_128(tree->leaf_high, path[s], turn_6[s]),
-                                                       of_128(tree->leaf_high + 128, path[s], turn_6[s])));
+        v = column_bits == WIDE
+                ? pick_by_path(ranks + s * step, tree->column_7, turn[s], 7)
+                : pick_by_feature(ranks + s * step, of_128(tree->feature_7, path[s], turn[s][6]), bits, column_bits);
+        const __mmask64 turn_7 = _mm512_cmpgt_epu8_mask(v, of_128(tree->rank_7, path[s], turn[s][6]));
+        byte_sums_add(&low[s], _mm512_mask_blend_epi8(turn_7, of_128(tree->leaf_low, path[s], turn[s][6]),
+                                                      of_128(tree->leaf_low + 128, path[s], turn[s][6])));
+        byte_sums_add(&high[s], _mm512_mask_blend_epi8(turn_7, of_128(tree->leaf_high, path[s], turn[s][6]),
+                                                       of_128(tree->leaf_high + 128, path[s], turn[s][6])));
     }
 }
 
@@ -169,7 +182,7 @@ static void path_sums_add(int32_t *path_sum, size_t n, const struct byte_sums *l
 
 /* All trees of a group over n_sub times 64 rows, of which n are there. */
 ALWAYS_INLINE void walk_rows(int32_t *path_sum, size_t n, const uint8_t *ranks, const struct avvik__byte_tree *trees,
-                             size_t n_trees, int column_bits, int n_sub)
+                             size_t n_trees, ptrdiff_t step, int column_bits, int n_sub)
 {
     struct byte_sums low[2], high[2];
     __m512i bits[6];
@@ -182,53 +195,53 @@ ALWAYS_INLINE void walk_rows(int32_t *path_sum, size_t n, const uint8_t *ranks, 
     memset(low, 0, sizeof low);
     memset(high, 0, sizeof high);
     for (size_t t = 0; t < n_trees; t++)
-        walk_tree(low, high, ranks, &trees[t], bits, column_bits, n_sub);
+        walk_tree(low, high, ranks, &trees[t], bits, step, column_bits, n_sub);
     path_sums_add(path_sum, n < SUB_ROWS ? n : SUB_ROWS, &low[0], &high[0]);
     if (n_sub > 1)
         path_sums_add(path_sum + SUB_ROWS, n - SUB_ROWS < SUB_ROWS ? n - SUB_ROWS : SUB_ROWS, &low[1], &high[1]);
 }
 
 ALWAYS_INLINE void walk_group(int32_t *path_sum, size_t n_rows, const uint8_t *ranks,
-                              const struct avvik__byte_tree *trees, size_t n_trees, int column_bits)
+                              const struct avvik__byte_tree *trees, size_t n_trees, size_t n_columns, int column_bits)
 {
+    const ptrdiff_t step = (ptrdiff_t)n_columns * SUB_ROWS;
     size_t first = 0;
     for (; n_rows - first > SUB_ROWS; first += 2 * SUB_ROWS) {
         const size_t n = n_rows - first < 2 * SUB_ROWS ? n_rows - first : 2 * SUB_ROWS;
-        walk_rows(path_sum + first, n, ranks + (first << column_bits), trees, n_trees, column_bits, 2);
+        walk_rows(path_sum + first, n, ranks + first * n_columns, trees, n_trees, step, column_bits, 2);
         if (n < 2 * SUB_ROWS)
             return;
     }
     if (first < n_rows)
-        walk_rows(path_sum + first, n_rows - first, ranks + (first << column_bits), trees, n_trees, column_bits, 1);
+        walk_rows(path_sum + first, n_rows - first, ranks + first * n_columns, trees, n_trees, step, column_bits, 1);
 }
 
-#define WALK_GROUP(bits)                                                                                               \
+#define WALK_GROUP(bits, n_columns)                                                                                    \
     static void walk_group_##bits(int32_t *path_sum, size_t n_present, const uint8_t *ranks,                           \
-                                  const struct avvik__byte_tree *trees, size_t n_trees)                                \
+                                  const struct avvik__byte_tree *trees, size_t n_trees, size_t n_features)             \
     {                                                                                                                  \
-        walk_group(path_sum, n_present, ranks, trees, n_trees, bits);                                                  \
+        (void)n_features;                                                                                              \
+        walk_group(path_sum, n_present, ranks, trees, n_trees, n_columns, bits);                                       \
     }
-WALK_GROUP(3)
-WALK_GROUP(4)
-WALK_GROUP(5)
-WALK_GROUP(6)
+WALK_GROUP(3, 8)
+WALK_GROUP(4, 16)
+WALK_GROUP(5, 32)
+WALK_GROUP(6, 64)
+WALK_GROUP(WIDE, n_features)
 
-void avvik__forest_path_avx512vbmi(int32_t *path_sum, const float *tile, size_t stride, size_t n_rows,
-                                   const struct avvik__forest_view *forest)
+typedef void walk_group_fn(int32_t *, size_t, const uint8_t *, const struct avvik__byte_tree *, size_t, size_t);
+
+/* All rows but the last few; returns how many. `columns` and `ranks` have room for block_rows rows, a multiple of 64.
+ */
+ALWAYS_INLINE size_t walk_blocks(int32_t *path_sum, const float *tile, size_t stride, size_t n_rows,
+                                 const struct avvik__forest_view *forest, float *columns, uint8_t *ranks,
+                                 size_t n_columns, size_t block_rows, walk_group_fn *walk)
 {
-    typedef void walk_group_fn(int32_t *, size_t, const uint8_t *, const struct avvik__byte_tree *, size_t);
-    static walk_group_fn *const walks[] = {walk_group_3, walk_group_4, walk_group_5, walk_group_6};
-    float columns[BLOCK_FLOATS] __attribute__((aligned(64)));
-    uint8_t ranks[BLOCK_FLOATS] __attribute__((aligned(64)));
     const struct avvik__byte_forest *bytes = forest->bytes;
     const size_t n_features = forest->n_features;
-    const size_t column_bits = n_features <= 8 ? 3 : n_features <= 16 ? 4 : n_features <= 32 ? 5 : 6;
-    const size_t block_rows = column_bits < 6 ? BLOCK_ROWS : BLOCK_ROWS / 2;
-    size_t n_few = bytes == NULL ? n_rows : n_rows % SUB_ROWS <= FEW_ROWS ? n_rows % SUB_ROWS : 0;
-    const size_t n_walked = n_rows - n_few;
-
+    const size_t n_walked = n_rows - (n_rows % SUB_ROWS <= FEW_ROWS ? n_rows % SUB_ROWS : 0);
     if (n_walked > 0) /* columns without a feature are chosen by no node that counts, but are read */
-        memset(ranks, 0, sizeof ranks);
+        memset(ranks, 0, n_columns * block_rows);
     for (size_t first = 0; first < n_walked; first += block_rows) {
         const size_t n = n_walked - first < block_rows ? n_walked - first : block_rows;
         const size_t n_padded = (n + SUB_ROWS - 1) / SUB_ROWS * SUB_ROWS;
@@ -236,11 +249,43 @@ void avvik__forest_path_avx512vbmi(int32_t *path_sum, const float *tile, size_t 
         memset(path_sum + first, 0, n * sizeof *path_sum);
         for (uint32_t g = 0; g < bytes->n_groups; g++) {
             const struct avvik__byte_group *group = &bytes->groups[g];
-            rank_columns(ranks, (size_t)1 << column_bits, columns, n_padded, n_features,
-                         bytes->searches + g * n_features);
-            walks[column_bits - 3](path_sum + first, n, ranks, bytes->trees + group->first_tree, group->n_trees);
+            rank_columns(ranks, n_columns, columns, n_padded, n_features, bytes->searches + g * n_features);
+            walk(path_sum + first, n, ranks, bytes->trees + group->first_tree, group->n_trees, n_features);
         }
     }
-    if (n_few > 0)
-        avvik__forest_path_avx512(path_sum + n_walked, tile + n_walked * stride, stride, n_few, forest);
+    return n_walked;
+}
+
+void avvik__forest_path_avx512vbmi(int32_t *path_sum, const float *tile, size_t stride, size_t n_rows,
+                                   const struct avvik__forest_view *forest)
+{
+    static walk_group_fn *const walks[] = {walk_group_3, walk_group_4, walk_group_5, walk_group_6};
+    float columns[BLOCK_FLOATS] __attribute__((aligned(64)));
+    uint8_t ranks[BLOCK_FLOATS] __attribute__((aligned(64)));
+    const size_t n_features = forest->n_features;
+    const size_t column_bits = n_features <= 8 ? 3 : n_features <= 16 ? 4 : n_features <= 32 ? 5 : 6;
+    const size_t block_rows = column_bits < 6 ? BLOCK_ROWS : BLOCK_ROWS / 2;
+    const size_t n_walked = forest->bytes == NULL
+                                ? 0
+                                : walk_blocks(path_sum, tile, stride, n_rows, forest, columns, ranks,
+                                              (size_t)1 << column_bits, block_rows, walks[column_bits - 3]);
+    if (n_walked < n_rows)
+        avvik__forest_path_avx512(path_sum + n_walked, tile + n_walked * stride, stride, n_rows - n_walked, forest);
+}
+
+void avvik__forest_path_wide_avx512vbmi(int32_t *path_sum, const float *tile, size_t stride, size_t n_rows,
+                                        const struct avvik__forest_view *forest)
+{
+    float columns[WIDE_BLOCK_FLOATS] __attribute__((aligned(64)));
+    uint8_t ranks[WIDE_BLOCK_FLOATS] __attribute__((aligned(64)));
+    const size_t n_columns = forest->n_features;
+    const size_t padded = (n_columns + AVVIK_LANES - 1) / AVVIK_LANES * AVVIK_LANES;
+    const size_t most = WIDE_BLOCK_FLOATS / padded / (2 * SUB_ROWS) * (2 * SUB_ROWS);
+    const size_t n_walked = forest->bytes == NULL
+                                ? 0
+                                : walk_blocks(path_sum, tile, stride, n_rows, forest, columns, ranks, n_columns,
+                                              most < BLOCK_ROWS ? most : BLOCK_ROWS, walk_group_WIDE);
+    if (n_walked < n_rows)
+        avvik__forest_path_wide_avx512(path_sum + n_walked, tile + n_walked * stride, stride, n_rows - n_walked,
+                                       forest);
 }

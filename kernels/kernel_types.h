@@ -20,6 +20,7 @@
 
 #define AVVIK_BYTE_HEIGHT 8       /* of the trees of the byte walk */
 #define AVVIK_BYTE_THRESHOLDS 255 /* of one feature in one group of its trees: their ranks fill a byte */
+#define AVVIK_BYTE_FEATURES 512   /* of a wide forest that has byte trees: ranks of 128 rows fill 64 KB */
 
 /* Thresholds of one feature in one group of trees, ascending, in the order of a binary search without branches of
  * n_steps steps: 0 where there is no threshold, else 4, 6, 7 or 8, enough for all. Step d compares x with
@@ -46,6 +47,7 @@ struct avvik__byte_tree {
     uint8_t rank_6[64], feature_6[64];
     uint8_t rank_7[128], feature_7[128];
     uint8_t leaf_low[256], leaf_high[256];
+    uint16_t column_6[64], column_7[128]; /* wide forests only, which have no feature_4 to feature_7: as `column` */
 };
 
 /* Trees that share their thresholds' ranks. */

@@ -44,6 +44,10 @@ may_include host/check host kernels host/io host/fit host/run
 may_include host/night host host/io host/check
 may_include host/cli # and include/avvik
 
+# The end-to-end benchmark uses what users of the library have.
+found=$(grep -oE '#include "[a-z_0-9/]+\.h"' bench/bench_stream.c | grep -vE '"(avvik/[a-z_]+|bench|bench_batch)\.h"')
+[ -z "$found" ] || violation "bench/bench_stream.c looks into the library: $found"
+
 found=$(git ls-files 2>/dev/null | grep -vE '(^|/)(README\.md|CMakeLists\.txt|\.gitignore|__init__\.py)$' | sed 's|.*/||' | sort | uniq -d)
 [ -z "$found" ] || violation "two files of one name: $found"
 found=$(git ls-files 2>/dev/null | grep -E '(^|/)(utils|common|misc|helpers)\.[ch]$')

@@ -16,7 +16,7 @@
 set -u
 cd "$(dirname "$0")/.." || exit 1
 PATH=$PATH:/usr/local/cuda/bin
-clang=clang-15
+clang="clang-15"
 libclc=/usr/lib/clc
 row_group=64 # ROW_GROUP of opencl_worker.c: work-items of a group in the kernels that take a row each
 options=build/release/tests/opencl_options
@@ -180,7 +180,8 @@ shape() {
 }
 
 families=
-for family in ${*:-nvidia amd spirv}; do
+wanted=${*:-nvidia amd spirv}
+for family in $wanted; do
   need=$(missing "$family")
   if [ -z "$need" ]; then
     families="$families $family"
@@ -198,8 +199,8 @@ if [ "${families#*nvidia}" != "$families" ]; then
 fi
 
 for features in 8 16 32 64 100; do
-  shape $features 8 local
-  shape $features 8 global
+  shape "$features" 8 local
+  shape "$features" 8 global
 done
 shape 16 4 local
 shape 16 12 local
@@ -232,5 +233,5 @@ awk -F';' '
     }
   }' "$scratch/cells"
 echo
-echo "$compiled compilations without a spill or a stack, $failed failed"
+echo "$compiled programs compiled, $failed faults"
 [ "$failed" = 0 ]

@@ -4,11 +4,12 @@
 #   quick  builds with gcc, runs the Check suites and the Python tests that take seconds
 #   full   (default) also the comparison with scikit-learn, everything about files and the command line once more under
 #          clang's address and undefined-behaviour sanitizers, and the OpenCL kernels under Oclgrind and through the
-#          compilers of GPUs
+#          compilers of GPUs (those that are installed)
 #
 # AVVIK_EXPECT=scalar,avx2,opencl           backends whose tests may not be skipped
 # AVVIK_REQUIRE=python,open-data,oclgrind   likewise the Python tests, those on ../shared/data/open (or the folder
-#                                           AVVIK_OPEN_DATA), and Oclgrind
+#                                           AVVIK_OPEN_DATA), and Oclgrind; nvidia, amd and spirv: the compilers that
+#                                           tests/opencl_offline.sh needs for them
 # The last line is the total of all of them, and the exit status is non-zero if anything failed.
 set -u
 cd "$(dirname "$0")/.." || exit 1
@@ -117,6 +118,20 @@ run_bench() {
   fi
 }
 
+# For each kind of device: to machine code, and no register may be spilled.
+run_offline() {
+  for family in nvidia amd spirv; do
+    need=$(sh tests/opencl_offline.sh missing $family)
+    if [ -n "$need" ]; then
+      skip "the OpenCL kernels through the compiler for $family" $family "$need is not installed"
+    elif avvik_step "offline-$family" "Compiling the OpenCL kernels to the end for $family" sh tests/opencl_offline.sh $family; then
+      passed=$((passed + 1))
+    else
+      failed=$((failed + 1))
+    fi
+  done
+}
+
 wants() { # NAME LIST: is NAME in the comma-separated LIST?
   case ",$2," in *",$1,"*) return 0 ;; *) return 1 ;; esac
 }
@@ -158,5 +173,6 @@ fi
 if [ "$tier" = full ] && [ -d build/release ]; then
   run_oclgrind
   run_lint
+  run_offline
 fi
 end

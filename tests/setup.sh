@@ -12,7 +12,8 @@ avvik_build_packages="gcc libc6-dev cmake ninja-build pkg-config opencl-headers 
   pocl-opencl-icd libhdf5-dev check librandom123-dev libjansson-dev libxxhash-dev
   libcyaml-dev libyaml-dev"
 avvik_quick_packages="$avvik_build_packages python3-venv hdf5-tools"
-avvik_full_packages="$avvik_quick_packages clang libclang-rt-14-dev llvm oclgrind"
+avvik_full_packages="$avvik_quick_packages clang libclang-rt-14-dev llvm oclgrind
+  clang-15 libclc-15 libclc-15-dev llvm-spirv-15 spirv-tools"
 
 avvik_now() { date +%s; }
 
@@ -127,7 +128,7 @@ avvik_venv() {
 # damaged. Other OpenCL drivers that may be installed do not live with the sanitizers at all.
 avvik_sanitizer_options() {
   mkdir -p build
-  printf 'leak:%s\n' libLLVM libpocl libclang-cpp libstdc++ H5FL_blk_malloc >build/leaks-not-ours.txt
+  printf 'leak:%s\n' libLLVM libpocl libclang-cpp libstdc++ H5FL_blk_malloc H5O_protect >build/leaks-not-ours.txt
   LSAN_OPTIONS="suppressions=$(pwd)/build/leaks-not-ours.txt:print_suppressions=0${LSAN_OPTIONS:+:$LSAN_OPTIONS}"
   UBSAN_OPTIONS="print_stacktrace=1${UBSAN_OPTIONS:+:$UBSAN_OPTIONS}"
   export LSAN_OPTIONS UBSAN_OPTIONS

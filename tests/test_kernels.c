@@ -100,8 +100,8 @@ static size_t stride_of(size_t n_features)
 
 /* --- forest_path, forest_path_wide --- */
 
-/* Forests that the byte walk took, by the columns it blends: up to 8, 16, 32, 64. */
-static unsigned n_byte_walks[4];
+/* Forests that the byte walk took, by the columns it blends: up to 8, 16, 32, 64, more. */
+static unsigned n_byte_walks[5];
 
 static void compare_forest(const struct avvik__forest *forest, enum data_kind kind, size_t n_rows, uint64_t seed)
 {
@@ -114,7 +114,7 @@ static void compare_forest(const struct avvik__forest *forest, enum data_kind ki
     struct avvik__forest_layout layout;
     ck_assert_int_eq(avvik__forest_layout_init(&layout, forest, NULL), AVVIK_OK);
     if (layout.view.bytes != NULL)
-        n_byte_walks[(n_features > 8) + (n_features > 16) + (n_features > 32)]++;
+        n_byte_walks[(n_features > 8) + (n_features > 16) + (n_features > 32) + (n_features > 64)]++;
     struct guarded tile = guarded_alloc(n_rows * stride * sizeof(float), seed % 2 ? GUARD_BEHIND : GUARD_BEFORE);
     float *values = tile.data;
     for (size_t r = 0; r < n_rows; r++)
@@ -145,7 +145,7 @@ static void compare_random_forest(uint32_t n_trees, uint32_t height, uint32_t n_
 }
 
 static const uint32_t packed_features[] = {1, 7, 8, 9, 15, 16, 17, 31, 32, 33, 48, 49, 63, 64};
-static const uint32_t wide_features[] = {65, 100, 257};
+static const uint32_t wide_features[] = {65, 100, 257, AVVIK_BYTE_FEATURES, AVVIK_BYTE_FEATURES + 1};
 static const uint32_t tree_counts[] = {1, 15, 16, 17, 100, 101};
 
 static void compare_forests_over(const uint32_t *features, size_t n_feature_counts)
@@ -181,6 +181,16 @@ static void check_forest_path_wide(void)
 {
     compare_forests_over(wide_features, sizeof wide_features / sizeof wide_features[0]);
     compare_random_forest(17, 8, 100, TREE_GROWN, DATA_RANDOM, MANY_ROWS);
+    compare_random_forest(600, 8, 65, TREE_ONE_SPLIT, DATA_TIES, 200); /* leaves' bytes fill their sums */
+    static const float odd[] = {1e-40f, -1e-40f, -0.0f, 0.0f, FLT_MIN, -FLT_MIN, FLT_MAX, -INFINITY};
+    uint64_t state = 1;
+    struct avvik__forest forest = random_forest(33, 8, 65, TREE_FULL, &state); /* what an imported forest may hold */
+    for (size_t i = 0; i < (size_t)forest.n_trees << forest.height; i += 3)
+        forest.thresholds[i] = odd[i % (sizeof odd / sizeof odd[0])];
+    for (int kind = 0; kind < N_FINITE_KINDS; kind++)
+        compare_forest(&forest, (enum data_kind)kind, 300, 1);
+    avvik__forest_destroy(&forest);
+    ck_assert_uint_ge(n_byte_walks[4], 20);
 }
 
 /* --- tile_pack --- */

@@ -271,7 +271,7 @@ static void teardown(void)
 /* Pieces of 16,384 rows on the first OpenCL device, as if `avvik tune` had said so. */
 static void pieces_tune(void)
 {
-    const struct avvik__cl_tuning tuning = {.piece_kib = 16384 * N_FEATURES * sizeof(float) / 1024};
+    const struct avvik__cl_tuning tuning = {.piece_kib = 16384 * AVVIK_LANES * sizeof(float) / 1024};
     struct avvik__cl_device device;
     if (avvik__cl_device_choose(NULL, &device, NULL) == AVVIK_OK)
         ck_assert_int_eq(avvik__cl_tuning_save(&device, &tuning, NULL), AVVIK_OK);

@@ -264,7 +264,7 @@ def main():
     peers, left_out = peer_libraries.make_all(forest, values, arguments.work)
     scikit_learn = next((peer for peer in peers if peer.name == "scikit-learn"), None)
 
-    report = {"machine": machine(), "avvik": avvik(arguments.build, "--version").splitlines()[0],
+    report = {"schema": "avvik-peers 1", "machine": machine(), "avvik": avvik(arguments.build, "--version").splitlines()[0],
               "rows": arguments.rows, "file_rows": arguments.file_rows or arguments.rows,
               "features": arguments.features, "trees": arguments.trees, "sample": forest.sample,
               "mean_nodes": forest.mean_nodes, "left_out": left_out,

@@ -34,7 +34,6 @@ peer isotree isotree pandas
 peer xgboost xgboost-cpu # XGBoost without its GPU code
 peer onnxruntime onnxruntime onnx
 peer coniferest coniferest
-peer matplotlib matplotlib # for plot_bench.py
 
 if [ ! -x build/release/avvik ]; then
   avvik_install build || exit 1

@@ -58,6 +58,29 @@ static int number_parse(const char *text, int is_share, double *number_out)
     return end[strspn(end, " ")] == '\0';
 }
 
+/* A number, or an amount in kroner or øre, which columns of amounts hold in øre: "250 kr" is 25000. */
+static int amount_parse(const char *text, double *amount_out)
+{
+    static const struct {
+        const char *name;
+        double oere;
+    } units[] = {{"kr", 100}, {"øre", 1}};
+    char digits[64];
+    for (size_t i = 0; i < sizeof units / sizeof units[0]; i++) {
+        const size_t length = strlen(text), n = strlen(units[i].name);
+        if (length <= n || length - n >= sizeof digits || strcmp(text + length - n, units[i].name) != 0)
+            continue;
+        memcpy(digits, text, length - n);
+        digits[length - n] = '\0';
+        double number;
+        if (!number_parse(digits, 0, &number))
+            return 0;
+        *amount_out = round(number * units[i].oere); /* 0.29 * 100 is 28.999... */
+        return 1;
+    }
+    return number_parse(text, 0, amount_out);
+}
+
 static int count_parse(const char *text, uint64_t *count_out)
 {
     char *end;
@@ -115,10 +138,10 @@ static enum avvik_status column_apply(const struct avvik__check_config_column *g
     column->has_period = given->period != NULL;
     if (given->period != NULL && !avvik_period_parse(given->period, &column->period))
         return field_bad(file, number, "period", given->period, period_form, error);
-    if (given->min != NULL && !number_parse(given->min, 0, &column->min))
-        return field_bad(file, number, "min", given->min, "a number", error);
-    if (given->max != NULL && !number_parse(given->max, 0, &column->max))
-        return field_bad(file, number, "max", given->max, "a number", error);
+    if (given->min != NULL && !amount_parse(given->min, &column->min))
+        return field_bad(file, number, "min", given->min, "a number, or an amount like 250 kr", error);
+    if (given->max != NULL && !amount_parse(given->max, &column->max))
+        return field_bad(file, number, "max", given->max, "a number, or an amount like 250 kr", error);
     return limits_apply(given->limits, file, number, column->limits, error);
 }
 

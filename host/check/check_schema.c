@@ -165,8 +165,12 @@ static void columns_compare(struct columns *columns, size_t c, const struct avvi
             to->n_codes = from->n_codes;
         to->has_codes = to->has_codes || from->has_codes;
     }
-    if (from->use == AVVIK_USE_NONE)
+    if (from->use == AVVIK_USE_NONE && columns->uses[c] != AVVIK_USE_NONE) {
+        char why[256];
+        snprintf(why, sizeof why, "is declared %s in %.180s", from->role, path);
+        column_reject(columns, c, AVVIK_WARNING, why);
         columns->uses[c] = AVVIK_USE_NONE;
+    }
 }
 
 static enum avvik_status file_judge(struct columns *columns, size_t index, struct avvik_error *error)
@@ -225,7 +229,7 @@ static void roles_apply(struct columns *columns)
     for (size_t c = 0; c < report->n_columns; c++) {
         struct avvik_column_quality *column = &report->columns[c];
         column->is_feature = is_wanted(columns, c);
-        if (columns->uses[c] == AVVIK_USE_NONE) {
+        if (columns->uses[c] == AVVIK_USE_NONE && column->not_read[0] == '\0') {
             snprintf(column->not_read, sizeof column->not_read, "is declared %s, and not read", column->role);
             if (columns->features[c] != NULL)
                 avvik__finding_add(columns->check, AVVIK_REFUSED, "schema", column->name, NAN, NAN,

@@ -68,10 +68,12 @@ void avvik__yaml_close(struct avvik__yaml *yaml)
     memset(yaml, 0, sizeof *yaml);
 }
 
-/* The value of `key` (length bytes) in a mapping, and in *line_out where the key stands; 0 if it is not there. */
+/* The value of `key` (length bytes) in a mapping, and in *line_out where the key stands; 0 if it is not there. Of two
+ * with one name the later, which is the one that is wrong. */
 static int mapping_find(yaml_document_t *document, const yaml_node_t *mapping, const char *key, size_t length,
                         size_t *line_out)
 {
+    int value = 0;
     if (mapping->type != YAML_MAPPING_NODE)
         return 0;
     for (const yaml_node_pair_t *pair = mapping->data.mapping.pairs.start; pair < mapping->data.mapping.pairs.top;
@@ -80,10 +82,10 @@ static int mapping_find(yaml_document_t *document, const yaml_node_t *mapping, c
         if (node != NULL && node->type == YAML_SCALAR_NODE && node->data.scalar.length == length &&
             memcmp(node->data.scalar.value, key, length) == 0) {
             *line_out = node->start_mark.line + 1;
-            return pair->value;
+            value = pair->value;
         }
     }
-    return 0;
+    return value;
 }
 
 /* The line of `field`, or of the nearest thing around it that is there. */

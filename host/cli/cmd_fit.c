@@ -79,6 +79,28 @@ static int result_tell(const struct avvik_model *model, const struct avvik_fit_s
     return is_json ? cli_print_json(result_json(&summary, fitted, out, seconds)) : CLI_DONE;
 }
 
+/* Is the model at `path` what this fit has come to? A fit that was killed after its model was in place says so. */
+static int is_saved(const struct avvik_model *model, const char *path)
+{
+    struct avvik_model *saved = NULL;
+    struct avvik_model_summary ours, theirs;
+    if (avvik_model_load(path, &saved, NULL) != AVVIK_OK)
+        return 0;
+    avvik_model_summarize(model, &ours);
+    avvik_model_summarize(saved, &theirs);
+    int is_same = strcmp(ours.table, theirs.table) == 0 && strcmp(ours.input_hash, theirs.input_hash) == 0 &&
+                  ours.seed == theirs.seed && ours.n_rows == theirs.n_rows && ours.trees == theirs.trees &&
+                  ours.sample == theirs.sample && ours.n_features == theirs.n_features;
+    for (uint32_t f = 0; is_same && f < ours.n_features; f++) {
+        struct avvik_feature_summary our, their;
+        avvik_model_feature(model, f, &our);
+        avvik_model_feature(saved, f, &their);
+        is_same = strcmp(our.name, their.name) == 0;
+    }
+    avvik_model_free(saved);
+    return is_same;
+}
+
 static int run(const struct cli_command *command, int argc, char **argv)
 {
     const char *table = NULL, *features = NULL, *out = NULL, *log = "auto";
@@ -123,8 +145,16 @@ static int run(const struct cli_command *command, int argc, char **argv)
     struct avvik_fit_summary fitted;
     char journal[4096];
     const uint64_t start = cli_now_ns();
-    if (snprintf(journal, sizeof journal, "%s.journal", out) >= (int)sizeof journal)
-        return cli_usage_error(command, "--out is too long a path");
+    if (snprintf(journal, sizeof journal, "%s.journal", out) >= (int)sizeof journal) {
+        code = cli_usage_error(command, "--out is too long a path");
+        goto done;
+    }
+    if (!replace && !resume && access(out, F_OK) == 0) { /* known before the work, and not after it */
+        snprintf(error.text, sizeof error.text, "%s: is already there; --force replaces it", out);
+        error.status = AVVIK_ERR_EXISTS;
+        code = cli_error(&error);
+        goto done;
+    }
     cli_progress_start(&progress, "fitting", NULL);
     const struct avvik_fit_options fit = {.trees = (uint32_t)trees,
                                           .sample = (uint32_t)sample,
@@ -146,7 +176,8 @@ static int run(const struct cli_command *command, int argc, char **argv)
     if (avvik_source_open((const char *const *)argv + first, (size_t)(argc - first), &selection, &source, &error) !=
             AVVIK_OK ||
         avvik_model_fit(source, &fit, &model, &error) != AVVIK_OK ||
-        avvik_model_save(model, out, replace, &error) != AVVIK_OK) {
+        (avvik_model_save(model, out, replace, &error) != AVVIK_OK &&
+         !(resume && error.status == AVVIK_ERR_EXISTS && is_saved(model, out)))) {
         code = cli_error(&error);
         goto done;
     }

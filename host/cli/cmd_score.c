@@ -41,8 +41,11 @@ static void *opening_run(void *opaque)
 
 static void opening_start(struct opening *opening, const struct score *score, const char *const *paths, size_t n_paths)
 {
+    struct avvik_version version;
+    avvik_version_get(&version);
     *opening = (struct opening){.score = score, .paths = paths, .n_paths = n_paths};
-    opening->is_running = pthread_create(&opening->thread, NULL, opening_run, opening) == 0;
+    opening->is_running =
+        version.hdf5_is_threadsafe && pthread_create(&opening->thread, NULL, opening_run, opening) == 0;
     if (!opening->is_running)
         opening_run(opening);
 }

@@ -102,23 +102,26 @@ json_t *cli_stages_json(const struct avvik_stages *stages)
                      avvik_stages_binding(stages));
 }
 
+/* " read 14 %": of all the time there was; nothing for a stage that had none. */
+static void share_print(const char *name, uint64_t ns, double all_ns)
+{
+    if (ns > 0)
+        fprintf(stderr, " %s %.0f %%", name, 100 * (double)ns / all_ns);
+}
+
 void cli_stages_tell(const struct avvik_stages *stages, uint64_t elapsed_ns)
 {
-    const struct {
-        const char *name;
-        uint64_t ns;
-    } all[] = {{"plan", stages->plan_ns},
-               {"read", stages->read_ns},
-               {"decode", stages->decode_ns},
-               {"work", stages->work_ns},
-               {"compress", stages->compress_ns},
-               {"write", stages->write_ns},
-               {"checkpoint", stages->checkpoint_ns}};
-    const double seconds = (double)elapsed_ns / 1e9;
-    fprintf(stderr, "  read %.2f GB (%.2f GB/s); seconds by stage, read to compress summed over %u threads:",
-            (double)stages->bytes_read / 1e9, (double)stages->bytes_read / 1e9 / seconds, stages->threads);
-    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
-        if (all[i].ns > 0)
-            fprintf(stderr, " %s %.3f", all[i].name, (double)all[i].ns / 1e9);
-    fprintf(stderr, "; %s binds\n", avvik_stages_binding(stages));
+    const double wall_ns = (double)elapsed_ns, workers_ns = wall_ns * (stages->threads == 0 ? 1 : stages->threads);
+    fprintf(stderr, "  of the workers' time:");
+    share_print("read", stages->read_ns, workers_ns);
+    share_print("decode", stages->decode_ns, workers_ns);
+    share_print("work", stages->work_ns, workers_ns);
+    share_print("compress", stages->compress_ns, workers_ns);
+    fprintf(stderr, "; of the main thread's:");
+    share_print("plan", stages->plan_ns, wall_ns);
+    share_print("write", stages->write_ns, wall_ns);
+    if (stages->checkpoint_ns > 0)
+        fprintf(stderr, "; checkpoints %.3f s", (double)stages->checkpoint_ns / 1e9);
+    fprintf(stderr, "; read at %.2f GB/s; the %s stage binds\n", (double)stages->bytes_read / wall_ns,
+            avvik_stages_binding(stages));
 }

@@ -13,32 +13,40 @@ void avvik__forest_layout_destroy(struct avvik__forest_layout *layout)
     memset(layout, 0, sizeof *layout);
 }
 
-/* Thresholds of one group of byte trees, ascending, without repetition. */
+/* Thresholds of one group of byte trees, of every feature ascending and without repetition. */
 struct ranks {
-    uint32_t n[AVVIK_PACKED_FEATURES];
-    float thresholds[AVVIK_PACKED_FEATURES][AVVIK_BYTE_THRESHOLDS];
+    uint32_t n;
+    float thresholds[AVVIK_BYTE_THRESHOLDS];
 };
 
-/* Nodes at or above the word for "every row goes left" hold no threshold. */
-static int is_split(uint32_t word)
-{
-    return (word & 0x7fffffffu) < AVVIK_NODE_LEFT;
-}
-
-static float threshold_of(uint32_t word)
-{
+/* A node that splits; of the others, which send every row left, is_split is 0. */
+struct split {
+    int is_split;
+    uint32_t feature;
     float threshold;
-    memcpy(&threshold, &word, sizeof threshold);
-    return threshold;
+};
+
+static struct split split_of(const struct avvik__forest *forest, size_t at)
+{
+    struct split split = {.threshold = INFINITY};
+    if (forest->nodes == NULL) {
+        split.threshold = forest->thresholds[at];
+        split.feature = forest->features[at];
+    } else {
+        memcpy(&split.threshold, &forest->nodes[at], sizeof split.threshold);
+        split.feature = forest->nodes[at] & AVVIK_FEATURE_MASK;
+    }
+    split.is_split = split.threshold < INFINITY;
+    return split;
 }
 
-/* Number of thresholds of `feature` that are below x: the rank of x, if x is one of them. */
-static uint32_t rank_below(const struct ranks *ranks, uint32_t feature, float x)
+/* Number of thresholds that are below x: the rank of x, if x is one of them. */
+static uint32_t rank_below(const struct ranks *ranks, float x)
 {
-    uint32_t low = 0, high = ranks->n[feature];
+    uint32_t low = 0, high = ranks->n;
     while (low < high) {
         const uint32_t middle = (low + high) / 2;
-        if (ranks->thresholds[feature][middle] < x)
+        if (ranks->thresholds[middle] < x)
             low = middle + 1;
         else
             high = middle;
@@ -47,22 +55,22 @@ static uint32_t rank_below(const struct ranks *ranks, uint32_t feature, float x)
 }
 
 /* Add the thresholds of a tree; 0 if some feature would have too many, and then *ranks is no good any more. */
-static int ranks_add(struct ranks *ranks, const uint32_t *nodes, size_t size)
+static int ranks_add(struct ranks *ranks, const struct avvik__forest *forest, uint32_t tree)
 {
+    const size_t size = (size_t)1 << forest->height;
     for (size_t k = 1; k < size; k++) {
-        if (!is_split(nodes[k]))
+        const struct split split = split_of(forest, tree * size + k);
+        if (!split.is_split)
             continue;
-        const uint32_t feature = nodes[k] & AVVIK_FEATURE_MASK;
-        const float threshold = threshold_of(nodes[k]);
-        const uint32_t at = rank_below(ranks, feature, threshold), n = ranks->n[feature];
-        float *list = ranks->thresholds[feature];
-        if (at < n && list[at] == threshold)
+        struct ranks *of = &ranks[split.feature];
+        const uint32_t at = rank_below(of, split.threshold);
+        if (at < of->n && of->thresholds[at] == split.threshold)
             continue;
-        if (n == AVVIK_BYTE_THRESHOLDS)
+        if (of->n == AVVIK_BYTE_THRESHOLDS)
             return 0;
-        memmove(list + at + 1, list + at, (n - at) * sizeof *list);
-        list[at] = threshold;
-        ranks->n[feature]++;
+        memmove(of->thresholds + at + 1, of->thresholds + at, (of->n - at) * sizeof(float));
+        of->thresholds[at] = split.threshold;
+        of->n++;
     }
     return 1;
 }
@@ -82,35 +90,40 @@ static uint32_t n_steps_of(uint32_t n_thresholds)
     return n_thresholds == 0 ? 0 : n_thresholds < 16 ? 4 : n_thresholds < 64 ? 6 : n_thresholds < 128 ? 7 : 8;
 }
 
-static void byte_search_fill(struct avvik__byte_search *search, const struct ranks *ranks, uint32_t feature)
+static void byte_search_fill(struct avvik__byte_search *search, const struct ranks *ranks)
 {
     float *levels[] = {&search->level_0, search->level_1, search->level_2, search->level_3,
                        search->level_4,  search->level_5, search->level_6, search->level_7};
-    search->n_steps = n_steps_of(ranks->n[feature]);
+    search->n_steps = n_steps_of(ranks->n);
     for (uint32_t level = 0; level < search->n_steps; level++) {
         const uint32_t step = 1u << (search->n_steps - 1 - level), width = 1u << level;
         for (uint32_t i = 0; i < (level == 0 ? 1 : width < 16 ? 16 : width); i++) {
             const uint32_t at = reversed(i % width, level) * 2 * step + step - 1;
-            levels[level][i] = at < ranks->n[feature] ? ranks->thresholds[feature][at] : INFINITY;
+            levels[level][i] = at < ranks->n ? ranks->thresholds[at] : INFINITY;
         }
     }
 }
 
-static void byte_tree_fill(struct avvik__byte_tree *to, const struct ranks *ranks, const uint32_t *nodes,
-                           const uint16_t *leaves, uint32_t height)
+static void byte_tree_fill(struct avvik__byte_tree *to, const struct ranks *ranks, const struct avvik__forest *forest,
+                           uint32_t tree)
 {
+    const size_t size = (size_t)1 << forest->height;
     uint8_t *rank[] = {NULL, NULL, to->rank_2, to->rank_3, to->rank_4, to->rank_5, to->rank_6, to->rank_7};
     uint8_t *number[] = {NULL, NULL, NULL, NULL, to->feature_4, to->feature_5, to->feature_6, to->feature_7};
     for (uint32_t level = 0; level < AVVIK_BYTE_HEIGHT; level++) {
         for (uint32_t path = 0; path < 1u << level; path++) {
             const size_t k = (1u << level) + reversed(path, level);
-            const uint32_t word = level < height ? nodes[k] : AVVIK_NODE_LEFT;
-            const uint32_t feature = is_split(word) ? word & AVVIK_FEATURE_MASK : 0;
-            const uint32_t r = is_split(word) ? rank_below(ranks, feature, threshold_of(word))
-                                                    << (8 - n_steps_of(ranks->n[feature]))
-                                              : 255;
+            struct split split = {.is_split = 0};
+            if (level < forest->height)
+                split = split_of(forest, tree * size + k);
+            const uint32_t feature = split.is_split ? split.feature : 0;
+            const uint32_t r = split.is_split
+                                   ? rank_below(&ranks[feature], split.threshold) << (8 - n_steps_of(ranks[feature].n))
+                                   : 255;
             if (level < 6)
                 to->column[(1u << level) + path] = (uint16_t)(feature * 64);
+            else
+                (level == 6 ? to->column_6 : to->column_7)[path] = (uint16_t)(feature * 64);
             if (level < 2)
                 (level == 0 ? to->rank_0 : to->rank_1)[path] = r * 0x01010101u;
             else
@@ -120,29 +133,33 @@ static void byte_tree_fill(struct avvik__byte_tree *to, const struct ranks *rank
         }
     }
     for (uint32_t path = 0; path < 1u << AVVIK_BYTE_HEIGHT; path++) {
-        const uint16_t leaf = leaves[reversed(path, AVVIK_BYTE_HEIGHT) >> (AVVIK_BYTE_HEIGHT - height)];
+        const size_t at = reversed(path, AVVIK_BYTE_HEIGHT) >> (AVVIK_BYTE_HEIGHT - forest->height);
+        const uint16_t leaf = forest->leaves[tree * size + at];
         to->leaf_low[path] = (uint8_t)leaf;
         to->leaf_high[path] = (uint8_t)(leaf >> 8);
     }
 }
 
 /* What the walks cost a row, in hundredths of a cycle, as measured (kernels/README.md, "Byte walk"); only their ratio
- * counts. */
+ * counts. Wide rows are long: each feature makes misses in L1 more likely, in both walks. */
 static uint64_t lane_walk_cost(const struct avvik__forest *forest)
 {
     const uint64_t n_groups = (forest->n_trees + AVVIK_LANES - 1) / AVVIK_LANES;
-    const uint64_t a_group = 650 * forest->height - 400; /* a gather a level */
-    return n_groups * (forest->n_features <= 32 ? a_group : a_group * 4 / 3);
+    const uint64_t gathers = forest->nodes == NULL ? 1600 * forest->height - 2800 : 650 * forest->height - 400;
+    return n_groups * (forest->nodes == NULL      ? gathers + 15 * forest->n_features
+                       : forest->n_features <= 32 ? gathers
+                                                  : gathers * 4 / 3);
 }
 
 /* Blends grow with the columns, not with the height: lower trees are walked to the full height in vain. */
 static uint64_t byte_walk_cost(const struct avvik__forest *forest)
 {
-    const uint64_t a_tree = forest->n_features <= 8    ? 110
+    const uint64_t a_tree = forest->nodes == NULL      ? 370
+                            : forest->n_features <= 8  ? 110
                             : forest->n_features <= 16 ? 140
                             : forest->n_features <= 32 ? 214
                                                        : 310;
-    return forest->n_trees * a_tree + forest->n_features * 40; /* and a transpose */
+    return forest->n_trees * a_tree + forest->n_features * (forest->nodes == NULL ? 60 : 40); /* and a transpose */
 }
 
 /* Ranking a row's values once more: many for features with many thresholds, nothing for those without. */
@@ -150,23 +167,24 @@ static uint64_t ranking_cost(const struct ranks *ranks, uint32_t n_features)
 {
     uint64_t n_steps = 0;
     for (uint32_t feature = 0; feature < n_features; feature++)
-        n_steps += n_steps_of(ranks->n[feature]);
+        n_steps += n_steps_of(ranks[feature].n);
     return n_steps * 140 / 8;
 }
 
-/* The longest run of trees from `first` on that fits into one group, and the thresholds of that group in ranks[0];
- * ranks[1] is scratch. */
+/* The longest run of trees from `first` on that fits into one group, and the thresholds of that group, by feature, in
+ * `ranks`. */
 static struct avvik__byte_group byte_group_make(struct ranks *ranks, const struct avvik__forest *forest, uint32_t first)
 {
-    const size_t size = (size_t)1 << forest->height;
     struct avvik__byte_group group = {.first_tree = first};
-    memset(&ranks[0], 0, sizeof ranks[0]);
-    for (uint32_t tree = first; tree < forest->n_trees && group.n_trees < 256; tree++) {
-        ranks[1] = ranks[0];
-        if (!ranks_add(&ranks[1], forest->nodes + tree * size, size))
-            break;
-        ranks[0] = ranks[1];
+    memset(ranks, 0, forest->n_features * sizeof *ranks);
+    while (group.n_trees < 256 && first + group.n_trees < forest->n_trees &&
+           ranks_add(ranks, forest, first + group.n_trees))
         group.n_trees++;
+    if (group.n_trees < 256 &&
+        first + group.n_trees < forest->n_trees) { /* the tree that did not fit left its traces */
+        memset(ranks, 0, forest->n_features * sizeof *ranks);
+        for (uint32_t tree = first; tree < first + group.n_trees; tree++)
+            ranks_add(ranks, forest, tree);
     }
     return group;
 }
@@ -177,21 +195,20 @@ static enum avvik_status byte_layout_init(struct avvik__forest_layout *layout, c
                                           struct avvik_error *error)
 {
     enum avvik_status status = AVVIK_OK;
-    const size_t size = (size_t)1 << forest->height;
-    if (forest->nodes == NULL || forest->height > AVVIK_BYTE_HEIGHT)
+    if (forest->n_features > AVVIK_BYTE_FEATURES || forest->height > AVVIK_BYTE_HEIGHT)
         return AVVIK_OK;
     struct avvik__byte_tree *trees = NULL;
     struct avvik__byte_search *searches = NULL;
     struct avvik__byte_forest *bytes = NULL;
     struct avvik__byte_group *groups = layout->owned[7] = avvik__aligned_calloc(forest->n_trees, sizeof *groups);
-    struct ranks *ranks = calloc(2, sizeof *ranks);
+    struct ranks *ranks = calloc(forest->n_features, sizeof *ranks);
     uint32_t n_groups = 0;
     uint64_t cost = byte_walk_cost(forest);
     if (ranks == NULL || groups == NULL)
         AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "not enough memory for a forest of %u trees", forest->n_trees);
     for (uint32_t tree = 0; tree < forest->n_trees; tree += groups[n_groups++].n_trees) {
         groups[n_groups] = byte_group_make(ranks, forest, tree);
-        cost += ranking_cost(&ranks[0], forest->n_features);
+        cost += ranking_cost(ranks, forest->n_features);
     }
     if (cost >= lane_walk_cost(forest))
         goto done;
@@ -204,10 +221,9 @@ static enum avvik_status byte_layout_init(struct avvik__forest_layout *layout, c
     for (uint32_t g = 0; g < n_groups; g++) {
         byte_group_make(ranks, forest, groups[g].first_tree);
         for (uint32_t feature = 0; feature < forest->n_features; feature++)
-            byte_search_fill(&searches[g * forest->n_features + feature], &ranks[0], feature);
+            byte_search_fill(&searches[g * forest->n_features + feature], &ranks[feature]);
         for (uint32_t tree = groups[g].first_tree; tree < groups[g].first_tree + groups[g].n_trees; tree++)
-            byte_tree_fill(&trees[tree], &ranks[0], forest->nodes + tree * size, forest->leaves + tree * size,
-                           forest->height);
+            byte_tree_fill(&trees[tree], ranks, forest, tree);
     }
     *bytes = (struct avvik__byte_forest){n_groups, groups, searches, trees};
     layout->view.bytes = bytes;

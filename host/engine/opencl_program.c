@@ -87,7 +87,7 @@ enum avvik_status avvik__cl_geometry_choose(const struct avvik__cl_device *devic
     else if (walk.local_bytes > RESERVED_LOCAL_BYTES)
         local_memory_share(&geometry, walk.local_bytes - RESERVED_LOCAL_BYTES, geometry.group, plan);
     if (tuning->piece_kib > 0) {
-        geometry.piece_rows = ((size_t)tuning->piece_kib << 10) / (plan->n_features * sizeof(float));
+        geometry.piece_rows = ((size_t)tuning->piece_kib << 10) / (plan->stride * sizeof(float));
         geometry.piece_rows = geometry.piece_rows == 0 ? 1 : geometry.piece_rows;
     }
     *geometry_out = geometry;

@@ -13,7 +13,7 @@
 struct avvik__cl_tuning {
     char walk[24];      /* as AVVIK_OPENCL_WALK says it */
     uint32_t group;     /* work-items of a group at most: a power of two up to AVVIK_CL_MAX_GROUP */
-    uint32_t piece_kib; /* rows of a launch, in KiB of float32 values */
+    uint32_t piece_kib; /* packed rows of a launch */
 };
 #define AVVIK_CL_MAX_GROUP 1024u
 #define AVVIK_CL_MAX_PIECE_KIB 65536u

@@ -42,6 +42,19 @@ struct avvik__cl_worker {
     struct avvik__device_times times;
 };
 
+#define AVVIK_TILE_ALIGNMENT 64 /* what the CPU's packing kernels want */
+
+/* Bytes of a row in each result, and what the kernels are called. */
+extern const size_t avvik__cl_result_bytes[N_CL_RESULTS];
+extern const char *const avvik__cl_kernel_names[N_CL_KERNELS];
+
+/* clWaitForEvents() waits for ever for a device that hangs; this gives up after worker->timeout_ns and sets
+ * worker->is_lost. AVVIK_OK, what the command failed with, or AVVIK_ERR_BACKEND. `call` is for people. */
+enum avvik_status avvik__cl_event_wait(struct avvik__cl_worker *worker, cl_event event, const char *call,
+                                       struct avvik_error *error);
+void avvik__cl_event_release(cl_event *event); /* and set it to NULL, which is a no-op */
+uint64_t avvik__cl_now_ns(void);               /* the host's clock */
+
 /* Buffers and kernels of a slot; worker->state, queues and piece_rows are there. What was made is released by
  * avvik__cl_slot_destroy(), also after an error. */
 enum avvik_status avvik__cl_slot_init(struct avvik__cl_worker *worker, struct avvik__cl_slot *slot,

@@ -2,9 +2,7 @@
  * The results do not depend on where the cuts are. */
 #include "opencl_worker.h"
 
-#include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "avvik_internal.h"
 #include "opencl_slot.h"

@@ -290,6 +290,18 @@ done:
     return status;
 }
 
+/* Is a device like number i before it in the list? Then both have one file (tuning.c). */
+static int has_twin(const struct avvik__cl_devices *devices, size_t i)
+{
+    const struct avvik__cl_device *device = &devices->devices[i];
+    for (size_t k = 0; k < i; k++)
+        if (devices->devices[k].reason[0] == '\0' && strcmp(devices->devices[k].name, device->name) == 0 &&
+            strcmp(devices->devices[k].driver, device->driver) == 0 &&
+            strcmp(devices->devices[k].platform_version, device->platform_version) == 0)
+            return 1;
+    return 0;
+}
+
 enum avvik_status avvik_tune(const char *target, const volatile int *stop, struct avvik_tuning **tunings_out,
                              size_t *n_tunings_out, struct avvik_error *error)
 {
@@ -311,7 +323,7 @@ enum avvik_status avvik_tune(const char *target, const volatile int *stop, struc
     if (target == NULL)
         AVVIK_TRY(avvik__cl_devices_init(&devices, error));
     for (size_t i = 0; i < devices.n_devices; i++)
-        if (devices.devices[i].reason[0] == '\0')
+        if (devices.devices[i].reason[0] == '\0' && !has_twin(&devices, i))
             AVVIK_TRY(device_tune(&tune, &devices.devices[i], error));
     *tunings_out = tune.tunings;
     *n_tunings_out = tune.n_tunings;

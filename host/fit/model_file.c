@@ -215,8 +215,7 @@ enum avvik_status avvik_model_save(const struct avvik_model *model, const char *
     AVVIK_TRY(avvik__record_put_text(record, "/provenance", "input_hash", model->input_hash, 1, error));
     AVVIK_TRY(avvik__record_put_text(record, "/provenance", "build",
                                      AVVIK_BUILD_COMPILER ", " AVVIK_BUILD_TYPE ", " AVVIK_BUILD_SYSTEM, 0, error));
-    status = avvik__record_commit(record, error);
-    record = NULL;
+    status = avvik__record_commit(&record, error);
 done:
     avvik__record_close(record);
     return status;

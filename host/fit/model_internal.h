@@ -41,9 +41,9 @@ void avvik__moments_add(struct avvik__moments_total *total, const struct avvik__
 /* sd, mean32 and rscale32 from the moments. */
 void avvik__feature_finish(struct avvik__feature *feature);
 
-/* fill, quantiles and quantile_rows from the n values (0 to 2^32 - 1, finite, no -0.0) of the feature in the trees' rows.
- * Quantile i is the smallest value that at least i / 40 of them do not exceed (NumPy's `inverted_cdf`); fill is their
- * median, the mean of the middle two where n is even. values is sorted; scratch holds n more. */
+/* fill, quantiles and quantile_rows from the n values (0 to 2^32 - 1, finite, no -0.0) of the feature in the trees'
+ * rows. Quantile i is the smallest value that at least i / 40 of them do not exceed (NumPy's `inverted_cdf`); fill is
+ * their median, the mean of the middle two where n is even. values is sorted; scratch holds n more. */
 void avvik__feature_reference(struct avvik__feature *feature, float *values, float *scratch, size_t n);
 
 /* Do quantiles and quantile_rows have values that avvik__feature_reference() can have given, of n_draws rows? */

@@ -14,6 +14,7 @@
 #include <blosc.h>
 #endif
 
+#include "fletcher32.h"
 #include "unshuffle.h"
 
 /* Numbers of the filters in HDF5's registry. */
@@ -87,7 +88,7 @@ int avvik__filters_read(hid_t list, struct avvik__pipeline_filters *filters_out)
     int n_compressors = 0;
     if (n < 0 || n > AVVIK_MAX_FILTERS)
         return 0;
-    memset(filters_out, 0, sizeof *filters_out);
+    struct avvik__pipeline_filters filters = {.n = n};
     for (int i = 0; i < n; i++) {
         unsigned flags, config, values[8] = {0};
         size_t n_values = sizeof values / sizeof values[0];
@@ -98,33 +99,13 @@ int avvik__filters_read(hid_t list, struct avvik__pipeline_filters *filters_out)
         if (id == H5Z_FILTER_SHUFFLE ? n_compressors > 0 || n_values != 1 || values[0] == 0
                                      : !is_compressor(id) && id != H5Z_FILTER_FLETCHER32)
             return 0;
-        filters_out->filter[i].id = id;
-        filters_out->filter[i].element_bytes = values[0];
+        filters.filter[i].id = id;
+        filters.filter[i].element_bytes = values[0];
     }
-    filters_out->n = n;
-    return n_compressors <= 1;
-}
-
-/* The checksum of HDF5's filter: Fletcher's, over 16-bit big-endian words, in sums modulo 65,535. */
-static uint32_t fletcher32(const unsigned char *data, size_t n)
-{
-    uint64_t sum1 = 0, sum2 = 0;
-    size_t n_words = n / 2;
-    while (n_words > 0) {
-        const size_t run = n_words < 65536 ? n_words : 65536; /* sum2 stays below 2^49 */
-        for (size_t i = 0; i < run; i++, data += 2) {
-            sum1 += (uint64_t)((data[0] << 8) | data[1]);
-            sum2 += sum1;
-        }
-        sum1 %= 65535;
-        sum2 %= 65535;
-        n_words -= run;
-    }
-    if (n % 2 != 0) {
-        sum1 = (sum1 + (uint64_t)(data[0] << 8)) % 65535;
-        sum2 = (sum2 + sum1) % 65535;
-    }
-    return (uint32_t)(sum2 << 16 | sum1);
+    if (n_compressors > 1)
+        return 0;
+    *filters_out = filters;
+    return 1;
 }
 
 /* Two 16-bit sums, little-endian; before HDF5 1.6.3 the bytes of each stood the other way round. HDF5 folds its sums
@@ -132,7 +113,7 @@ static uint32_t fletcher32(const unsigned char *data, size_t n)
 static int checksum_fits(const unsigned char *data, size_t n)
 {
     const unsigned char *stored = data + n;
-    const uint32_t computed = fletcher32(data, n);
+    const uint32_t computed = avvik__fletcher32(data, n);
     for (int low = 0; low < 2; low++) {
         const uint32_t sum1 = (uint32_t)(stored[low] | stored[1 - low] << 8);
         const uint32_t sum2 = (uint32_t)(stored[2 + low] | stored[3 - low] << 8);

@@ -14,10 +14,10 @@
 #include <xxhash.h>
 
 #include "avvik_internal.h"
+#include "record_file.h"
 
 #define MAX_IDENTITY ((size_t)16 << 20)
 #define MAX_PENDING ((size_t)16 << 20) /* then it is time, whatever the clock says */
-#define MAX_RECORD ((size_t)1 << 30)
 static const char magic[16] = "avvik journal 1";
 
 /* The beginning of the file; the identity follows, then the checksum of both, then records. */
@@ -36,7 +36,9 @@ struct avvik__journal {
     char *path, *identity;
     char note[64];
     int descriptor;                     /* -1: there is no file yet */
-    uint64_t end;                       /* of what is valid in the file */
+    uint64_t bytes;                     /* of the file when it was opened */
+    uint64_t head_end, end;             /* of the head, and of what is valid in the file */
+    int is_unread;                      /* opened, with records that nobody has asked for yet */
     XXH128_canonical_t sum, sum_before; /* of the last record, and of the one before */
     uint64_t end_before;
     void *record; /* what avvik__journal_next() returned */
@@ -50,7 +52,9 @@ struct avvik__journal {
     pthread_mutex_t mutex; /* over is_finished */
     char *writing;
     size_t n_writing;
-    int output; /* to be synced first, or -1 */
+    int output;       /* to be synced first, or -1 */
+    uint64_t took_ns; /* these three are the thread's until it has been joined */
+    int failure, output_failure;
     struct avvik__journal_report report;
 };
 
@@ -118,40 +122,79 @@ static int bytes_put(int descriptor, const void *from, size_t n, uint64_t offset
     return 0;
 }
 
-/* Lock the open file and find out whether it is this run's. */
-static enum avvik_status journal_read(struct avvik__journal *journal, char *note, struct avvik_error *error)
+/* The head of the open file. A file no longer than this run's own head, without a whole one, was left by a run that was
+ * killed while it made the file: the head is on the disk before the first record is written. Then there is nothing to
+ * go on from, and *is_begun_out is 0. */
+static enum avvik_status head_read(struct avvik__journal *journal, int *is_begun_out, struct avvik_error *error)
 {
     enum avvik_status status = AVVIK_OK;
     static const XXH128_canonical_t zero;
-    struct head head;
-    XXH128_canonical_t sum, stated;
+    struct head head = {.identity_bytes = 0};
+    XXH128_canonical_t sum = zero, stated;
     char *identity = NULL;
-    if (flock(journal->descriptor, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
-        AVVIK_FAIL(AVVIK_ERR_EXISTS, EWOULDBLOCK, "%s: another process is using it; wait for it to end", journal->path);
-    if (bytes_get(journal->descriptor, &head, sizeof head, 0) != 0 || memcmp(head.magic, magic, sizeof magic) != 0 ||
-        head.identity_bytes > MAX_IDENTITY || (identity = malloc(head.identity_bytes + 1)) == NULL ||
-        bytes_get(journal->descriptor, identity, head.identity_bytes, sizeof head) != 0 ||
-        bytes_get(journal->descriptor, &stated, sizeof stated, sizeof head + head.identity_bytes) != 0)
-        AVVIK_FAIL(AVVIK_ERR_FORMAT, 0, "%s: is no journal of an interrupted run; remove it, or run without --resume",
+    const uint64_t own_bytes = sizeof head + strlen(journal->identity) + sizeof sum;
+    const int is_journal = bytes_get(journal->descriptor, &head, sizeof head, 0) == 0 &&
+                           memcmp(head.magic, magic, sizeof magic) == 0 && head.identity_bytes <= MAX_IDENTITY;
+    if (is_journal && (identity = malloc(head.identity_bytes + 1)) == NULL)
+        AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
+    int is_whole = is_journal && bytes_get(journal->descriptor, identity, head.identity_bytes, sizeof head) == 0 &&
+                   bytes_get(journal->descriptor, &stated, sizeof stated, sizeof head + head.identity_bytes) == 0;
+    if (is_whole) {
+        sum = sum_of(&zero, &head, sizeof head, identity, head.identity_bytes);
+        identity[head.identity_bytes] = '\0';
+        is_whole = memcmp(&sum, &stated, sizeof sum) == 0 && memchr(head.note, '\0', sizeof head.note) != NULL;
+    }
+    *is_begun_out = is_whole || journal->bytes > own_bytes;
+    if (!*is_begun_out)
+        goto done;
+    if (!is_journal)
+        AVVIK_FAIL(AVVIK_ERR_FORMAT, 0, "%s: is no journal of this avvik; run without --resume to begin anew",
                    journal->path);
-    sum = sum_of(&zero, &head, sizeof head, identity, head.identity_bytes);
-    if (memcmp(&sum, &stated, sizeof sum) != 0 || memchr(head.note, '\0', sizeof head.note) == NULL)
-        AVVIK_FAIL(AVVIK_ERR_FORMAT, 0, "%s: is damaged at its beginning; remove it, or run without --resume",
+    if (!is_whole)
+        AVVIK_FAIL(AVVIK_ERR_FORMAT, 0, "%s: is damaged at its beginning; run without --resume to begin anew",
                    journal->path);
-    identity[head.identity_bytes] = '\0';
     if (strcmp(identity, journal->identity) != 0)
         AVVIK_FAIL(AVVIK_ERR_EXISTS, 0,
                    "%s: was left by a run with another model, other options or inputs that have changed since; run "
                    "without --resume to begin anew",
                    journal->path);
-    memcpy(note, head.note, sizeof head.note);
     memcpy(journal->note, head.note, sizeof head.note);
     journal->sum = journal->sum_before = sum;
-    journal->end = journal->end_before = sizeof head + head.identity_bytes + sizeof sum;
-    journal->report.checkpoints = 0;
+    journal->head_end = journal->end = journal->end_before = own_bytes;
 done:
     free(identity);
     return status;
+}
+
+/* Lock the open file, and go on from it if it is this run's and tells of anything; else remove it. */
+static enum avvik_status journal_take(struct avvik__journal *journal, int resume, char *note, struct avvik_error *error)
+{
+    struct stat info;
+    const void *record;
+    size_t n;
+    int is_begun = 0;
+    if (flock(journal->descriptor, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
+        return avvik__error_set(error, AVVIK_ERR_EXISTS, EWOULDBLOCK,
+                                "%s: another process is using it; wait for it to end", journal->path);
+    if (fstat(journal->descriptor, &info) != 0)
+        return avvik__error_set(error, AVVIK_ERR_IO, errno, "%s: cannot be read: %s", journal->path, strerror(errno));
+    journal->bytes = (uint64_t)info.st_size;
+    const enum avvik_status status = resume ? head_read(journal, &is_begun, error) : AVVIK_OK;
+    if (status != AVVIK_OK)
+        return status;
+    if (is_begun && info.st_nlink > 0 && avvik__journal_next(journal, &record, &n)) {
+        journal->sum = journal->sum_before;
+        journal->end = journal->end_before;
+        journal->is_unread = 1;
+        memcpy(note, journal->note, sizeof journal->note);
+        return AVVIK_OK;
+    }
+    const int failure = info.st_nlink > 0 && unlink(journal->path) != 0 ? errno : 0;
+    close(journal->descriptor);
+    journal->descriptor = -1;
+    return failure == 0 ? AVVIK_OK
+                        : avvik__error_set(error, AVVIK_ERR_IO, failure, "%s: cannot be removed: %s", journal->path,
+                                           strerror(failure));
 }
 
 enum avvik_status avvik__journal_open(const char *path, const char *identity, int resume, char *note,
@@ -166,23 +209,15 @@ enum avvik_status avvik__journal_open(const char *path, const char *identity, in
     journal->descriptor = -1;
     if ((journal->path = strdup(path)) == NULL || (journal->identity = strdup(identity)) == NULL)
         AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
-    snprintf(journal->note, sizeof journal->note, "%s", note);
     journal->interval_ns = interval_ns;
     journal->last_ns = now_ns();
     journal->descriptor = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
     if (journal->descriptor < 0 && errno != ENOENT)
         AVVIK_FAIL(AVVIK_ERR_IO, errno, "%s: cannot be opened: %s", path, strerror(errno));
-    if (journal->descriptor >= 0 && resume) {
-        AVVIK_TRY(journal_read(journal, note, error));
-    } else if (journal->descriptor >= 0) {
-        if (flock(journal->descriptor, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
-            AVVIK_FAIL(AVVIK_ERR_EXISTS, EWOULDBLOCK, "%s: another process is using it; wait for it to end", path);
-        close(journal->descriptor);
-        journal->descriptor = -1;
-        if (unlink(path) != 0)
-            AVVIK_FAIL(AVVIK_ERR_IO, errno, "%s: cannot be removed: %s", path, strerror(errno));
-    }
+    if (journal->descriptor >= 0)
+        AVVIK_TRY(journal_take(journal, resume, note, error));
     if (journal->descriptor < 0) {
+        snprintf(journal->note, sizeof journal->note, "%s", note);
         head_make(journal, &journal->sum);
         journal->sum_before = journal->sum;
     }
@@ -199,7 +234,7 @@ int avvik__journal_next(struct avvik__journal *journal, const void **record_out,
     free(journal->record);
     journal->record = NULL;
     if (journal->descriptor < 0 || bytes_get(journal->descriptor, &head, sizeof head, journal->end) != 0 ||
-        head.bytes > MAX_RECORD || (journal->record = malloc(head.bytes + 1)) == NULL ||
+        head.bytes > journal->bytes || (journal->record = malloc(head.bytes + 1)) == NULL ||
         bytes_get(journal->descriptor, journal->record, head.bytes, journal->end + sizeof head) != 0)
         return 0;
     const XXH128_canonical_t sum =
@@ -215,14 +250,21 @@ int avvik__journal_next(struct avvik__journal *journal, const void **record_out,
     return 1;
 }
 
+/* Nothing more can be written, and why. */
+static void failure_note(struct avvik__journal *journal, int code)
+{
+    snprintf(journal->report.failure, sizeof journal->report.failure, "%s: %s", journal->path, strerror(code));
+}
+
 void avvik__journal_rewind(struct avvik__journal *journal, int drop_last)
 {
     if (drop_last) {
         journal->sum = journal->sum_before;
         journal->end = journal->end_before;
     }
+    journal->is_unread = 0;
     if (journal->descriptor >= 0 && ftruncate(journal->descriptor, (off_t)journal->end) != 0)
-        snprintf(journal->report.failure, sizeof journal->report.failure, "%s", strerror(errno));
+        failure_note(journal, errno);
 }
 
 enum avvik_status avvik__journal_append(struct avvik__journal *journal, const void *record, size_t n,
@@ -246,22 +288,28 @@ enum avvik_status avvik__journal_append(struct avvik__journal *journal, const vo
     return AVVIK_OK;
 }
 
-/* Make the file, with its head. 0 or errno. */
+/* Make the file, with its head, and bring it to the disk. 0 or errno. */
 static int journal_create(struct avvik__journal *journal)
 {
     XXH128_canonical_t sum;
     const struct head head = head_make(journal, &sum);
-    journal->descriptor = open(journal->path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    if (journal->descriptor < 0)
+    const int descriptor = open(journal->path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (descriptor < 0)
         return errno;
-    if (flock(journal->descriptor, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
-        return errno;
-    int failure = bytes_put(journal->descriptor, &head, sizeof head, 0);
+    if (flock(descriptor, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+        close(descriptor);
+        return EWOULDBLOCK;
+    }
+    journal->descriptor = descriptor;
+    journal->head_end = journal->end = sizeof head + head.identity_bytes + sizeof sum;
+    int failure = bytes_put(descriptor, &head, sizeof head, 0);
     if (failure == 0)
-        failure = bytes_put(journal->descriptor, journal->identity, head.identity_bytes, sizeof head);
+        failure = bytes_put(descriptor, journal->identity, head.identity_bytes, sizeof head);
     if (failure == 0)
-        failure = bytes_put(journal->descriptor, &sum, sizeof sum, sizeof head + head.identity_bytes);
-    journal->end = sizeof head + head.identity_bytes + sizeof sum;
+        failure = bytes_put(descriptor, &sum, sizeof sum, sizeof head + head.identity_bytes);
+    if (failure == 0 && fdatasync(descriptor) != 0)
+        failure = errno;
+    avvik__directory_sync(journal->path); /* its name, and that of the output beside it */
     return failure;
 }
 
@@ -270,50 +318,59 @@ static void *checkpoint_write(void *opaque)
     struct avvik__journal *journal = opaque;
     const uint64_t start = now_ns();
     int failure = journal->output >= 0 && fdatasync(journal->output) != 0 ? errno : 0;
+    journal->output_failure = failure;
     if (failure == 0 && journal->descriptor < 0)
         failure = journal_create(journal);
     if (failure == 0)
         failure = bytes_put(journal->descriptor, journal->writing, journal->n_writing, journal->end);
     if (failure == 0 && fdatasync(journal->descriptor) != 0)
         failure = errno;
-    if (failure == 0) {
+    if (failure == 0)
         journal->end += journal->n_writing;
-        journal->report.checkpoints++;
-    } else {
-        snprintf(journal->report.failure, sizeof journal->report.failure, "%s: %s", journal->path, strerror(failure));
-    }
-    journal->report.checkpoint_ns += now_ns() - start;
+    journal->failure = failure;
+    journal->took_ns = now_ns() - start;
     pthread_mutex_lock(&journal->mutex);
     journal->is_finished = 1;
     pthread_mutex_unlock(&journal->mutex);
     return NULL;
 }
 
-/* Wait for the thread that writes a checkpoint, if there is one. */
-static void checkpoint_join(struct avvik__journal *journal)
+/* What a checkpoint has come to, once it is written. */
+static void checkpoint_end(struct avvik__journal *journal)
 {
-    if (!journal->is_running)
-        return;
-    pthread_join(journal->thread, NULL);
-    journal->is_running = 0;
     free(journal->writing);
     journal->writing = NULL;
+    journal->report.checkpoint_ns += journal->took_ns;
+    if (journal->failure == 0)
+        journal->report.checkpoints++;
+    else
+        failure_note(journal, journal->failure);
 }
 
-void avvik__journal_checkpoint(struct avvik__journal *journal, int descriptor, int is_due)
+int avvik__journal_settle(struct avvik__journal *journal)
+{
+    if (journal->is_running) {
+        pthread_join(journal->thread, NULL);
+        journal->is_running = 0;
+        checkpoint_end(journal);
+    }
+    return journal->output_failure;
+}
+
+int avvik__journal_checkpoint(struct avvik__journal *journal, int descriptor, int is_due)
 {
     if (!is_due && now_ns() - journal->last_ns < journal->interval_ns && journal->n_pending < MAX_PENDING)
-        return;
-    if (journal->is_running) {
+        return 0;
+    if (journal->is_running && !is_due) {
         pthread_mutex_lock(&journal->mutex);
         const int is_finished = journal->is_finished;
         pthread_mutex_unlock(&journal->mutex);
-        if (!is_finished && !is_due)
-            return;
-        checkpoint_join(journal);
+        if (!is_finished)
+            return 0;
     }
+    avvik__journal_settle(journal);
     if (journal->report.failure[0] != '\0' || journal->n_pending == 0)
-        return;
+        return journal->output_failure;
     journal->writing = journal->pending;
     journal->n_writing = journal->n_pending;
     journal->pending = NULL;
@@ -325,23 +382,22 @@ void avvik__journal_checkpoint(struct avvik__journal *journal, int descriptor, i
         journal->is_running = 1;
     } else { /* no thread to be had: it is done here */
         checkpoint_write(journal);
-        free(journal->writing);
-        journal->writing = NULL;
+        checkpoint_end(journal);
     }
-    if (is_due)
-        checkpoint_join(journal);
+    return is_due || !journal->is_running ? avvik__journal_settle(journal) : 0;
 }
 
-int avvik__journal_has_checkpoint(const struct avvik__journal *journal)
+int avvik__journal_has_checkpoint(struct avvik__journal *journal)
 {
-    return journal->descriptor >= 0;
+    avvik__journal_settle(journal);
+    return journal->descriptor >= 0 && (journal->is_unread || journal->end > journal->head_end);
 }
 
 void avvik__journal_close(struct avvik__journal *journal, int keep, struct avvik__journal_report *report_out)
 {
     if (journal == NULL)
         return;
-    checkpoint_join(journal);
+    avvik__journal_settle(journal);
     if (report_out != NULL)
         *report_out = journal->report;
     if (journal->descriptor >= 0) {

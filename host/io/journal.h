@@ -40,13 +40,17 @@ void avvik__journal_rewind(struct avvik__journal *journal, int drop_last);
 /* Add a record to those of the next checkpoint. AVVIK_ERR_MEMORY. */
 enum avvik_status avvik__journal_append(struct avvik__journal *journal, const void *record, size_t n,
                                         struct avvik_error *error);
-/* If the time has come (or is_due, and then waiting for it), write a checkpoint. descriptor: the output, or -1. What
- * fails is kept for the report, and nothing more is written. */
-void avvik__journal_checkpoint(struct avvik__journal *journal, int descriptor, int is_due);
+/* If the time has come (or is_due, and then waiting for it), write a checkpoint. descriptor: the output, or -1. It must
+ * stay open until avvik__journal_settle(). What fails is kept for the report, and nothing more is written.
+ * Returns what avvik__journal_settle() would, as far as it is known. */
+int avvik__journal_checkpoint(struct avvik__journal *journal, int descriptor, int is_due);
+/* Wait for the checkpoint that is being written. Returns 0, or the errno with which the output could not be brought to
+ * the disk: then some of it may be lost, and since the kernel tells that only once, no later sync would say so. */
+int avvik__journal_settle(struct avvik__journal *journal);
 
 /* Close it. keep: leave the file for another run. NULL is a no-op, report_out may be NULL. */
 void avvik__journal_close(struct avvik__journal *journal, int keep, struct avvik__journal_report *report_out);
-/* Is there anything on the disk that a run could go on from? */
-int avvik__journal_has_checkpoint(const struct avvik__journal *journal);
+/* Is there anything on the disk that a run could go on from? Settles first. */
+int avvik__journal_has_checkpoint(struct avvik__journal *journal);
 
 #endif

@@ -137,6 +137,12 @@ int avvik__record_descriptor(const struct avvik__record *record)
     return record->output.descriptor;
 }
 
+enum avvik_status avvik__record_sync_failed(const struct avvik__record *record, int code, struct avvik_error *error)
+{
+    return avvik__error_set(error, AVVIK_ERR_IO, code, "%s: cannot be brought to the disk: %s", record->path,
+                            strerror(code));
+}
+
 /* Open NAME.partial and keep other processes from it. It is emptied unless it is to be resumed. */
 static enum avvik_status partial_open(struct avvik__record *record, int is_resumed, struct avvik_error *error)
 {
@@ -234,8 +240,7 @@ done:
     return status;
 }
 
-/* A rename is safe once its directory is on the disk. Some file systems cannot sync one: the data are safe. */
-static void directory_sync(const char *path)
+void avvik__directory_sync(const char *path)
 {
     char *copy = strdup(path);
     const int descriptor = copy == NULL ? -1 : open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -246,9 +251,20 @@ static void directory_sync(const char *path)
     free(copy);
 }
 
-enum avvik_status avvik__record_commit(struct avvik__record *record, struct avvik_error *error)
+void avvik__leftover_remove(const char *path)
+{
+    const int descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (descriptor < 0)
+        return;
+    if (flock(descriptor, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK)
+        unlink(path);
+    close(descriptor);
+}
+
+enum avvik_status avvik__record_commit(struct avvik__record **owned, struct avvik_error *error)
 {
     enum avvik_status status = AVVIK_OK;
+    struct avvik__record *record = *owned;
     char hash[AVVIK_HASH_SIZE];
     for (size_t i = 0; i < record->n_columns; i++) {
         struct avvik__record_column *column = &record->columns[i];
@@ -270,9 +286,10 @@ enum avvik_status avvik__record_commit(struct avvik__record *record, struct avvi
         AVVIK_FAIL(AVVIK_ERR_IO, errno, "%s: cannot be put in place: %s", record->path, strerror(errno));
     free(record->partial);
     record->partial = NULL;
-    directory_sync(record->path);
-done:
+    avvik__directory_sync(record->path);
     avvik__record_close(record);
+    *owned = NULL;
+done:
     return status;
 }
 

@@ -34,19 +34,28 @@ enum avvik_status avvik__record_resume(const char *path, const char *kind, int r
 /* UTC, ISO 8601, into 32 bytes. */
 void avvik__record_now(char *text);
 
-/* The descriptor that a record is written through, for whoever syncs it. */
+/* The descriptor that a record is written through, for whoever syncs it; and AVVIK_ERR_IO with the sentence for a sync
+ * that failed. */
 int avvik__record_descriptor(const struct avvik__record *record);
+enum avvik_status avvik__record_sync_failed(const struct avvik__record *record, int code, struct avvik_error *error);
 
 /* Read PATH, which must be of `kind` and of this format version. Untrusted. AVVIK_ERR_IO or AVVIK_ERR_FORMAT. */
 enum avvik_status avvik__record_open(const char *path, const char *kind, struct avvik__record **record_out,
                                      struct avvik_error *error);
 
-/* Writing: finish (hash, flush, fsync, rename) or take everything back. Reading: release. Both free the record; NULL is
- * a no-op. avvik__record_close() on a record being written removes the partial file. */
-enum avvik_status avvik__record_commit(struct avvik__record *record, struct avvik_error *error);
+/* Finish writing: hash, flush, fsync, rename. On success the record is freed and NULL; on failure it is the caller's to
+ * close or leave. */
+enum avvik_status avvik__record_commit(struct avvik__record **owned, struct avvik_error *error);
+/* Writing: take everything back, the partial file too. Reading: release. Frees the record; NULL is a no-op. */
 void avvik__record_close(struct avvik__record *record);
 /* Give up writing, but leave the partial file to be resumed. */
 void avvik__record_leave(struct avvik__record *record);
+
+/* Bring the name `path` to the disk: a file that was made or renamed is safe once its directory is. Some file systems
+ * cannot sync one; the data are safe there all the same. */
+void avvik__directory_sync(const char *path);
+/* Remove what a run that was killed left at `path`, unless another process is using it. */
+void avvik__leftover_remove(const char *path);
 
 /* The content hash: what was written so far, or what the file says of itself. */
 void avvik__record_hash(struct avvik__record *record, char *hash_out);

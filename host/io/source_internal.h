@@ -53,8 +53,9 @@ struct avvik__store {
     size_t row_bytes;
     uint64_t chunk_rows;
     size_t chunk_bytes;
-    size_t inflate_limit; /* what HDF5 may inflate a chunk to; 0: nothing is deflated */
-    struct avvik__pipeline_filters filters;
+    size_t inflate_limit;                   /* what HDF5 may inflate a chunk to; 0: nothing is deflated */
+    struct avvik__pipeline_filters filters; /* none unless avvik can undo all of them */
+    int is_checked;              /* plain, but its chunks are decoded before HDF5 reads them: are they sound? */
     void *fill_row;              /* row_bytes bytes: what a chunk holds that was never written */
     struct avvik__chunk *newest; /* the chunk that was planned last, kept for the next block */
     struct avvik__chunk *spare;  /* chunks not in use, with their memory */

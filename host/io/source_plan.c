@@ -36,7 +36,8 @@ struct avvik__plan {
     size_t n_rows;
     struct part *parts;
     size_t n_parts, parts_capacity;
-    float *plain; /* [feature][max_rows]: what H5Dread read; made when the first such column is met */
+    float *plain;                   /* [feature][max_rows]: what H5Dread read; made when the first such column is met */
+    struct avvik__fetcher *checker; /* of chunks that H5Dread is about to read; made when the first is met */
     struct avvik__damage *damage;
     size_t n_damage, damage_capacity;
 };
@@ -55,163 +56,18 @@ static uint64_t now_ns(void)
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-/* --- plan --------------------------------------------------------------------------------------------------------- */
+/* --- chunks ---------------------------------------------------------------------------------------------------- */
 
-enum avvik_status avvik__plan_create(struct avvik_source *source, size_t max_rows, struct avvik__plan **plan_out,
-                                     struct avvik_error *error)
-{
-    struct avvik__plan *plan = calloc(1, sizeof *plan);
-    if (plan == NULL)
-        return avvik__error_set(error, AVVIK_ERR_MEMORY, 0, "out of memory");
-    plan->source = source;
-    plan->max_rows = max_rows;
-    *plan_out = plan;
-    return AVVIK_OK;
-}
-
-void avvik__plan_clear(struct avvik__plan *plan)
-{
-    for (size_t i = 0; i < plan->n_parts; i++)
-        if (plan->parts[i].chunk != NULL)
-            avvik__chunk_release(plan->source, plan->parts[i].chunk);
-    plan->n_parts = plan->n_damage = plan->n_rows = 0;
-}
-
-void avvik__plan_free(struct avvik__plan *plan)
-{
-    if (plan == NULL)
-        return;
-    avvik__plan_clear(plan);
-    free(plan->parts);
-    free(plan->plain);
-    free(plan->damage);
-    free(plan);
-}
-
-static struct part *part_append(struct avvik__plan *plan)
-{
-    if (plan->n_parts == plan->parts_capacity) {
-        const size_t capacity = plan->parts_capacity == 0 ? 64 : 2 * plan->parts_capacity;
-        void *larger = realloc(plan->parts, capacity * sizeof *plan->parts);
-        if (larger == NULL)
-            return NULL;
-        plan->parts = larger;
-        plan->parts_capacity = capacity;
-    }
-    return memset(&plan->parts[plan->n_parts++], 0, sizeof *plan->parts);
-}
-
-/* The kernel reads ahead while earlier blocks are still at work. */
-static void part_announce(const struct part *part)
-{
-    const struct avvik__store *store = part->store;
-    if (store->layout == AVVIK_LAYOUT_CONTIGUOUS)
-        posix_fadvise(store->descriptor, (off_t)(store->address + part->row * store->row_bytes),
-                      (off_t)(part->n_rows * store->row_bytes), POSIX_FADV_WILLNEED);
-    else if (part->chunk != NULL && part->chunk->is_stored)
-        posix_fadvise(store->descriptor, (off_t)part->chunk->address, (off_t)part->chunk->stored_bytes,
-                      POSIX_FADV_WILLNEED);
-}
-
-/* What only HDF5 can read, it reads now. */
-static enum avvik_status part_read_plainly(struct avvik__plan *plan, struct part *part, int keep_going,
-                                           struct avvik_error *error)
-{
-    if (plan->plain == NULL &&
-        (plan->plain = avvik__aligned_calloc(plan->source->n_features * plan->max_rows, sizeof(float))) == NULL)
-        return avvik__error_set(error, AVVIK_ERR_MEMORY, 0, "out of memory");
-    float *values = plan->plain + part->store->first_feature * plan->max_rows + part->at;
-    const enum avvik_status status = part->file->compound >= 0
-                                         ? avvik__compound_read_plainly(plan->source, part->file, part->row,
-                                                                        part->n_rows, values, plan->max_rows, error)
-                                         : avvik__column_read_plainly(part->file, part->store->first_feature, part->row,
-                                                                      part->n_rows, values, error);
-    if (status != AVVIK_ERR_FORMAT || !keep_going)
-        return status;
-    part->problem = "HDF5 cannot read it";
-    return AVVIK_OK;
-}
-
-/* Rows [row, row + n_rows) of a store, from row `at` of the block on. */
-static enum avvik_status store_plan(struct avvik__plan *plan, struct avvik__source_file *file,
-                                    struct avvik__store *store, uint64_t row, size_t at, size_t n_rows, int keep_going,
-                                    struct avvik_error *error)
-{
-    while (n_rows > 0) {
-        struct part *part = part_append(plan);
-        if (part == NULL)
-            return avvik__error_set(error, AVVIK_ERR_MEMORY, 0, "out of memory");
-        *part = (struct part){.file = file, .store = store, .at = at, .n_rows = n_rows, .row = row};
-        if (store->layout == AVVIK_LAYOUT_CHUNKED) {
-            const uint64_t left = store->chunk_rows - row % store->chunk_rows;
-            part->n_rows = n_rows < left ? n_rows : (size_t)left;
-            const enum avvik_status status =
-                avvik__chunk_get(plan->source, store, row / store->chunk_rows, &part->chunk);
-            if (status == AVVIK_ERR_MEMORY)
-                return avvik__error_set(error, status, 0, "out of memory");
-            if (status != AVVIK_OK) {
-                char reason[256];
-                part->problem = "HDF5 cannot find its chunk";
-                avvik__h5_reason(reason, sizeof reason);
-                if (!keep_going)
-                    return avvik__rows_unreadable(file, store->first_feature, row, part->n_rows, reason, error);
-            }
-        } else if (store->layout == AVVIK_LAYOUT_PLAIN) {
-            const enum avvik_status status = part_read_plainly(plan, part, keep_going, error);
-            if (status != AVVIK_OK)
-                return status;
-        }
-        part_announce(part);
-        row += part->n_rows;
-        at += part->n_rows;
-        n_rows -= part->n_rows;
-    }
-    return AVVIK_OK;
-}
-
-enum avvik_status avvik__plan_rows(struct avvik__plan *plan, uint64_t first, size_t n_rows, int keep_going,
-                                   struct avvik_error *error)
-{
-    struct avvik_source *source = plan->source;
-    avvik__plan_clear(plan);
-    if (first > source->n_rows || n_rows > source->n_rows - first || n_rows > plan->max_rows)
-        return avvik__error_set(error, AVVIK_ERR_USAGE, 0, "rows %llu to %llu are outside the table",
-                                (unsigned long long)first, (unsigned long long)(first + n_rows));
-    avvik__h5_quiet();
-    plan->first = first;
-    plan->n_rows = n_rows;
-    for (size_t i = 0, at = 0; i < source->n_files && at < n_rows; i++) {
-        struct avvik__source_file *file = &source->files[i];
-        if (first >= file->n_rows) {
-            first -= file->n_rows;
-            avvik__stores_leave(source, file);
-            continue;
-        }
-        file->is_left = 0;
-        const size_t here = n_rows - at < file->n_rows - first ? n_rows - at : (size_t)(file->n_rows - first);
-        for (size_t s = 0; s < file->n_stores; s++) {
-            const enum avvik_status status =
-                store_plan(plan, file, &file->stores[s], first, at, here, keep_going, error);
-            if (status != AVVIK_OK)
-                return status;
-        }
-        at += here;
-        first = 0;
-    }
-    return AVVIK_OK;
-}
-
-/* --- fetch -------------------------------------------------------------------------------------------------------- */
-
+/* Of the stored bytes that a fetcher reads at a time. */
 static size_t raw_bytes(const struct avvik_source *source)
 {
     size_t bytes = RAW_BYTES;
     for (size_t i = 0; i < source->n_files; i++)
         for (size_t s = 0; s < source->files[i].n_stores; s++) {
             const struct avvik__store *store = &source->files[i].stores[s];
-            size_t needed = store->row_bytes;
-            if (store->layout == AVVIK_LAYOUT_CHUNKED && store->filters.n > 0)
-                needed = avvik__stored_bytes_max(store->chunk_bytes);
+            const size_t needed = store->filters.n > 0                  ? avvik__stored_bytes_max(store->chunk_bytes)
+                                  : store->layout == AVVIK_LAYOUT_PLAIN ? 0
+                                                                        : store->row_bytes;
             bytes = needed > bytes ? needed : bytes;
         }
     return bytes;
@@ -314,6 +170,194 @@ static void chunk_decode_once(struct avvik_source *source, struct avvik__fetcher
     pthread_mutex_unlock(&source->mutex);
 }
 
+/* --- plan --------------------------------------------------------------------------------------------------------- */
+
+enum avvik_status avvik__plan_create(struct avvik_source *source, size_t max_rows, struct avvik__plan **plan_out,
+                                     struct avvik_error *error)
+{
+    struct avvik__plan *plan = calloc(1, sizeof *plan);
+    if (plan == NULL)
+        return avvik__error_set(error, AVVIK_ERR_MEMORY, 0, "out of memory");
+    plan->source = source;
+    plan->max_rows = max_rows;
+    *plan_out = plan;
+    return AVVIK_OK;
+}
+
+void avvik__plan_clear(struct avvik__plan *plan)
+{
+    for (size_t i = 0; i < plan->n_parts; i++)
+        if (plan->parts[i].chunk != NULL)
+            avvik__chunk_release(plan->source, plan->parts[i].chunk);
+    plan->n_parts = plan->n_damage = plan->n_rows = 0;
+}
+
+void avvik__plan_free(struct avvik__plan *plan)
+{
+    if (plan == NULL)
+        return;
+    avvik__plan_clear(plan);
+    free(plan->parts);
+    free(plan->plain);
+    avvik__fetcher_free(plan->checker);
+    free(plan->damage);
+    free(plan);
+}
+
+static struct part *part_append(struct avvik__plan *plan)
+{
+    if (plan->n_parts == plan->parts_capacity) {
+        const size_t capacity = plan->parts_capacity == 0 ? 64 : 2 * plan->parts_capacity;
+        void *larger = realloc(plan->parts, capacity * sizeof *plan->parts);
+        if (larger == NULL)
+            return NULL;
+        plan->parts = larger;
+        plan->parts_capacity = capacity;
+    }
+    return memset(&plan->parts[plan->n_parts++], 0, sizeof *plan->parts);
+}
+
+/* The kernel reads ahead while earlier blocks are still at work. */
+static void part_announce(const struct part *part)
+{
+    const struct avvik__store *store = part->store;
+    if (store->layout == AVVIK_LAYOUT_CONTIGUOUS)
+        posix_fadvise(store->descriptor, (off_t)(store->address + part->row * store->row_bytes),
+                      (off_t)(part->n_rows * store->row_bytes), POSIX_FADV_WILLNEED);
+    else if (store->layout == AVVIK_LAYOUT_CHUNKED && part->chunk != NULL && part->chunk->is_stored)
+        posix_fadvise(store->descriptor, (off_t)part->chunk->address, (off_t)part->chunk->stored_bytes,
+                      POSIX_FADV_WILLNEED);
+}
+
+/* HDF5 1.10 believes what a chunk decodes to: more takes any memory, less makes it read beyond what it has. So it is
+ * decoded here first. */
+static enum avvik_status part_check(struct avvik__plan *plan, struct part *part, struct avvik_error *error)
+{
+    if (plan->checker == NULL) {
+        const enum avvik_status status = avvik__fetcher_create(plan->source, &plan->checker, error);
+        if (status != AVVIK_OK)
+            return status;
+    }
+    chunk_decode_once(plan->source, plan->checker, part->chunk, 1);
+    part->problem = part->chunk->problem;
+    return AVVIK_OK;
+}
+
+/* What only HDF5 can read, it reads now. */
+static enum avvik_status part_read_plainly(struct avvik__plan *plan, struct part *part, int keep_going,
+                                           struct avvik_error *error)
+{
+    if (plan->plain == NULL &&
+        (plan->plain = avvik__aligned_calloc(plan->source->n_features * plan->max_rows, sizeof(float))) == NULL)
+        return avvik__error_set(error, AVVIK_ERR_MEMORY, 0, "out of memory");
+    float *values = plan->plain + part->store->first_feature * plan->max_rows + part->at;
+    const enum avvik_status status = part->file->compound >= 0
+                                         ? avvik__compound_read_plainly(plan->source, part->file, part->row,
+                                                                        part->n_rows, values, plan->max_rows, error)
+                                         : avvik__column_read_plainly(part->file, part->store->first_feature, part->row,
+                                                                      part->n_rows, values, error);
+    if (status != AVVIK_ERR_FORMAT || !keep_going)
+        return status;
+    part->problem = "HDF5 cannot read it";
+    return AVVIK_OK;
+}
+
+/* The sentence for a part that cannot be read, which tells of the whole chunk where there is one. */
+static enum avvik_status part_refuse(const struct part *part, const char *problem, struct avvik_error *error)
+{
+    const struct avvik__store *store = part->store;
+    uint64_t first = part->row, n_rows = part->n_rows;
+    if (part->chunk != NULL) {
+        first -= first % store->chunk_rows;
+        const uint64_t left = part->file->n_rows - first;
+        n_rows = left < store->chunk_rows ? left : store->chunk_rows;
+    }
+    return avvik__rows_unreadable(part->file, store->first_feature, first, n_rows, problem, error);
+}
+
+/* The chunk of a part. */
+static enum avvik_status part_locate(struct avvik__plan *plan, struct part *part, int keep_going,
+                                     struct avvik_error *error)
+{
+    char reason[256];
+    const enum avvik_status status =
+        avvik__chunk_get(plan->source, part->store, part->row / part->store->chunk_rows, &part->chunk);
+    if (status == AVVIK_ERR_MEMORY)
+        return avvik__error_set(error, status, 0, "out of memory");
+    if (status == AVVIK_OK)
+        return AVVIK_OK;
+    avvik__h5_reason(reason, sizeof reason);
+    part->problem = "HDF5 cannot find its chunk";
+    return keep_going ? AVVIK_OK : part_refuse(part, reason, error);
+}
+
+/* Rows [row, row + n_rows) of a store, from row `at` of the block on. */
+static enum avvik_status store_plan(struct avvik__plan *plan, struct avvik__source_file *file,
+                                    struct avvik__store *store, uint64_t row, size_t at, size_t n_rows, int keep_going,
+                                    struct avvik_error *error)
+{
+    while (n_rows > 0) {
+        struct part *part = part_append(plan);
+        if (part == NULL)
+            return avvik__error_set(error, AVVIK_ERR_MEMORY, 0, "out of memory");
+        *part = (struct part){.file = file, .store = store, .at = at, .n_rows = n_rows, .row = row};
+        enum avvik_status status = AVVIK_OK;
+        if (store->layout == AVVIK_LAYOUT_CHUNKED || store->is_checked) {
+            const uint64_t left = store->chunk_rows - row % store->chunk_rows;
+            part->n_rows = n_rows < left ? n_rows : (size_t)left;
+            status = part_locate(plan, part, keep_going, error);
+        }
+        if (status == AVVIK_OK && store->is_checked && is_encoded(part->chunk)) {
+            status = part_check(plan, part, error);
+            if (status == AVVIK_OK && part->problem != NULL && !keep_going)
+                return part_refuse(part, part->problem, error);
+        }
+        if (status == AVVIK_OK && store->layout == AVVIK_LAYOUT_PLAIN && part->problem == NULL)
+            status = part_read_plainly(plan, part, keep_going, error);
+        if (status != AVVIK_OK)
+            return status;
+        part_announce(part);
+        row += part->n_rows;
+        at += part->n_rows;
+        n_rows -= part->n_rows;
+    }
+    return AVVIK_OK;
+}
+
+enum avvik_status avvik__plan_rows(struct avvik__plan *plan, uint64_t first, size_t n_rows, int keep_going,
+                                   struct avvik_error *error)
+{
+    struct avvik_source *source = plan->source;
+    avvik__plan_clear(plan);
+    if (first > source->n_rows || n_rows > source->n_rows - first || n_rows > plan->max_rows)
+        return avvik__error_set(error, AVVIK_ERR_USAGE, 0, "rows %llu to %llu are outside the table",
+                                (unsigned long long)first, (unsigned long long)(first + n_rows));
+    avvik__h5_quiet();
+    plan->first = first;
+    plan->n_rows = n_rows;
+    for (size_t i = 0, at = 0; i < source->n_files && at < n_rows; i++) {
+        struct avvik__source_file *file = &source->files[i];
+        if (first >= file->n_rows) {
+            first -= file->n_rows;
+            avvik__stores_leave(source, file);
+            continue;
+        }
+        file->is_left = 0;
+        const size_t here = n_rows - at < file->n_rows - first ? n_rows - at : (size_t)(file->n_rows - first);
+        for (size_t s = 0; s < file->n_stores; s++) {
+            const enum avvik_status status =
+                store_plan(plan, file, &file->stores[s], first, at, here, keep_going, error);
+            if (status != AVVIK_OK)
+                return status;
+        }
+        at += here;
+        first = 0;
+    }
+    return AVVIK_OK;
+}
+
+/* --- fetch -------------------------------------------------------------------------------------------------------- */
+
 void avvik__plan_decode(struct avvik__plan *plan, struct avvik__fetcher *fetcher)
 {
     for (size_t i = 0; i < plan->n_parts; i++)
@@ -407,19 +451,14 @@ const struct avvik__damage *avvik__plan_damage(const struct avvik__plan *plan, s
     return plan->damage;
 }
 
-/* A part cannot be read: NaN for these rows, or the sentence, which tells of the whole chunk where there is one. */
+/* A part cannot be read: NaN for these rows, or the sentence. */
 static enum avvik_status part_fail(struct avvik__plan *plan, const struct part *part, size_t skip, size_t n,
                                    const char *problem, float *columns, size_t column_stride, int keep_going,
                                    struct avvik_error *error)
 {
     const struct avvik__store *store = part->store;
-    if (!keep_going && part->chunk != NULL) {
-        const uint64_t first = part->row - part->row % store->chunk_rows, left = part->file->n_rows - first;
-        return avvik__rows_unreadable(part->file, store->first_feature, first,
-                                      left < store->chunk_rows ? left : store->chunk_rows, problem, error);
-    }
     if (!keep_going)
-        return avvik__rows_unreadable(part->file, store->first_feature, part->row, part->n_rows, problem, error);
+        return part_refuse(part, problem, error);
     for (size_t f = store->first_feature; f < store->first_feature + store->n_features; f++)
         for (size_t i = 0; i < n; i++)
             columns[f * column_stride + i] = NAN;
@@ -484,7 +523,7 @@ size_t avvik__plan_bytes(const struct avvik_source *source, size_t n_plans, size
         size_t bytes = 0, has_plain = 0;
         for (size_t s = 0; s < source->files[i].n_stores; s++) {
             const struct avvik__store *store = &source->files[i].stores[s];
-            if (store->layout == AVVIK_LAYOUT_CHUNKED && store->filters.n > 0)
+            if (store->filters.n > 0)
                 bytes += (n_plans * n_rows / store->chunk_rows + 2) * store->chunk_bytes;
             has_plain |= store->layout == AVVIK_LAYOUT_PLAIN;
         }
@@ -497,8 +536,10 @@ size_t avvik__plan_bytes(const struct avvik_source *source, size_t n_plans, size
 void avvik__source_read_plainly(struct avvik_source *source)
 {
     for (size_t i = 0; i < source->n_files; i++)
-        for (size_t s = 0; s < source->files[i].n_stores; s++)
+        for (size_t s = 0; s < source->files[i].n_stores; s++) {
             source->files[i].stores[s].layout = AVVIK_LAYOUT_PLAIN;
+            source->files[i].stores[s].is_checked = source->files[i].stores[s].filters.n > 0;
+        }
 }
 
 void avvik__source_state(const struct avvik_source *source, char *text)

@@ -90,12 +90,13 @@ static enum avvik_status layout_find(struct avvik__store *store, struct avvik__c
     if (is_chunked && __builtin_mul_overflow((size_t)chunk[0], store->row_bytes, &store->chunk_bytes))
         store->chunk_bytes = SIZE_MAX;
     store->inflate_limit = inflate_limit_of(list, store->chunk_bytes);
-    if (!is_fixed(type) || !features_find(type, columns, store->n_features) || store->row_bytes > MAX_ROW_BYTES ||
+    if (!is_fixed(type) || store->row_bytes > MAX_ROW_BYTES ||
         (store->descriptor = avvik__input_descriptor(store->dataset, &store->file_bytes)) < 0)
         goto done;
+    const int is_known = features_find(type, columns, store->n_features);
     if (H5Pget_layout(list) == H5D_CONTIGUOUS) {
         const haddr_t address = H5Dget_offset(store->dataset);
-        if (H5Pget_external_count(list) == 0 && address != HADDR_UNDEF) {
+        if (is_known && H5Pget_external_count(list) == 0 && address != HADDR_UNDEF) {
             store->address = address;
             store->layout = AVVIK_LAYOUT_CONTIGUOUS;
         }
@@ -103,7 +104,8 @@ static enum avvik_status layout_find(struct avvik__store *store, struct avvik__c
         if (!fill_row_read(store, list, type))
             AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
         store->chunk_rows = chunk[0];
-        store->layout = AVVIK_LAYOUT_CHUNKED;
+        store->layout = is_known ? AVVIK_LAYOUT_CHUNKED : AVVIK_LAYOUT_PLAIN;
+        store->is_checked = !is_known && store->filters.n > 0;
     }
 done:
     avvik__h5_close(list);

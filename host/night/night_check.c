@@ -88,11 +88,11 @@ static enum avvik_status batch_check(struct avvik__night *night, size_t i, const
     AVVIK_TRY(avvik_check(&input->path, 1, &options, &report, error));
     struct report_fill context = {report};
     AVVIK_TRY(avvik__file_replace(path, report_fill, &context, error));
-    json_t *facts = json_pack("{s:I, s:I, s:I, s:I, s:I, s:o}", "rows", (json_int_t)report->n_rows, "note",
-                              (json_int_t)report->n_of[AVVIK_NOTE], "warning", (json_int_t)report->n_of[AVVIK_WARNING],
-                              "breach", (json_int_t)report->n_of[AVVIK_BREACH], "refused",
-                              (json_int_t)report->n_of[AVVIK_REFUSED], "worst",
-                              avvik__json_text(report->n_findings == 0 ? "" : report->findings[0].text));
+    json_t *facts =
+        json_pack("{s:I, s:I, s:I, s:I, s:I, s:o}", "rows", (json_int_t)report->n_rows, "note",
+                  (json_int_t)report->n_of[AVVIK_NOTE], "warning", (json_int_t)report->n_of[AVVIK_WARNING], "breach",
+                  (json_int_t)report->n_of[AVVIK_BREACH], "refused", (json_int_t)report->n_of[AVVIK_REFUSED], "worst",
+                  avvik__json_text(report->n_findings == 0 ? "" : report->findings[0].text));
     status = avvik__unit_end(night, unit, outputs, 1, facts, error);
 done:
     avvik_check_report_free(report);
@@ -100,8 +100,8 @@ done:
     return status;
 }
 
-/* What a finished check means for the night. The worst finding stands first in a report, so that its text tells what was
- * refused, or else which gate was breached. */
+/* What a finished check means for the night. The worst finding stands first in a report, so that its text tells what
+ * was refused, or else which gate was breached. */
 static enum avvik_status verdict_take(struct avvik__night *night, size_t i, const json_t *unit, size_t *n_breached,
                                       struct avvik_error *error)
 {

@@ -51,7 +51,7 @@ static const cyaml_schema_field_t model_fields[] = {TEXT("path", struct model_ya
                                                     BLOCK("fit", struct model_yaml, fit, fit_fields), CYAML_FIELD_END};
 static const cyaml_schema_field_t score_fields[] = {
     TEXT("backend", struct score_yaml, backend), TEXT("threads", struct score_yaml, threads),
-    TEXT("memory", struct score_yaml, memory), TEXT("compress", struct score_yaml, compress),
+    TEXT("memory", struct score_yaml, memory),   TEXT("compress", struct score_yaml, compress),
     TEXT("damaged", struct score_yaml, damaged), CYAML_FIELD_END};
 static const cyaml_schema_field_t flag_fields[] = {TEXT("budget", struct flag_yaml, budget),
                                                    TEXT("by", struct flag_yaml, by), CYAML_FIELD_END};
@@ -80,8 +80,8 @@ struct unit {
 };
 static const struct unit no_units[] = {{"", 1}, {NULL, 0}};
 static const struct unit day_units[] = {{"days", 1}, {"day", 1}, {"weeks", 7}, {"week", 7}, {NULL, 0}};
-static const struct unit byte_units[] = {{"MiB", 1u << 20}, {"GiB", 1u << 30}, {"MB", 1000000}, {"GB", 1000000000},
-                                         {NULL, 0}};
+static const struct unit byte_units[] = {
+    {"MiB", 1u << 20}, {"GiB", 1u << 30}, {"MB", 1000000}, {"GB", 1000000000}, {NULL, 0}};
 
 /* A whole number and one of `units` after it, within [min, max] once multiplied. NULL leaves *number as it is. `wanted`
  * says what belongs there. */
@@ -129,10 +129,10 @@ static enum avvik_status path_take(const struct avvik_night_config *config, cons
     if (text == NULL)
         return AVVIK_OK;
     if (strpbrk(text, "{}") != NULL)
-        return avvik__yaml_bad(file, field, error, "is one place for all nights and takes no placeholder: '%.60s'", text);
-    return (*path_out = absolute(config, text)) == NULL
-               ? avvik__error_set(error, AVVIK_ERR_MEMORY, 0, "out of memory")
-               : AVVIK_OK;
+        return avvik__yaml_bad(file, field, error, "is one place for all nights and takes no placeholder: '%.60s'",
+                               text);
+    return (*path_out = absolute(config, text)) == NULL ? avvik__error_set(error, AVVIK_ERR_MEMORY, 0, "out of memory")
+                                                        : AVVIK_OK;
 }
 
 static enum avvik_status placeholders_check(const struct avvik__yaml *file, const char *field, size_t number,
@@ -196,8 +196,8 @@ static enum avvik_status score_take(struct avvik_night_config *config, const str
                          "a whole number from 0 (one thread per CPU) to 256", &config->threads, error));
     AVVIK_TRY(number_take(file, "score.memory", score->memory, byte_units, 1 << 20, INT64_MAX,
                           "a size such as '512 MiB'", &config->memory_bytes, error));
-    AVVIK_TRY(count_take(file, "score.compress", score->compress, no_units, 0, 9,
-                         "a deflate level from 0 (none) to 9", &config->compress, error));
+    AVVIK_TRY(count_take(file, "score.compress", score->compress, no_units, 0, 9, "a deflate level from 0 (none) to 9",
+                         &config->compress, error));
     config->skip_damaged = score->damaged != NULL && strcmp(score->damaged, "skip") == 0;
     if (score->damaged != NULL && !config->skip_damaged && strcmp(score->damaged, "stop") != 0)
         status = avvik__yaml_bad(file, "score.damaged", error, "takes stop or skip, not '%.60s'", score->damaged);
@@ -218,8 +218,8 @@ static enum avvik_status flag_take(struct avvik_night_config *config, const stru
             while (config->by < AVVIK_N_DETECTORS && strcmp(yaml->flag->by, avvik_detector_name(config->by)) != 0)
                 config->by++;
             if (config->by == AVVIK_N_DETECTORS)
-                AVVIK_TRY(avvik__yaml_bad(file, "flag.by", error, "takes forest or deviation, not '%.60s'",
-                                          yaml->flag->by));
+                AVVIK_TRY(
+                    avvik__yaml_bad(file, "flag.by", error, "takes forest or deviation, not '%.60s'", yaml->flag->by));
         }
     }
     if (yaml->keep != NULL) {

@@ -27,8 +27,8 @@ enum avvik_status avvik__file_copy(const char *from, const char *to, struct avvi
 enum avvik_status avvik__directory_make(const char *path, struct avvik_error *error);
 
 /* What a list of patterns stands for: files in the order of the patterns, those of one pattern by the bytes of their
- * names, none twice. A pattern that fits nothing, or leads into a directory that cannot be read, becomes an entry of its
- * own, so that it is told. */
+ * names, none twice. A pattern that fits nothing, or leads into a directory that cannot be read, becomes an entry of
+ * its own, so that it is told. */
 struct avvik__file_entry {
     char *path;     /* absolute; of an entry without a file: the pattern */
     int is_missing; /* no file fits */

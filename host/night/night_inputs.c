@@ -67,13 +67,12 @@ enum avvik_status avvik__files_identify(struct avvik__night *night, const struct
                 *error = reasons[i];
             goto done;
         }
-        json_t *record =
-            reasons[i].status == AVVIK_OK
-                ? json_pack("{s:o, s:s, s:I, s:I, s:I, s:s}", "path", avvik__json_text(entry->path), "status", "ok",
-                            "bytes", (json_int_t)info.st_size, "mtime_ns", mtime_ns(&info), "inode",
-                            (json_int_t)info.st_ino, "hash", hashes[i])
-                : json_pack("{s:o, s:s, s:o}", "path", avvik__json_text(entry->path), "status", "bad", "sentence",
-                            avvik__json_text(reasons[i].text));
+        json_t *record = reasons[i].status == AVVIK_OK
+                             ? json_pack("{s:o, s:s, s:I, s:I, s:I, s:s}", "path", avvik__json_text(entry->path),
+                                         "status", "ok", "bytes", (json_int_t)info.st_size, "mtime_ns", mtime_ns(&info),
+                                         "inode", (json_int_t)info.st_ino, "hash", hashes[i])
+                             : json_pack("{s:o, s:s, s:o}", "path", avvik__json_text(entry->path), "status", "bad",
+                                         "sentence", avvik__json_text(reasons[i].text));
         if (json_array_append_new(after, record) != 0)
             AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
     }

@@ -70,8 +70,8 @@ static json_t *manifest_check(json_t *root, const char *date)
                   json_integer_value(json_object_get(root, "format_version")) == 1 && json_is_array(steps) &&
                   json_is_array(json_object_get(root, "inputs")) &&
                   json_is_array(json_object_get(root, "fit_inputs")) && json_is_object(json_object_get(root, "config"));
-    json_array_foreach(steps, i, unit) is_good = is_good && json_is_string(json_object_get(unit, "step")) &&
-                                                 json_is_string(json_object_get(unit, "status"));
+    json_array_foreach(steps, i, unit) is_good =
+        is_good && json_is_string(json_object_get(unit, "step")) && json_is_string(json_object_get(unit, "status"));
     if (is_good)
         return root;
     json_decref(root);
@@ -117,7 +117,8 @@ enum avvik_status avvik__manifest_open(struct avvik__night *night, struct avvik_
     if (folder >= 0 && faccessat(folder, "manifest.json", F_OK, 0) == 0) {
         night->manifest = avvik__manifest_peek(folder, night->date);
         if (night->manifest == NULL && !night->options->again)
-            AVVIK_FAIL(AVVIK_ERR_FORMAT, 0, "%s: is no manifest of the night %s, or damaged; run the night with --again",
+            AVVIK_FAIL(AVVIK_ERR_FORMAT, 0,
+                       "%s: is no manifest of the night %s, or damaged; run the night with --again",
                        night->manifest_path, night->date);
     } else if (folder >= 0 && !is_fresh(folder))
         AVVIK_FAIL(AVVIK_ERR_FORMAT, 0,
@@ -159,9 +160,9 @@ static json_t *unit_find(const json_t *steps, const char *step, const char *inpu
 {
     size_t i;
     json_t *unit;
-    json_array_foreach(steps, i, unit) if (strcmp(avvik__unit_text(unit, "step"), step) == 0 &&
-                                           strcmp(avvik__unit_text(unit, "input"), input == NULL ? "" : input) ==
-                                               0) return unit;
+    json_array_foreach(steps, i,
+                       unit) if (strcmp(avvik__unit_text(unit, "step"), step) == 0 &&
+                                 strcmp(avvik__unit_text(unit, "input"), input == NULL ? "" : input) == 0) return unit;
     return NULL;
 }
 
@@ -242,7 +243,7 @@ enum avvik_status avvik__manifest_plan(struct avvik__night *night, int is_dry, s
     if (night->config->results != NULL)
         AVVIK_TRY(unit_plan(before, after, "results", NULL, error));
     json_array_foreach(before, i, unit) if (!is_dry && unit_find(after, avvik__unit_text(unit, "step"),
-                                                      avvik__unit_text(unit, "input")) == NULL)
+                                                                 avvik__unit_text(unit, "input")) == NULL)
         outputs_remove(night, unit);
     if (json_object_set(night->manifest, "steps", after) != 0)
         AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");

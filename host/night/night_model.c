@@ -66,16 +66,16 @@ enum avvik_status avvik__step_decide(struct avvik__night *night, struct avvik_er
     decision_key(night->config, key);
     if (decision.is_fit_due && decision.has_before) {
         char *before = avvik__night_path(night, "before.h5");
-        const enum avvik_status copied = before == NULL
-                                             ? avvik__error_set(error, AVVIK_ERR_MEMORY, 0, "out of memory")
-                                             : avvik__file_copy(night->config->model, before, error);
+        const enum avvik_status copied = before == NULL ? avvik__error_set(error, AVVIK_ERR_MEMORY, 0, "out of memory")
+                                                        : avvik__file_copy(night->config->model, before, error);
         free(before);
         if (copied != AVVIK_OK)
             return copied;
     }
-    json_t *after = json_pack("{s:s, s:o, s:s, s:s, s:i, s:b}", "key", key, "path", avvik__json_text(night->config->model),
-                              "action", decision.is_fit_due ? "fit" : "copy", "reason", decision.reason, "age_days",
-                              decision.age_days, "has_before", decision.has_before);
+    json_t *after =
+        json_pack("{s:s, s:o, s:s, s:s, s:i, s:b}", "key", key, "path", avvik__json_text(night->config->model),
+                  "action", decision.is_fit_due ? "fit" : "copy", "reason", decision.reason, "age_days",
+                  decision.age_days, "has_before", decision.has_before);
     if (json_object_set_new(night->manifest, "model", after) != 0)
         return avvik__error_set(error, AVVIK_ERR_MEMORY, 0, "out of memory");
     return avvik__manifest_save(night, error);
@@ -123,8 +123,7 @@ static enum avvik_status model_fit(struct avvik__night *night, const struct avvi
     const struct avvik_night_config *config = night->config;
     struct avvik_source *source = NULL;
     struct avvik_model *model = NULL;
-    const struct avvik_selection selection = {config->table, (const char *const *)config->features,
-                                              config->n_features};
+    const struct avvik_selection selection = {config->table, (const char *const *)config->features, config->n_features};
     struct avvik_fit_options options = AVVIK_FIT_DEFAULTS;
     struct avvik__step_progress progress = {night, "fit"};
     char *journal = avvik__text("%s.journal", path);

@@ -63,7 +63,7 @@ static enum avvik_status removals_of(const struct avvik__night *night, json_t **
     json_t *list = json_array();
     const enum avvik_status status = avvik__past_nights(night->config->runs, &nights, &n, error);
     if (status == AVVIK_OK)
-        avvik__past_nights_choose(nights, n, night->config, night->day);
+        avvik__past_nights_choose(nights, n, night->config, night->day, 1);
     for (size_t i = 0; i < n; i++)
         if (nights[i].is_to_go)
             json_array_append_new(list, json_string(nights[i].date));
@@ -89,7 +89,8 @@ enum avvik_status avvik_night_plan(const struct avvik_night_config *config, cons
     AVVIK_TRY(avvik__manifest_plan(&night, 1, error));
     AVVIK_TRY(avvik__model_decide(&night, &decision, error));
     if (decision.is_fit_due)
-        AVVIK_TRY(avvik__files_find(config->fit_from, config->n_fit_from, config->folder, night.date, &fit_files, error));
+        AVVIK_TRY(
+            avvik__files_find(config->fit_from, config->n_fit_from, config->folder, night.date, &fit_files, error));
     AVVIK_TRY(removals_of(&night, &removals, error));
     if (config->results != NULL && (results = avvik__date_fill(config->results, night.date)) == NULL)
         AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
@@ -97,11 +98,12 @@ enum avvik_status avvik_night_plan(const struct avvik_night_config *config, cons
     plan = json_pack("{s:s, s:o, s:o, s:s, s:o, s:o, s:{s:o, s:s, s:s, s:i}, s:o, s:I, s:s, s:o, s:o, s:o, s:o, s:O}",
                      "date", night.date, "config", avvik__json_text(config->path), "folder",
                      avvik__json_text(night.folder), "earlier_run", is_new ? "none" : before, "running_process",
-                     holder == 0 ? json_null() : json_integer(holder), "inputs", files_of(&night.files), "model", "path",
-                     avvik__json_text(config->model), "action", decision.is_fit_due ? "fit" : "copy", "reason",
-                     decision.reason, "age_days", decision.age_days, "fit_inputs", files_of(&fit_files), "budget", (json_int_t)config->budget, "by", avvik_detector_name(config->by),
-                     "outputs", outputs_of(&night), "results", text_or_null(results), "metrics",
-                     text_or_null(config->metrics), "steps", steps_of(&night), "removals", removals);
+                     holder == 0 ? json_null() : json_integer(holder), "inputs", files_of(&night.files), "model",
+                     "path", avvik__json_text(config->model), "action", decision.is_fit_due ? "fit" : "copy", "reason",
+                     decision.reason, "age_days", decision.age_days, "fit_inputs", files_of(&fit_files), "budget",
+                     (json_int_t)config->budget, "by", avvik_detector_name(config->by), "outputs", outputs_of(&night),
+                     "results", text_or_null(results), "metrics", text_or_null(config->metrics), "steps",
+                     steps_of(&night), "removals", removals);
     if (plan == NULL || (*plan_out = json_dumps(plan, JSON_INDENT(2))) == NULL)
         AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
 done:

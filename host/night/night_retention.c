@@ -70,12 +70,15 @@ done:
 }
 
 void avvik__past_nights_choose(struct avvik__past_night *nights, size_t n, const struct avvik_night_config *config,
-                               int32_t today)
+                               int32_t today, int is_ahead)
 {
-    int has_good = 0;
+    int has_good = is_ahead, is_there = !is_ahead;
+    for (size_t i = 0; i < n; i++)
+        is_there = is_there || nights[i].day == today;
     for (size_t i = 0; i < n; i++) {
         const int is_newest_good = nights[i].is_good && !has_good;
-        const int is_among = config->keep_nights > 0 && i < config->keep_nights;
+        const size_t rank = i + (size_t)(!is_there && nights[i].day < today);
+        const int is_among = config->keep_nights > 0 && rank < config->keep_nights;
         const int is_young = config->keep_days > 0 && (int64_t)today - nights[i].day < (int64_t)config->keep_days;
         has_good = has_good || nights[i].is_good;
         nights[i].is_to_go = (config->keep_nights > 0 || config->keep_days > 0) && !is_among && !is_young &&
@@ -83,8 +86,8 @@ void avvik__past_nights_choose(struct avvik__past_night *nights, size_t n, const
     }
 }
 
-/* Go through a directory of a night, `prefix` being "" or "scores/" or "check/". Without `is_removing`: 1 if all in it is
- * a night's. With: remove its files but for the manifest. */
+/* Go through a directory of a night, `prefix` being "" or "scores/" or "check/". Without `is_removing`: 1 if all in it
+ * is a night's. With: remove its files but for the manifest. */
 static int folder_walk(int folder, const char *prefix, int is_removing, dev_t device, char *reason)
 {
     const int copy = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -105,9 +108,10 @@ static int folder_walk(int folder, const char *prefix, int is_removing, dev_t de
         if (is_good && S_ISDIR(info.st_mode) && prefix[0] == '\0' &&
             (strcmp(only, "scores") == 0 || strcmp(only, "check") == 0)) {
             const int inner = openat(copy, only, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-            is_good = inner >= 0 &&
-                      folder_walk(inner, strcmp(only, "check") == 0 ? "check/" : "scores/", is_removing, device, reason) &&
-                      (!is_removing || unlinkat(copy, only, AT_REMOVEDIR) == 0);
+            is_good =
+                inner >= 0 &&
+                folder_walk(inner, strcmp(only, "check") == 0 ? "check/" : "scores/", is_removing, device, reason) &&
+                (!is_removing || unlinkat(copy, only, AT_REMOVEDIR) == 0);
             if (inner >= 0)
                 close(inner);
         } else {
@@ -116,7 +120,8 @@ static int folder_walk(int folder, const char *prefix, int is_removing, dev_t de
                 is_good = unlinkat(copy, only, 0) == 0;
         }
         if (!is_good && reason[0] == '\0')
-            snprintf(reason, 256, is_removing ? "%.120s cannot be removed" : "it holds %.120s, which is not avvik's", name);
+            snprintf(reason, 256, is_removing ? "%.120s cannot be removed" : "it holds %.120s, which is not avvik's",
+                     name);
         free(name);
     }
     if (directory != NULL)

@@ -75,7 +75,8 @@ static enum avvik_status head_write(struct avvik__night *night, struct avvik_err
     json_t *began = json_object_get(root, "began");
     int failed = json_object_set_new(root, "began", json_is_string(began) ? json_incref(began) : json_string(now));
     failed |= json_object_set_new(
-        root, "config", json_pack("{s:o, s:s}", "path", avvik__json_text(night->config->path), "hash", night->config->hash));
+        root, "config",
+        json_pack("{s:o, s:s}", "path", avvik__json_text(night->config->path), "hash", night->config->hash));
     failed |= json_object_set_new(root, "versions",
                                   json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "avvik", version.avvik, "compiler",
                                             version.compiler, "build", version.build, "system", version.system, "hdf5",
@@ -133,7 +134,7 @@ static enum avvik_status past_clear(const struct avvik__night *night, struct avv
     const enum avvik_status status = avvik__past_nights(night->config->runs, &nights, &n, error);
     if (status != AVVIK_OK)
         return status;
-    avvik__past_nights_choose(nights, n, night->config, night->day);
+    avvik__past_nights_choose(nights, n, night->config, night->day, 0);
     for (size_t i = 0; i < n; i++) {
         char reason[256];
         if (!nights[i].is_to_go)

@@ -45,8 +45,7 @@ static enum avvik_status engine_need(struct scoring *scoring, const struct avvik
 {
     if (scoring->engine != NULL)
         return AVVIK_OK;
-    const enum avvik_status status =
-        avvik_engine_open(scoring->model, night->config->backend, &scoring->engine, error);
+    const enum avvik_status status = avvik_engine_open(scoring->model, night->config->backend, &scoring->engine, error);
     if (status == AVVIK_OK && avvik_engine_warning(scoring->engine) != NULL)
         avvik__night_tell(night, 1, "%s", avvik_engine_warning(scoring->engine));
     return status;
@@ -98,7 +97,9 @@ static enum avvik_status input_score(struct avvik__night *night, struct scoring 
         AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
     AVVIK_TRY(avvik_source_open(&input->path, 1, &selection, &source, error));
     status = avvik_score_file(scoring->model, scoring->engine, source, path, &options, &summary, error);
-    if (status == AVVIK_ERR_EXISTS && resume) { /* what lies there is of another run after all */
+    if ((status == AVVIK_ERR_EXISTS && resume) || (status == AVVIK_OK && summary.is_complete_already)) {
+        /* What lies there is of another run after all; or it is whole, which a kill just before the manifest said so
+         * leaves, but then what it counted is lost. */
         options.resume = 0;
         status = avvik_score_file(scoring->model, scoring->engine, source, path, &options, &summary, error);
     }
@@ -107,9 +108,8 @@ static enum avvik_status input_score(struct avvik__night *night, struct scoring 
     if (!is_unchanged(night, i))
         AVVIK_FAIL(AVVIK_ERR_IO, 0, "%s: changed while it was scored; run again once it is complete", input->path);
     AVVIK_TRY(avvik__unit_end(night, unit, outputs, 1, score_facts(&summary, scoring->engine), error));
-    avvik__night_tell(night, 0, "scored %s: %llu rows in %.2f s on %s", input->path,
-                      (unsigned long long)summary.n_rows, (double)summary.elapsed_ns / 1e9,
-                      avvik_engine_backend(scoring->engine));
+    avvik__night_tell(night, 0, "scored %s: %llu rows in %.2f s on %s", input->path, (unsigned long long)summary.n_rows,
+                      (double)summary.elapsed_ns / 1e9, avvik_engine_backend(scoring->engine));
     if (summary.rows_absent > 0)
         avvik__night_tell(night, 1, "%s: %llu rows are damaged and have no scores", input->path,
                           (unsigned long long)summary.rows_absent);

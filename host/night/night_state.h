@@ -52,8 +52,8 @@ enum avvik_status avvik__manifest_save(struct avvik__night *night, struct avvik_
 /* Read the manifest of a night for a look; NULL if it is none. Its date must be that of its folder. */
 json_t *avvik__manifest_peek(int folder_descriptor, const char *date);
 
-/* List the units of work this night has, in order; take over what an earlier run has done of them, and remove the outputs
- * of what is not to be done any more. is_dry: remove nothing. */
+/* List the units of work this night has, in order; take over what an earlier run has done of them, and remove the
+ * outputs of what is not to be done any more. is_dry: remove nothing. */
 enum avvik_status avvik__manifest_plan(struct avvik__night *night, int is_dry, struct avvik_error *error);
 
 /* A unit: a step, and for check and score an input. input NULL: none. Never NULL for what was planned. */

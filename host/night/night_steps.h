@@ -1,5 +1,5 @@
-/* The steps of a night, in order. Each goes over its units, skips what is done, and returns AVVIK_OK where the night may
- * go on; an input that cannot be used is told and left out. */
+/* The steps of a night, in order. Each goes over its units, skips what is done, and returns AVVIK_OK where the night
+ * may go on; an input that cannot be used is told and left out. */
 #ifndef AVVIK_NIGHT_STEPS_H
 #define AVVIK_NIGHT_STEPS_H
 

@@ -178,7 +178,8 @@ done:
     return status;
 }
 
-/* What is left behind: nothing, or after an interrupt what can be resumed. */
+/* What is left behind: after a mistake nothing, after an interrupt what can be resumed, and so until the model that has
+ * come of it is saved. */
 static void journal_end(struct fit *fit, enum avvik_status status, struct avvik_error *error)
 {
     struct avvik__journal_report report = {0};
@@ -186,8 +187,8 @@ static void journal_end(struct fit *fit, enum avvik_status status, struct avvik_
         return;
     if (status == AVVIK_INTERRUPTED)
         avvik__journal_checkpoint(fit->journal, -1, 1);
-    const int is_kept =
-        (status == AVVIK_INTERRUPTED || status == AVVIK_ERR_MEMORY) && avvik__journal_has_checkpoint(fit->journal);
+    const int may_resume = status == AVVIK_INTERRUPTED || status == AVVIK_ERR_IO || status == AVVIK_ERR_MEMORY;
+    const int is_kept = may_resume && avvik__journal_has_checkpoint(fit->journal);
     avvik__journal_close(fit->journal, is_kept || status == AVVIK_OK, &report);
     fit->summary->checkpoints = report.checkpoints;
     fit->summary->stages.checkpoint_ns = report.checkpoint_ns;

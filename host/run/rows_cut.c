@@ -59,10 +59,10 @@ const char *avvik_stages_binding(const struct avvik_stages *stages)
         uint64_t ns;
     } workers[] = {{"read", stages->read_ns},
                    {"decode", stages->decode_ns},
-                   {"score", stages->work_ns},
+                   {"work", stages->work_ns},
                    {"compress", stages->compress_ns}},
       caller[] = {{"plan", stages->plan_ns}, {"write", stages->write_ns}};
-    const char *name = "score";
+    const char *name = "work";
     uint64_t all = 0, most = 0;
     for (size_t i = 0; i < sizeof workers / sizeof workers[0]; i++) {
         all += workers[i].ns;

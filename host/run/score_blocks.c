@@ -171,7 +171,7 @@ static enum avvik_status block_encode(const struct score_run *run, const struct 
         if (block->encoded_bytes[c] == 0)
             return avvik__error_set(error, AVVIK_ERR_MEMORY, 0, "out of memory");
     }
-    block->stages.compress_ns = avvik__now_ns() - start;
+    block->stages.compress_ns = worker->encoder == NULL ? 0 : avvik__now_ns() - start;
     return AVVIK_OK;
 }
 
@@ -275,7 +275,9 @@ enum avvik_status avvik__score_block_write(void *context, unsigned slot, uint64_
     stages->compress_ns += block->stages.compress_ns;
     stages->bytes_read += block->stages.bytes_read;
     AVVIK_TRY(avvik__score_journal_add(run, number, block, error));
-    avvik__journal_checkpoint(run->journal, avvik__record_descriptor(run->record), 0);
+    const int sync_errno = avvik__journal_checkpoint(run->journal, avvik__record_descriptor(run->record), 0);
+    if (sync_errno != 0)
+        AVVIK_TRY(avvik__record_sync_failed(run->record, sync_errno, error));
     if (run->options->progress != NULL)
         progress_tell(run, number * run->cut.block_rows + n_rows);
 done:

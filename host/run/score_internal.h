@@ -95,8 +95,9 @@ enum avvik_status avvik__score_absent_add(struct score_run *run, const struct ab
 enum avvik_status avvik__score_output_begin(struct score_run *run, struct avvik_error *error);
 enum avvik_status avvik__score_output_end(struct score_run *run, struct avvik_error *error);
 
-/* Is a finished score file at `path` the one that this run would write? The content of the inputs is judged by their
- * sizes and times of change. Sets *is_same_out; AVVIK_OK also where there is no such file. */
+/* Is a finished score file at `path` the one that this run would write, and nobody was about to replace it? The content
+ * of the inputs is judged by their sizes and times of change. Sets *is_same_out; AVVIK_OK also where there is no such
+ * file. */
 enum avvik_status avvik__score_is_complete(const struct score_run *run, const char *path, int *is_same_out,
                                            struct avvik_error *error);
 

@@ -140,7 +140,8 @@ enum avvik_status avvik__score_is_complete(const struct score_run *run, const ch
 {
     enum avvik_status status = AVVIK_OK;
     struct avvik__record *record = NULL;
-    char state[AVVIK_HASH_SIZE], text[1024];
+    const size_t length = strlen(path) + sizeof ".partial";
+    char state[AVVIK_HASH_SIZE], text[1024], *partial = NULL;
     const struct {
         const char *name, *value;
     } wanted[] = {
@@ -148,8 +149,14 @@ enum avvik_status avvik__score_is_complete(const struct score_run *run, const ch
     *is_same_out = 0;
     if (access(path, F_OK) != 0)
         return AVVIK_OK;
+    if ((partial = malloc(length)) == NULL)
+        AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
+    snprintf(partial, length, "%s.partial", path);
+    if (access(partial, F_OK) == 0) /* it was being replaced */
+        goto done;
     avvik__source_state(run->source, state);
-    AVVIK_TRY(avvik__record_open(path, "scores", &record, error));
+    if (avvik__record_open(path, "scores", &record, NULL) != AVVIK_OK) /* something else, to be replaced or not */
+        goto done;
     *is_same_out = 1;
     for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++) {
         const int is_there =
@@ -157,6 +164,7 @@ enum avvik_status avvik__score_is_complete(const struct score_run *run, const ch
         *is_same_out = *is_same_out && is_there && strcmp(text, wanted[i].value) == 0;
     }
 done:
+    free(partial);
     avvik__record_close(record);
     return status;
 }

@@ -72,14 +72,16 @@ done:
     return status;
 }
 
-/* What is left behind: after a mistake nothing, after an interrupt or on a full disk what can be resumed. */
+/* What is left behind: after a mistake nothing, after an interrupt or on a full disk what can be resumed. A run that
+ * may not write its output leaves what it found. */
 static void run_end(struct score_run *run, enum avvik_status status, struct avvik_error *error)
 {
     struct avvik__journal_report report = {0};
     const int may_resume = status == AVVIK_INTERRUPTED || status == AVVIK_ERR_IO || status == AVVIK_ERR_MEMORY;
     if (status == AVVIK_INTERRUPTED && run->record != NULL && run->journal != NULL)
         avvik__journal_checkpoint(run->journal, avvik__record_descriptor(run->record), 1);
-    const int is_kept = may_resume && run->journal != NULL && avvik__journal_has_checkpoint(run->journal);
+    const int is_kept = (may_resume || status == AVVIK_ERR_EXISTS) && run->journal != NULL &&
+                        avvik__journal_has_checkpoint(run->journal);
     if (is_kept)
         avvik__record_leave(run->record);
     else
@@ -90,8 +92,20 @@ static void run_end(struct score_run *run, enum avvik_status status, struct avvi
     run->summary->checkpoints += report.checkpoints;
     run->summary->stages.checkpoint_ns += report.checkpoint_ns;
     memcpy(run->summary->no_checkpoints, report.failure, sizeof report.failure);
-    if (is_kept && error != NULL && strlen(error->text) + 64 < sizeof error->text)
+    if (is_kept && may_resume && error != NULL && strlen(error->text) + 64 < sizeof error->text)
         strcat(error->text, "; what is done is kept, and --resume goes on from there");
+}
+
+/* A run that was killed after its output was in place has left its journal. */
+static void leftover_remove(const char *path)
+{
+    const size_t length = strlen(path) + sizeof ".journal";
+    char *journal = malloc(length);
+    if (journal == NULL)
+        return;
+    snprintf(journal, length, "%s.journal", path);
+    avvik__leftover_remove(journal);
+    free(journal);
 }
 
 /* One run from beginning to end. On success everything is committed. */
@@ -114,9 +128,10 @@ static enum avvik_status run_once(struct score_run *run, const char *path, struc
     AVVIK_TRY(avvik__pipeline_run(&run->pipeline, error));
     AVVIK_TRY(avvik__score_output_end(run, error));
     const uint64_t start = avvik__now_ns();
-    struct avvik__record *record = run->record;
-    run->record = NULL;
-    AVVIK_TRY(avvik__record_commit(record, error));
+    const int sync_errno = avvik__journal_settle(run->journal);
+    if (sync_errno != 0)
+        AVVIK_TRY(avvik__record_sync_failed(run->record, sync_errno, error));
+    AVVIK_TRY(avvik__record_commit(&run->record, error));
     run->summary->stages.write_ns = avvik__now_ns() - start;
 done:
     run->summary->stages.plan_ns += run->pipeline.plan_ns;
@@ -146,8 +161,10 @@ enum avvik_status avvik_score_file(const struct avvik_model *model, struct avvik
     AVVIK_TRY(features_compare(model, source, error));
     if (options->resume)
         AVVIK_TRY(avvik__score_is_complete(&run, path, &summary_out->is_complete_already, error));
-    if (summary_out->is_complete_already)
+    if (summary_out->is_complete_already) {
+        leftover_remove(path);
         goto done;
+    }
     status = run_once(&run, path, error);
     if (status == AVVIK_ERR_SELFTEST) { /* nothing that the device scored can be trusted */
         *summary_out = (struct avvik_score_summary){.n_rows = run.n_rows, .is_rescored = 1};

@@ -32,8 +32,8 @@ struct avvik_night_options {
 
 /* What avvik_night_run() would do now, as a JSON document. Reads, and writes nothing, not even the lock file.
  * plan_out  on success malloc'ed text.
- * Returns   AVVIK_OK; AVVIK_ERR_USAGE (no such date); AVVIK_ERR_FORMAT or AVVIK_ERR_IO (what would stop the night before
- *           its first step: a damaged manifest, two inputs of one name); AVVIK_ERR_MEMORY. */
+ * Returns   AVVIK_OK; AVVIK_ERR_USAGE (no such date); AVVIK_ERR_FORMAT or AVVIK_ERR_IO (what would stop the night
+ * before its first step: a damaged manifest, two inputs of one name); AVVIK_ERR_MEMORY. */
 enum avvik_status avvik_night_plan(const struct avvik_night_config *config, const struct avvik_night_options *options,
                                    char **plan_out, struct avvik_error *error);
 

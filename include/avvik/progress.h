@@ -32,8 +32,8 @@ struct avvik_progress {
 /* Called from the thread that runs, after each block. */
 typedef void avvik_progress_fn(void *user, const struct avvik_progress *progress);
 
-/* The stage that the run's speed depends on: the busiest thread's largest stage. "plan", "read", "decode", "score"
- * (work), "compress" or "write". Static storage. */
+/* The stage that the run's speed depends on: the busiest thread's largest stage. "plan", "read", "decode",
+ * "work", "compress" or "write". Static storage. */
 const char *avvik_stages_binding(const struct avvik_stages *stages);
 
 #define AVVIK_MEMORY_DEFAULT ((uint64_t)512 << 20) /* bytes a run may take unless it is told another number */

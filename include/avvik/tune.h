@@ -23,12 +23,12 @@ struct avvik_tuning {
  * avvik_engine_open() takes it: of the CPU's variants where there is a choice, and of the walks, work-group sizes and
  * rows of a launch of each OpenCL device. Made-up rows and forests of 100 trees are scored.
  *
- * target        "cpu", "opencl:PLATFORM.DEVICE", or NULL for the CPU and every OpenCL device.
- * stop          polled between measurements; non-zero ends with AVVIK_INTERRUPTED; may be NULL.
- * tunings_out   on success an array of *n_tunings_out; release with free(). Empty where there is no choice.
- * Returns AVVIK_OK; AVVIK_ERR_BACKEND (no such target, or none of its settings can run); AVVIK_ERR_USAGE
- * (AVVIK_OPENCL_WALK is set, so that a walk cannot be chosen); AVVIK_ERR_IO (the choice cannot be kept: the text names
- * the file); AVVIK_INTERRUPTED; AVVIK_ERR_MEMORY. */
+ * target        "cpu", "opencl:PLATFORM.DEVICE", or NULL for the CPU and every OpenCL device (one of those that are
+ * alike). stop          polled between measurements; non-zero ends with AVVIK_INTERRUPTED; may be NULL. tunings_out on
+ * success an array of *n_tunings_out; release with free(). Empty where there is no choice. Returns AVVIK_OK;
+ * AVVIK_ERR_BACKEND (no such target, or none of its settings can run); AVVIK_ERR_USAGE (AVVIK_OPENCL_WALK is set, so
+ * that a walk cannot be chosen); AVVIK_ERR_IO (the choice cannot be kept: the text names the file); AVVIK_INTERRUPTED;
+ * AVVIK_ERR_MEMORY. */
 enum avvik_status avvik_tune(const char *target, const volatile int *stop, struct avvik_tuning **tunings_out,
                              size_t *n_tunings_out, struct avvik_error *error);
 

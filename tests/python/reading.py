@@ -15,7 +15,7 @@ FLOATS = [order + "f" + size for size in "248" for order in "<>"]
 
 def run(way, block_rows, *paths):
     return subprocess.run([READ_ROWS, way, str(block_rows), *map(str, paths)], capture_output=True, check=False,
-                          env=program.environment(HDF5_PLUGIN_PATH="/nonexistent"), timeout=300)
+                          env=dict(program.whole_stacks(), HDF5_PLUGIN_PATH="/nonexistent"), timeout=300)
 
 
 def read(way, block_rows, *paths, features):

@@ -9,6 +9,7 @@ import re
 import resource
 import shutil
 import subprocess
+import time
 import xml.etree.ElementTree as ElementTree
 
 import numpy as np
@@ -138,6 +139,48 @@ def test_every_combination_of_a_grid():
     assert found == expected
 
 
+def test_all_opencl_devices_can_share_the_work():
+    if not any(device["backend"].startswith("opencl:") for device in program.ok_json("devices")["devices"]):
+        pytest.skip("OpenCL has no device here")
+    document = json.loads(bench_ok("kernels", "--quick", "--only", "engine", "--backends", "scalar,opencl:all", "--json"))
+    assert [r["variant"] for r in document["results"]] == ["scalar", "opencl:all"]
+    stages = document["results"][1]["stages_s"]
+    assert {"pack", "send", "forest_path", "receive", "span"} <= set(stages) and stages["forest_path"] > 0
+
+
+LAZY_OPENCL = """
+#define _GNU_SOURCE
+#include <CL/cl.h>
+#include <dlfcn.h>
+cl_int clEnqueueNDRangeKernel(cl_command_queue queue, cl_kernel kernel, cl_uint dimensions, const size_t *offset,
+                              const size_t *global, const size_t *local, cl_uint n, const cl_event *wait, cl_event *event)
+{
+    cl_int (*real)() = (cl_int(*)())dlsym(RTLD_NEXT, "clEnqueueNDRangeKernel");
+    size_t half = *global / 2;
+    if (local)
+        half -= half % *local;
+    return real(queue, kernel, dimensions, offset, *global > LARGE && half ? &half : global, local, n, wait, event);
+}
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("large", [0, 4096])
+def test_wrong_results_are_never_timed(tmp_path, large):
+    """A driver that does half of the work: of every kernel, or of large ones only, which no self-test sees."""
+    opencl = [device for device in program.ok_json("devices")["devices"] if device["backend"] == "opencl:0.0"]
+    if not opencl or not opencl[0]["available"] or shutil.which("cc") is None:
+        pytest.skip("no OpenCL device, or no compiler")
+    (tmp_path / "lazy.c").write_text(LAZY_OPENCL.replace("LARGE", str(large)), encoding="utf-8")
+    subprocess.run(["cc", "-w", "-shared", "-fPIC", "-DCL_TARGET_OPENCL_VERSION=120", "-o", tmp_path / "lazy.so",
+                    tmp_path / "lazy.c", "-ldl"], check=True)
+    result = bench("kernels", "--only", "engine", "--features", 16, "--trees", 100, "--sample", 256, "--threads", 1, "--rows",
+                   200000, "--samples", 1, "--backends", "opencl:0.0", "--folder", tmp_path,
+                   env=program.environment(LD_PRELOAD=str(tmp_path / "lazy.so")))
+    assert result.returncode == program.SELFTEST_FAILED and result.stdout == "", result.stdout + result.stderr
+    assert "opencl" in result.stderr and "scalar" in result.stderr
+
+
 @pytest.fixture(scope="module")
 def stream(tmp_path_factory):
     folder = tmp_path_factory.mktemp("stream")
@@ -182,14 +225,14 @@ def test_stream_figures_follow_from_the_samples(stream):
 @pytest.mark.slow
 def test_a_stream_takes_bounded_memory(tmp_path):
     rows, features = 12_000_000, 16
-    usage = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    file_bytes = rows * features * 4
+    limit = int(file_bytes * 0.9)  # of anonymous memory, while the rows are made, too
     document = json.loads(bench_ok("stream", "--rows", rows, "--features", features, "--samples", 1, "--layout",
                                    "contiguous", "--types", "float32", "--trees", 1, "--backends", "avx2", "--folder",
-                                   tmp_path, "--json"))
-    file_mib = rows * features * 4 / 2**20
+                                   tmp_path, "--json",
+                                   preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))))
     for r in document["results"]:
-        assert r["peak_mib"] < file_mib * 0.9
-    assert max(usage, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss) / 1024 < file_mib
+        assert r["peak_mib"] < file_bytes / 2**20 / 2
 
 
 # --- compare ---
@@ -248,6 +291,14 @@ def test_the_interval_covers_the_truth(tmp_path):
     covered = sum(line["low"] <= 1.3 <= line["high"] for line in lines)
     assert scipy.stats.binom.cdf(covered, 400, 0.95) > 1e-4
     assert covered < 400
+
+
+def test_a_regression_that_may_be_chance_is_none(tmp_path):
+    old = {"a": [1, 1.01, 1.02, 1.03, 1.04, 1.05]}
+    new = {"a": [1.011, 1.021, 1.2, 1.25, 1.3, 1.35]}
+    (line,) = compared(tmp_path, old, new, "--limit", 10)
+    assert line["ratio"] > 1.15 and line["verdict"] == "same"
+    assert rejects(old["a"], new["a"], 1.1) > 0.05
 
 
 def test_a_regression_beyond_the_limit_ends_with_7(tmp_path):
@@ -441,6 +492,27 @@ def test_a_plot_of_nothing(tmp_path):
     bench_fails(program.BAD_INPUT, "plot", *both, "--out", tmp_path / "no" / "x.svg", names=["no/x.svg"])
 
 
+def test_a_plot_of_the_peers(tmp_path):
+    source, out = program.ROOT / "bench" / "baseline" / "peers.json", tmp_path / "x.svg"
+    bench_ok("plot", source, "--out", out)
+    report = json.loads(source.read_text(encoding="utf-8"))
+    entries = [entry for entry in report["memory"] if entry["cores"] == 1]
+    rates = {f"{e['name']} {e['version'] or ''}".strip(): report["rows"] / min(e["seconds"]) / 1e6 for e in entries}
+    texts = [text.text for text in ElementTree.parse(out).getroot().iter(f"{SVG}text")][3:]
+    names, values = texts[::2], texts[1::2]
+    assert names == sorted(rates, key=rates.get, reverse=True)
+    for name, value in zip(names, values):
+        np.testing.assert_allclose(float(value.split()[0]), rates[name], atol=0.051)
+    bars = [rect for rect in ElementTree.parse(out).getroot().iter(f"{SVG}rect")][1:]
+    widths = np.array([float(bar.get("width")) for bar in bars])
+    slope, intercept = np.polyfit(np.log([rates[name] for name in names]), widths, 1)
+    np.testing.assert_allclose(widths, slope * np.log([rates[name] for name in names]) + intercept, atol=0.11)
+    assert [bar.get("class") == bars[0].get("class") for bar in bars] == [name.startswith("avvik") for name in names]
+    for change in ({"rows": "many"}, {"memory": []}, {"memory": [{"name": "x"}]}, {"machine": {}}):
+        path = write(tmp_path / "bad.json", report | change)
+        bench_fails(program.BAD_INPUT, "plot", path, "--out", tmp_path / "y.svg", names=["bad.json"])
+
+
 # --- the command line ---
 
 
@@ -484,11 +556,12 @@ def test_peers_runs_the_script_of_the_tree(tmp_path):
     assert (result.returncode, result.stdout) == (9, "2:--rows:a b\n")
 
 
-def test_an_interrupted_run_leaves_no_file(tmp_path):
-    with subprocess.Popen([BENCH, "stream", "--rows", "20000000", "--folder", tmp_path], stdout=subprocess.DEVNULL,
-                          env=program.environment()) as process:
-        while process.poll() is None and not any(tmp_path.iterdir()):
-            pass
+@pytest.mark.parametrize("rows, ending", [(20_000_000, "rows.h5"), (1_000_000, "scores.h5.partial")])
+def test_an_interrupted_run_leaves_no_file(tmp_path, rows, ending):
+    with subprocess.Popen([BENCH, "stream", "--rows", str(rows), "--backends", "scalar", "--layout", "contiguous",
+                           "--folder", tmp_path], stdout=subprocess.DEVNULL, env=program.environment()) as process:
+        while process.poll() is None and not any(path.name.endswith(ending) for path in tmp_path.iterdir()):
+            time.sleep(0.01)
         process.terminate()
         assert process.wait(60) == 128 + 15
     assert list(tmp_path.iterdir()) == []

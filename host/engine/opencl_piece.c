@@ -1,0 +1,192 @@
+/* A piece: its rows packed and sent, its kernels started, its results asked for, and later waited for. */
+#include <string.h>
+
+#include "avvik_internal.h"
+#include "opencl_slot.h"
+
+/* Pack the rows where the device sees them, or send them there. */
+static enum avvik_status rows_send(struct avvik__cl_worker *worker, struct avvik__cl_slot *slot,
+                                   const struct avvik_rows *rows, const struct avvik_scores *scores,
+                                   struct avvik_error *error)
+{
+    enum avvik_status status = AVVIK_OK;
+    const struct avvik__opencl_state *state = worker->state;
+    const struct avvik__scoring_plan *plan = state->plan;
+    const char *device = state->device.name;
+    const size_t bytes = slot->n * plan->stride * sizeof(float);
+    struct avvik__cl_pair *tile = &slot->tile;
+    cl_int code;
+    uint64_t *nan_count = scores->column_missing != NULL ? scores->column_missing : worker->counts;
+    uint64_t *infinite_count =
+        scores->column_infinite != NULL ? scores->column_infinite : worker->counts + plan->n_features;
+    if (tile->pinned == NULL) {
+        void *mapped = clEnqueueMapBuffer(worker->send, tile->device, CL_FALSE, CL_MAP_WRITE_INVALIDATE_REGION, 0,
+                                          bytes, 0, NULL, &slot->sent, &code);
+        AVVIK_TRY(avvik__cl_check(code, "clEnqueueMapBuffer", device, error));
+        tile->mapped = tile->host = mapped;
+        AVVIK_TRY(avvik__cl_check(clFlush(worker->send), "clFlush", device, error));
+        AVVIK_TRY(avvik__cl_event_wait(worker, slot->sent, "clEnqueueMapBuffer", error));
+        avvik__cl_event_release(&slot->sent);
+    }
+    const uint64_t start = avvik__cl_now_ns();
+    avvik__tile_pack_fn *tile_pack =
+        (uintptr_t)tile->host % AVVIK_TILE_ALIGNMENT == 0 ? state->cpu.tile_pack : avvik__tile_pack_scalar;
+    tile_pack(tile->host, plan->stride, rows->values + slot->first * rows->row_stride, slot->n, plan->n_features,
+              rows->row_stride, rows->column_stride, nan_count, infinite_count);
+    worker->times.pack_ns += avvik__cl_now_ns() - start;
+    if (tile->pinned == NULL) {
+        code = clEnqueueUnmapMemObject(worker->send, tile->device, tile->mapped, 0, NULL, &slot->sent);
+        tile->mapped = NULL;
+        AVVIK_TRY(avvik__cl_check(code, "clEnqueueUnmapMemObject", device, error));
+    } else {
+        AVVIK_TRY(avvik__cl_check(
+            clEnqueueWriteBuffer(worker->send, tile->device, CL_FALSE, 0, bytes, tile->host, 0, NULL, &slot->sent),
+            "clEnqueueWriteBuffer", device, error));
+    }
+    AVVIK_TRY(avvik__cl_check(clFlush(worker->send), "clFlush", device, error));
+done:
+    return status;
+}
+
+/* Start a kernel over n_items work-items in groups of `group`; the first of the three waits for what it is given. */
+static enum avvik_status kernel_start(struct avvik__cl_worker *worker, struct avvik__cl_slot *slot,
+                                      enum avvik__cl_kernel kernel, cl_uint n_arguments, size_t n_items, size_t group,
+                                      struct avvik_error *error)
+{
+    static const char *const calls[N_CL_KERNELS] = {"clEnqueueNDRangeKernel (deviation)",
+                                                    "clEnqueueNDRangeKernel (fill_missing)",
+                                                    "clEnqueueNDRangeKernel (forest_path)"};
+    enum avvik_status status = AVVIK_OK;
+    const char *device = worker->state->device.name;
+    const size_t global = (n_items + group - 1) / group * group;
+    const cl_uint n_rows = (cl_uint)slot->n;
+    cl_event before[1 + N_CL_RESULTS];
+    cl_uint n_before = 0;
+    if (kernel == CL_KERNEL_DEVIATION) {
+        before[n_before++] = slot->sent;
+        for (int i = 0; i < N_CL_RESULTS; i++)
+            if (slot->given_back[i] != NULL)
+                before[n_before++] = slot->given_back[i];
+    }
+    AVVIK_TRY(avvik__cl_check(clSetKernelArg(slot->kernels[kernel], n_arguments - 1, sizeof n_rows, &n_rows),
+                              "clSetKernelArg", device, error));
+    AVVIK_TRY(avvik__cl_check(clEnqueueNDRangeKernel(worker->run, slot->kernels[kernel], 1, NULL, &global, &group,
+                                                     n_before, n_before > 0 ? before : NULL, &slot->ran[kernel]),
+                              calls[kernel], device, error));
+done:
+    return status;
+}
+
+static enum avvik_status kernels_start(struct avvik__cl_worker *worker, struct avvik__cl_slot *slot,
+                                       struct avvik_error *error)
+{
+    enum avvik_status status = AVVIK_OK;
+    const struct avvik__cl_geometry *geometry = &worker->state->geometry;
+    AVVIK_TRY(kernel_start(worker, slot, CL_KERNEL_DEVIATION, 8, slot->n, worker->row_group, error));
+    AVVIK_TRY(kernel_start(worker, slot, CL_KERNEL_FILL_MISSING, 4, slot->n, worker->row_group, error));
+    AVVIK_TRY(kernel_start(worker, slot, CL_KERNEL_FOREST_PATH, worker->state->plan->is_wide ? 7 : 6,
+                           (slot->n + geometry->rows - 1) / geometry->rows, geometry->group, error));
+    AVVIK_TRY(avvik__cl_check(clFlush(worker->run), "clFlush", worker->state->device.name, error));
+done:
+    return status;
+}
+
+static enum avvik_status results_request(struct avvik__cl_worker *worker, struct avvik__cl_slot *slot,
+                                         struct avvik_error *error)
+{
+    enum avvik_status status = AVVIK_OK;
+    const char *device = worker->state->device.name;
+    const cl_event *ran = &slot->ran[CL_KERNEL_FOREST_PATH];
+    cl_int code;
+    for (int i = 0; i < N_CL_RESULTS; i++) {
+        struct avvik__cl_pair *pair = &slot->results[i];
+        const size_t bytes = slot->n * avvik__cl_result_bytes[i];
+        avvik__cl_event_release(&slot->given_back[i]);
+        if (pair->pinned == NULL) {
+            void *mapped = clEnqueueMapBuffer(worker->receive, pair->device, CL_FALSE, CL_MAP_READ, 0, bytes, 1, ran,
+                                              &slot->received[i], &code);
+            AVVIK_TRY(avvik__cl_check(code, "clEnqueueMapBuffer", device, error));
+            pair->mapped = pair->host = mapped;
+        } else {
+            code = clEnqueueReadBuffer(worker->receive, pair->device, CL_FALSE, 0, bytes, pair->host, 1, ran,
+                                       &slot->received[i]);
+            AVVIK_TRY(avvik__cl_check(code, "clEnqueueReadBuffer", device, error));
+        }
+    }
+    AVVIK_TRY(avvik__cl_check(clFlush(worker->receive), "clFlush", device, error));
+done:
+    return status;
+}
+
+enum avvik_status avvik__cl_slot_start(struct avvik__cl_worker *worker, struct avvik__cl_slot *slot,
+                                       const struct avvik_rows *rows, size_t first, size_t n,
+                                       const struct avvik_scores *scores, struct avvik_error *error)
+{
+    enum avvik_status status = AVVIK_OK;
+    slot->first = first;
+    slot->n = n;
+    AVVIK_TRY(rows_send(worker, slot, rows, scores, error));
+    AVVIK_TRY(kernels_start(worker, slot, error));
+    AVVIK_TRY(results_request(worker, slot, error));
+done:
+    return status;
+}
+
+/* Add what the device says of a command to *sum, and widen the call's span by it. A device that says nothing adds 0. */
+static void event_account(struct avvik__cl_worker *worker, cl_event event, uint64_t *sum)
+{
+    cl_ulong start = 0, end = 0;
+    if (clGetEventProfilingInfo(event, CL_PROFILING_COMMAND_START, sizeof start, &start, NULL) != CL_SUCCESS ||
+        clGetEventProfilingInfo(event, CL_PROFILING_COMMAND_END, sizeof end, &end, NULL) != CL_SUCCESS || end < start)
+        return;
+    *sum += end - start;
+    worker->first_ns = start < worker->first_ns ? start : worker->first_ns;
+    worker->last_ns = end > worker->last_ns ? end : worker->last_ns;
+}
+
+static void slot_account(struct avvik__cl_worker *worker, struct avvik__cl_slot *slot)
+{
+    struct avvik__device_times *times = &worker->times;
+    uint64_t *const kernel_sums[N_CL_KERNELS] = {&times->deviation_ns, &times->fill_missing_ns, &times->forest_path_ns};
+    times->pieces++;
+    times->rows += slot->n;
+    event_account(worker, slot->sent, &times->send_ns);
+    for (int k = 0; k < N_CL_KERNELS; k++)
+        event_account(worker, slot->ran[k], kernel_sums[k]);
+    for (int i = 0; i < N_CL_RESULTS; i++)
+        event_account(worker, slot->received[i], &times->receive_ns);
+}
+
+enum avvik_status avvik__cl_slot_finish(struct avvik__cl_worker *worker, struct avvik__cl_slot *slot,
+                                        const struct avvik_scores *scores, struct avvik_error *error)
+{
+    enum avvik_status status = AVVIK_OK;
+    const char *device = worker->state->device.name;
+    const size_t first = slot->first;
+    void *const to[N_CL_RESULTS] = {scores->path_sum + first, scores->deviation + first,
+                                    scores->deviation_feature + first, scores->beyond + first, scores->missing + first};
+    AVVIK_TRY(avvik__cl_event_wait(worker, slot->sent, "sending rows", error));
+    for (int k = 0; k < N_CL_KERNELS; k++)
+        AVVIK_TRY(avvik__cl_event_wait(worker, slot->ran[k], avvik__cl_kernel_names[k], error));
+    for (int i = 0; i < N_CL_RESULTS; i++)
+        AVVIK_TRY(avvik__cl_event_wait(worker, slot->received[i], "receiving results", error));
+    slot_account(worker, slot);
+    for (int i = 0; i < N_CL_RESULTS; i++) {
+        struct avvik__cl_pair *pair = &slot->results[i];
+        memcpy(to[i], pair->host, slot->n * avvik__cl_result_bytes[i]);
+        avvik__cl_event_release(&slot->received[i]);
+        if (pair->pinned == NULL) {
+            const cl_int code =
+                clEnqueueUnmapMemObject(worker->receive, pair->device, pair->mapped, 0, NULL, &slot->given_back[i]);
+            pair->mapped = NULL;
+            AVVIK_TRY(avvik__cl_check(code, "clEnqueueUnmapMemObject", device, error));
+        }
+    }
+    for (int k = 0; k < N_CL_KERNELS; k++)
+        avvik__cl_event_release(&slot->ran[k]);
+    avvik__cl_event_release(&slot->sent);
+    slot->n = 0;
+    AVVIK_TRY(avvik__cl_check(clFlush(worker->receive), "clFlush", device, error));
+done:
+    return status;
+}

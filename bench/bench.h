@@ -82,11 +82,11 @@ double bench_now_s(void);
 /* CPUs that this process may run on. */
 unsigned bench_cores_allowed(void);
 
-/* Describe the machine (quick) and, if has_limits, measure what it can do (a second or two). */
-enum bench_exit bench_machine_init(struct bench_machine *machine, int has_limits);
+/* Describe the machine and measure what it can do, n_runs times each (9 take a second or two; 0: not at all). */
+enum bench_exit bench_machine_init(struct bench_machine *machine, int n_runs);
 
-/* The OpenCL devices that can run, and their rates if has_limits. A machine without any is no error. */
-enum bench_exit bench_devices_measure(struct bench_machine *machine, int has_limits);
+/* The OpenCL devices that can run, and their rates likewise. A machine without any is no error. */
+enum bench_exit bench_devices_measure(struct bench_machine *machine, int n_runs);
 
 /* The name of a baseline of this machine: its first GPU, else its CPU, in lower case letters, digits and '-'. */
 void bench_machine_name(const struct bench_machine *machine, char *name, size_t size);

@@ -195,7 +195,7 @@ static const struct job {
     enum bench_limit limit; /* BENCH_GATHER: it walks a forest */
 } jobs[] = {
     {"tile_pack", run_tile_pack, trace_tile_pack, BENCH_COPY},
-    {"fill_missing", run_fill_missing, trace_fill_missing, BENCH_COPY},
+    {"fill_missing", run_fill_missing, trace_fill_missing, BENCH_READ},
     {"deviation", run_deviation, trace_deviation, BENCH_READ},
     {"statistics", run_statistics, trace_statistics, BENCH_READ},
     {"forest_path", run_forest_path, trace_forest_path, BENCH_GATHER},

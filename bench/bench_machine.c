@@ -14,7 +14,6 @@
 #include "cpu_features.h"
 #include "unroll.h"
 
-#define N_RUNS 9
 #define LEAST_BYTES ((size_t)64 << 20) /* touched by one timed run */
 #define TABLE_BITS 12                  /* 4,096 words: 16 KiB */
 #define N_LOOKUPS (1u << 20)
@@ -140,11 +139,11 @@ static sum_fn *sum_choose(void)
 
 /* Best seconds of one pass over `bytes`: reading by `sum`, or where that is NULL a copy, which shares them between its
  * source and its target. */
-static double pass_s(unsigned char *memory, size_t bytes, sum_fn *sum)
+static double pass_s(unsigned char *memory, size_t bytes, sum_fn *sum, int n_runs)
 {
     const size_t n_passes = bytes < LEAST_BYTES ? LEAST_BYTES / bytes : 1;
     double best = 1e9;
-    for (int run = 0; run < N_RUNS; run++) {
+    for (int run = 0; run < n_runs; run++) {
         const double start = bench_now_s();
         for (size_t pass = 0; pass < n_passes; pass++) {
             if (sum == NULL)
@@ -194,10 +193,10 @@ __attribute__((target("avx512f"))) static void lookups_avx512(const uint32_t *ta
 }
 #endif
 
-static double lookups_ns(void (*lookups)(const uint32_t *table), const uint32_t *table)
+static double lookups_ns(void (*lookups)(const uint32_t *table), const uint32_t *table, int n_runs)
 {
     double best = 1e9;
-    for (int run = 0; run < N_RUNS; run++) {
+    for (int run = 0; run < n_runs; run++) {
         const double start = bench_now_s();
         lookups(table);
         const double elapsed = bench_now_s() - start;
@@ -206,10 +205,10 @@ static double lookups_ns(void (*lookups)(const uint32_t *table), const uint32_t 
     return best * 1e9 / N_LOOKUPS * 16;
 }
 
-enum bench_exit bench_machine_init(struct bench_machine *machine, int has_limits)
+enum bench_exit bench_machine_init(struct bench_machine *machine, int n_runs)
 {
     machine_describe(machine);
-    if (!has_limits)
+    if (n_runs == 0)
         return bench_devices_measure(machine, 0);
     unsigned char *memory = aligned_alloc(4096, bench_size_bytes[BENCH_N_SIZES - 1]);
     if (memory == NULL)
@@ -217,17 +216,17 @@ enum bench_exit bench_machine_init(struct bench_machine *machine, int has_limits
     memset(memory, 1, bench_size_bytes[BENCH_N_SIZES - 1]);
     for (size_t i = 0; i < BENCH_N_SIZES; i++) {
         const double gigabytes = 1e-9 * (double)bench_size_bytes[i];
-        machine->copy_gb_s[i] = gigabytes / pass_s(memory, bench_size_bytes[i], NULL);
-        machine->read_gb_s[i] = gigabytes / pass_s(memory, bench_size_bytes[i], sum_choose());
+        machine->copy_gb_s[i] = gigabytes / pass_s(memory, bench_size_bytes[i], NULL, n_runs);
+        machine->read_gb_s[i] = gigabytes / pass_s(memory, bench_size_bytes[i], sum_choose(), n_runs);
     }
     const uint32_t *table = (const uint32_t *)(const void *)memory;
-    machine->gather_ns[0] = lookups_ns(lookups_scalar, table);
+    machine->gather_ns[0] = lookups_ns(lookups_scalar, table, n_runs);
 #ifdef __x86_64__
     if (avvik__cpu_features() & AVVIK_CPU_AVX2)
-        machine->gather_ns[1] = lookups_ns(lookups_avx2, table);
+        machine->gather_ns[1] = lookups_ns(lookups_avx2, table, n_runs);
     if (avvik__cpu_features() & AVVIK_CPU_AVX512)
-        machine->gather_ns[2] = lookups_ns(lookups_avx512, table);
+        machine->gather_ns[2] = lookups_ns(lookups_avx512, table, n_runs);
 #endif
     free(memory);
-    return bench_devices_measure(machine, 1);
+    return bench_devices_measure(machine, n_runs);
 }

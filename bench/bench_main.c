@@ -7,11 +7,14 @@
 #include "bench_build.h"
 #include "bench_options.h"
 
+#define LIMIT_RUNS 9 /* of what the machine can do at best */
+#define QUICK_LIMIT_RUNS 3
+
 static enum bench_exit run_machine(const struct bench_options *options)
 {
     char name[128];
     struct bench_machine machine;
-    const enum bench_exit status = bench_machine_init(&machine, !options->is_name);
+    const enum bench_exit status = bench_machine_init(&machine, options->is_name ? 0 : LIMIT_RUNS);
     if (status != BENCH_DONE)
         return status;
     bench_machine_name(&machine, name, sizeof name);
@@ -28,7 +31,7 @@ static enum bench_exit run_kernels(const struct bench_options *options)
 {
     struct bench_results results = {0};
     struct bench_machine machine;
-    enum bench_exit status = bench_machine_init(&machine, 1);
+    enum bench_exit status = bench_machine_init(&machine, options->is_quick ? QUICK_LIMIT_RUNS : LIMIT_RUNS);
     if (status == BENCH_DONE)
         status = bench_kernels(options, &results);
     if (status == BENCH_DONE)
@@ -49,7 +52,7 @@ static enum bench_exit run_stream(const struct bench_options *options)
 {
     struct bench_results results = {0};
     struct bench_machine machine;
-    enum bench_exit status = bench_machine_init(&machine, 1);
+    enum bench_exit status = bench_machine_init(&machine, options->is_quick ? QUICK_LIMIT_RUNS : LIMIT_RUNS);
     if (status == BENCH_DONE)
         status = bench_stream(options, &results);
     if (status == BENCH_DONE && options->is_json)

@@ -6,10 +6,9 @@
 #include "opencl_runtime.h"
 
 #define TRANSFER_BYTES ((size_t)64 << 20)
-#define N_RUNS 7
 
 /* Best rates of blocking transfers between pinned host memory and the device; 0 where OpenCL says no. */
-static void rates_measure(const struct avvik__cl_device *device, struct bench_device *out)
+static void rates_measure(const struct avvik__cl_device *device, int n_runs, struct bench_device *out)
 {
     cl_int code;
     void *pinned = NULL;
@@ -29,7 +28,7 @@ static void rates_measure(const struct avvik__cl_device *device, struct bench_de
     if (pinned == NULL)
         goto done;
     memset(pinned, 1, TRANSFER_BYTES);
-    for (int run = 0; run < N_RUNS; run++) {
+    for (int run = 0; run < n_runs; run++) {
         for (int is_back = 0; is_back < 2; is_back++) {
             const double start = bench_now_s();
             code = is_back ? clEnqueueReadBuffer(queue, memory, CL_TRUE, 0, TRANSFER_BYTES, pinned, 0, NULL, NULL)
@@ -53,7 +52,7 @@ done:
         clReleaseContext(context);
 }
 
-enum bench_exit bench_devices_measure(struct bench_machine *machine, int has_limits)
+enum bench_exit bench_devices_measure(struct bench_machine *machine, int n_runs)
 {
     struct avvik_error error;
     struct avvik__cl_devices devices;
@@ -68,8 +67,8 @@ enum bench_exit bench_devices_measure(struct bench_machine *machine, int has_lim
         *out = (struct bench_device){.is_gpu = (device->type & CL_DEVICE_TYPE_GPU) != 0};
         snprintf(out->backend, sizeof out->backend, "opencl:%s", device->number);
         avvik__cl_device_describe(device, out->name, sizeof out->name);
-        if (has_limits)
-            rates_measure(device, out);
+        if (n_runs > 0)
+            rates_measure(device, n_runs, out);
         machine->n_devices++;
     }
     avvik__cl_devices_destroy(&devices);

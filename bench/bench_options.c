@@ -24,7 +24,7 @@ static const struct {
     {"trees", LIST, AT(trees), 1, 10000, MEASURED, "LIST", "numbers of trees"},
     {"sample", LIST, AT(sample), 16, 4096, MEASURED, "LIST", "rows a tree is grown from"},
     {"rows", LIST, AT(rows), 16, (size_t)1 << 36, MEASURED, "LIST", "rows of one run"},
-    {"threads", LIST, AT(threads), 1, 256, MEASURED, "LIST", "threads of the engine; stream takes one number"},
+    {"threads", LIST, AT(threads), 1, 256, MEASURED, "LIST", "threads (of engine, fit and score)"},
     {"grid", FLAG, AT(is_grid), 0, 0, MEASURED, NULL, "every combination, not one list at a time"},
     {"only", TEXT, AT(only), 0, 0, BENCH_OF_KERNELS, "NAMES", "these kernels (and 'engine') only"},
     {"backends", TEXT, AT(backends), 0, 0, MEASURED, "NAMES", "these backends only, or 'all'"},

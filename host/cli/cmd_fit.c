@@ -175,9 +175,15 @@ static int run(const struct cli_command *command, int argc, char **argv)
     selection.features = split;
     if (avvik_source_open((const char *const *)argv + first, (size_t)(argc - first), &selection, &source, &error) !=
             AVVIK_OK ||
-        avvik_model_fit(source, &fit, &model, &error) != AVVIK_OK ||
-        (avvik_model_save(model, out, replace, &error) != AVVIK_OK &&
-         !(resume && error.status == AVVIK_ERR_EXISTS && is_saved(model, out)))) {
+        avvik_model_fit(source, &fit, &model, &error) != AVVIK_OK) {
+        code = cli_error(&error);
+        goto done;
+    }
+    if (avvik_model_save(model, out, replace, &error) != AVVIK_OK &&
+        !(resume && error.status == AVVIK_ERR_EXISTS && is_saved(model, out))) {
+        const size_t length = strlen(error.text);
+        if (access(journal, F_OK) == 0)
+            snprintf(error.text + length, sizeof error.text - length, "; what is done is kept for --resume");
         code = cli_error(&error);
         goto done;
     }

@@ -14,7 +14,8 @@ uint64_t avvik__cl_now_ns(void)
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-/* Naps grow with the time waited, so that a short wait ends promptly and a long one costs nothing. */
+/* Naps grow with the time waited, to 1/64 of it: no wait is much longer than it must be, and a long one costs nothing.
+ */
 enum avvik_status avvik__cl_event_wait(struct avvik__cl_worker *worker, cl_event event, const char *call,
                                        struct avvik_error *error)
 {
@@ -32,7 +33,7 @@ enum avvik_status avvik__cl_event_wait(struct avvik__cl_worker *worker, cl_event
                                     "OpenCL: %s gave no answer to %s for %.3g s (AVVIK_OPENCL_TIMEOUT)", device, call,
                                     (double)worker->timeout_ns / 1e9);
         }
-        uint64_t nap = waited / 8;
+        uint64_t nap = waited / 64;
         nap = nap < SHORTEST_NAP_NS ? SHORTEST_NAP_NS : nap > LONGEST_NAP_NS ? LONGEST_NAP_NS : nap;
         const struct timespec pause = {0, (long)nap};
         nanosleep(&pause, NULL);

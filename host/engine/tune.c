@@ -21,6 +21,7 @@
 #define RUNS 7 /* at most, and no more than fit into ... */
 #define RUN_SECONDS 0.25
 #define CLEARLY 1.03 /* faster by so much, or the usual setting stays */
+#define FAR_BEHIND 2
 #define MAX_SETTINGS 8
 
 struct tune {
@@ -188,26 +189,51 @@ done:
 
 /* ---- OpenCL devices ---- */
 
-/* Rows a second with device->tuning; 0 if that cannot run or computes wrongly. */
-static double device_measure(const struct avvik__cl_device *device, const struct probe *probe)
+/* One setting of a device, ready to run; worker is NULL if it cannot, or computes wrongly. */
+struct candidate {
+    void *state, *worker;
+    double best; /* seconds */
+};
+
+static void candidate_open(struct candidate *candidate, const struct avvik__cl_device *device,
+                           const struct avvik__cl_tuning *setting, const struct probe *probe)
 {
     const struct avvik__backend *backend = &avvik__backend_opencl;
-    void *state = NULL, *worker = NULL;
-    double best = 0, spent = 0;
-    if (avvik__opencl_open_device(device, &probe->memory.plan, &state, NULL) != AVVIK_OK)
-        return 0;
-    if (avvik__plan_selftest(backend, state, &probe->memory.plan, NULL) == AVVIK_OK &&
-        backend->worker_create(state, probe->n_rows, &worker, NULL) == AVVIK_OK) {
-        double took = run_once(probe, backend, worker); /* the first run pays for what is made late */
-        for (int run = 0; run < RUNS && took > 0 && (spent < RUN_SECONDS || run < 2); run++) {
-            took = run_once(probe, backend, worker);
+    struct avvik__cl_device tuned = *device;
+    tuned.tuning = *setting;
+    memset(candidate, 0, sizeof *candidate);
+    if (avvik__opencl_open_device(&tuned, &probe->memory.plan, &candidate->state, NULL) != AVVIK_OK ||
+        avvik__plan_selftest(backend, candidate->state, &probe->memory.plan, NULL) != AVVIK_OK ||
+        backend->worker_create(candidate->state, probe->n_rows, &candidate->worker, NULL) != AVVIK_OK)
+        return;
+    candidate->best = run_once(probe, backend, candidate->worker); /* pays for what is made late */
+}
+
+/* All candidates in turns, so that what disturbs one disturbs all; one that is far behind is not run again. */
+static void candidates_run(struct candidate *candidates, size_t n, const struct probe *probe)
+{
+    double best = 0;
+    const double start = now_s();
+    for (int run = 0; run < RUNS && (run < 2 || now_s() - start < (double)n * RUN_SECONDS); run++)
+        for (size_t i = 0; i < n; i++) {
+            struct candidate *candidate = &candidates[i];
+            if (!(candidate->best > 0) || (best > 0 && candidate->best > best * FAR_BEHIND))
+                continue;
+            const double took = run_once(probe, &avvik__backend_opencl, candidate->worker);
+            candidate->best = took < candidate->best ? took : candidate->best; /* 0, a failure, stays */
             best = took > 0 && (best == 0 || took < best) ? took : best;
-            spent += took;
         }
-    }
-    backend->worker_free(worker);
-    backend->close(state);
-    return best > 0 ? (double)probe->n_rows / best : 0;
+}
+
+/* What a setting is called. */
+static void setting_write(char *text, size_t size, const char *subject, const struct avvik__cl_tuning *setting)
+{
+    if (strcmp(subject, "walk") == 0)
+        snprintf(text, size, "%s", setting->walk);
+    else if (strcmp(subject, "group") == 0)
+        snprintf(text, size, "%" PRIu32 " work-items", setting->group);
+    else
+        snprintf(text, size, "%" PRIu32 " KiB", setting->piece_kib);
 }
 
 /* Measure n settings of one subject, of which the first is the usual one, and leave the best in device->tuning.
@@ -217,18 +243,19 @@ static enum avvik_status settings_tune(struct tune *tune, struct avvik__cl_devic
                                        struct avvik_error *error)
 {
     enum avvik_status status = AVVIK_OK;
+    struct candidate candidates[MAX_SETTINGS];
     char target[32], text[32];
     snprintf(target, sizeof target, "opencl:%s", device->number);
-    for (size_t i = 0; i < n && status == AVVIK_OK; i++) {
-        const struct avvik__cl_tuning *setting = &settings[i];
-        if (strcmp(subject, "walk") == 0)
-            snprintf(text, sizeof text, "%s", setting->walk);
-        else if (strcmp(subject, "group") == 0)
-            snprintf(text, sizeof text, "%" PRIu32 " work-items", setting->group);
-        else
-            snprintf(text, sizeof text, "%" PRIu32 " KiB", setting->piece_kib);
-        device->tuning = *setting;
-        status = tuning_add(tune, target, subject, text, device_measure(device, probe), error);
+    for (size_t i = 0; i < n; i++)
+        candidate_open(&candidates[i], device, &settings[i], probe);
+    candidates_run(candidates, n, probe);
+    for (size_t i = 0; i < n; i++) {
+        setting_write(text, sizeof text, subject, &settings[i]);
+        if (status == AVVIK_OK)
+            status = tuning_add(tune, target, subject, text,
+                                candidates[i].best > 0 ? (double)probe->n_rows / candidates[i].best : 0, error);
+        avvik__backend_opencl.worker_free(candidates[i].worker);
+        avvik__backend_opencl.close(candidates[i].state);
     }
     if (status != AVVIK_OK)
         return status;

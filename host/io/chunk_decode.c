@@ -160,28 +160,41 @@ static int lz4_expand(const unsigned char *from, size_t n, unsigned char *to, si
 }
 #endif
 
-/* Expand to exactly n_to bytes; 1 if that is what comes out. */
-static int expand(struct avvik__decoder *decoder, H5Z_filter_t id, const unsigned char *from, size_t n,
-                  unsigned char *to, size_t n_to)
+static const char *inflate(struct avvik__decoder *decoder, const unsigned char *from, size_t n, unsigned char *to,
+                           size_t n_to)
 {
+    switch (libdeflate_zlib_decompress(decoder->inflate, from, n, to, n_to, NULL)) {
+    case LIBDEFLATE_SUCCESS: return NULL;
+    case LIBDEFLATE_SHORT_OUTPUT: return "it inflates to fewer bytes than its rows have";
+    case LIBDEFLATE_INSUFFICIENT_SPACE: return "it inflates to more bytes than its rows have";
+    default: return "its compressed bytes are damaged";
+    }
+}
+
+/* Expand to exactly n_to bytes; NULL, or the reason why that is not what comes out. */
+static const char *expand(struct avvik__decoder *decoder, H5Z_filter_t id, const unsigned char *from, size_t n,
+                          unsigned char *to, size_t n_to)
+{
+    int is_done = 0;
     switch (id) {
-    case H5Z_FILTER_DEFLATE:
-        return libdeflate_zlib_decompress(decoder->inflate, from, n, to, n_to, NULL) == LIBDEFLATE_SUCCESS;
+    case H5Z_FILTER_DEFLATE: return inflate(decoder, from, n, to, n_to);
 #if AVVIK_WITH_ZSTD
-    case FILTER_ZSTD: return ZSTD_decompressDCtx(decoder->zstd, to, n_to, from, n) == n_to;
+    case FILTER_ZSTD: is_done = ZSTD_decompressDCtx(decoder->zstd, to, n_to, from, n) == n_to; break;
 #endif
 #if AVVIK_WITH_LZ4
-    case FILTER_LZ4: return lz4_expand(from, n, to, n_to);
+    case FILTER_LZ4: is_done = lz4_expand(from, n, to, n_to); break;
 #endif
 #if AVVIK_WITH_BLOSC
     case FILTER_BLOSC: {
         size_t declared = 0;
-        return n >= BLOSC_MIN_HEADER_LENGTH && blosc_cbuffer_validate(from, n, &declared) == 0 && declared == n_to &&
-               blosc_decompress_ctx(from, to, n_to, 1) == (int)n_to;
+        is_done = n >= BLOSC_MIN_HEADER_LENGTH && blosc_cbuffer_validate(from, n, &declared) == 0 && declared == n_to &&
+                  blosc_decompress_ctx(from, to, n_to, 1) == (int)n_to;
+        break;
     }
 #endif
-    default: return 0;
+    default: break;
     }
+    return is_done ? NULL : "it cannot be decompressed to as many bytes as its rows have";
 }
 
 /* At least n bytes, or NULL. */
@@ -227,9 +240,10 @@ const char *avvik__chunk_decode(struct avvik__decoder *decoder, const struct avv
             if (n != before[i])
                 return "it has not as many bytes as its rows";
             avvik__unshuffle(from, n, filters->filter[i].element_bytes, to);
-        } else if (!expand(decoder, id, from, n, to, before[i])) {
-            return "it cannot be decompressed to as many bytes as its rows have";
         } else {
+            const char *problem = expand(decoder, id, from, n, to, before[i]);
+            if (problem != NULL)
+                return problem;
             n = before[i];
         }
         from = to;

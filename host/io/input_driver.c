@@ -257,8 +257,10 @@ int avvik__input_locate_chunk(hid_t dataset, uint64_t row, uint64_t *address_out
     noted.is_wanted = 0;
     if (bytes == 0 && failed < 0) /* none at all is stored; a damaged file may well have a chunk of no bytes */
         return 0;
-    if (failed < 0 || (bytes > 0 && !noted.is_found))
+    if (failed < 0)
         return -1;
+    if (!noted.is_found) /* HDF5 does not read no bytes */
+        bytes = 0;
     *address_out = noted.address;
     *bytes_out = bytes;
     *filter_mask_out = filter_mask;

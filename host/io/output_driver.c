@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define START_BYTES ((uint64_t)8 << 20)
@@ -106,33 +107,87 @@ static void writing_start(struct avvik__output *output, haddr_t end)
     output->started = output->written;
 }
 
-static herr_t driver_write(H5FD_t *opaque, H5FD_mem_t type, hid_t transfer, haddr_t address, size_t size,
-                           const void *buffer)
+/* Note that bytes [first, end) are this run's. Most follow the ones before. */
+static void span_add(struct avvik__output *output, uint64_t first, uint64_t end)
 {
-    struct driver_file *file = (struct driver_file *)(void *)opaque;
-    const char *from = buffer;
-    const int is_raw = type == H5FD_MEM_DRAW;
-    (void)transfer;
-    if (address + size > file->written_end)
-        file->written_end = address + size;
-    if (is_raw && file->output->replay != NULL) {
-        bytes_get(file->output->descriptor, address, size, file->output->replay);
-        return 0;
+    size_t at = output->n_spans, last;
+    while (at > 0 && output->spans[at - 1].end >= first)
+        at--;
+    for (last = at; last < output->n_spans && output->spans[last].first <= end; last++) {
+        first = output->spans[last].first < first ? output->spans[last].first : first;
+        end = output->spans[last].end > end ? output->spans[last].end : end;
     }
-    while (size > 0 && file->output->first_errno == 0) {
-        const ssize_t n = pwrite(file->output->descriptor, from, size, (off_t)address);
+    if (last == at && output->n_spans == output->spans_capacity) {
+        const size_t capacity = output->spans_capacity == 0 ? 256 : 2 * output->spans_capacity;
+        void *larger = realloc(output->spans, capacity * sizeof *output->spans);
+        if (larger == NULL) {
+            output->first_errno = ENOMEM;
+            return;
+        }
+        output->spans = larger;
+        output->spans_capacity = capacity;
+    }
+    if (last != at + 1)
+        memmove(output->spans + at + 1, output->spans + last, (output->n_spans - last) * sizeof *output->spans);
+    output->n_spans = output->n_spans + 1 + at - last;
+    output->spans[at] = (struct avvik__span){first, end};
+}
+
+/* Write all of it, or keep the reason. */
+static void bytes_put(struct avvik__output *output, haddr_t address, size_t size, const char *from)
+{
+    while (size > 0 && output->first_errno == 0) {
+        const ssize_t n = pwrite(output->descriptor, from, size, (off_t)address);
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0) {
-            file->output->first_errno = n < 0 ? errno : ENOSPC;
+            output->first_errno = n < 0 ? errno : ENOSPC;
             break;
         }
         from += n;
         size -= (size_t)n;
         address += (haddr_t)n;
     }
+}
+
+void avvik__output_gaps_clear(struct avvik__output *output)
+{
+    static const char zeros[4096];
+    for (size_t i = 0; output->is_over_old && i < output->n_spans; i++) {
+        uint64_t at = i == 0 ? 0 : output->spans[i - 1].end;
+        for (size_t n; at < output->spans[i].first; at += n) {
+            n = output->spans[i].first - at < sizeof zeros ? (size_t)(output->spans[i].first - at) : sizeof zeros;
+            bytes_put(output, at, n, zeros);
+        }
+    }
+    struct stat info;
+    const uint64_t end = output->n_spans == 0 ? 0 : output->spans[output->n_spans - 1].end;
+    if (!output->is_over_old || output->first_errno != 0)
+        return;
+    /* what follows the last is gone, and zero where the file goes on */
+    if (fstat(output->descriptor, &info) != 0 ||
+        ((uint64_t)info.st_size > end &&
+         (ftruncate(output->descriptor, (off_t)end) != 0 || ftruncate(output->descriptor, info.st_size) != 0)))
+        output->first_errno = errno;
+}
+
+static herr_t driver_write(H5FD_t *opaque, H5FD_mem_t type, hid_t transfer, haddr_t address, size_t size,
+                           const void *buffer)
+{
+    struct driver_file *file = (struct driver_file *)(void *)opaque;
+    const int is_raw = type == H5FD_MEM_DRAW;
+    (void)transfer;
+    if (address + size > file->written_end)
+        file->written_end = address + size;
+    if (file->output->is_over_old && size > 0)
+        span_add(file->output, address, address + size);
+    if (is_raw && file->output->replay != NULL) {
+        bytes_get(file->output->descriptor, address, size, file->output->replay);
+        return 0;
+    }
+    bytes_put(file->output, address, size, buffer);
     if (is_raw)
-        writing_start(file->output, address);
+        writing_start(file->output, address + size);
     return 0;
 }
 

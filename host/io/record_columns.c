@@ -85,17 +85,10 @@ void avvik__record_column_accept(struct avvik__record_column *column, const void
     column->next += n_rows;
 }
 
-void avvik__record_column_digest(const struct avvik__record_column *column, const void *data, size_t n_rows,
-                                 unsigned char *digest_out)
+void avvik__record_chunk_digest(const void *bytes, size_t n, unsigned char *digest_out)
 {
-    XXH128_canonical_t canonical = {{0}};
-    XXH3_state_t *state = XXH3_createState();
-    if (state != NULL) { /* without memory nothing matches, and the rows are scored again */
-        XXH3_copyState(state, column->digest);
-        XXH3_128bits_update(state, data, n_rows * avvik__type_size(column->type));
-        XXH128_canonicalFromHash(&canonical, XXH3_128bits_digest(state));
-    }
-    XXH3_freeState(state);
+    XXH128_canonical_t canonical;
+    XXH128_canonicalFromHash(&canonical, XXH3_128bits(bytes, n));
     memcpy(digest_out, canonical.digest, sizeof canonical.digest);
 }
 
@@ -121,23 +114,32 @@ enum avvik_status avvik__record_column_write(struct avvik__record_column *column
 }
 
 enum avvik_status avvik__record_column_replay(struct avvik__record_column *column, struct avvik__encoder *encoder,
-                                              size_t n_rows, size_t encoded_bytes, void *data_out,
-                                              struct avvik_error *error)
+                                              size_t n_rows, size_t encoded_bytes, const unsigned char *digest,
+                                              void *data_out, int *is_whole_out, struct avvik_error *error)
 {
     const size_t size = avvik__type_size(column->type), chunk_bytes = column->chunk_rows * size;
-    const size_t stored = column->level > 0 ? encoded_bytes : chunk_bytes;
+    const size_t stored = column->level > 0 ? encoded_bytes : chunk_bytes,
+                 used = column->level > 0 ? encoded_bytes : n_rows * size;
+    unsigned char found[sizeof(XXH128_canonical_t)];
+    *is_whole_out = 0;
     if (stored == 0 || stored > avvik__encoded_bytes_max(chunk_bytes))
         return AVVIK_OK;
-    void *bytes = malloc(stored);
+    char *bytes = malloc(stored);
     if (bytes == NULL)
         return avvik__error_set(error, AVVIK_ERR_MEMORY, 0, "out of memory");
     column->record->output.replay = bytes;
     const enum avvik_status status = chunk_put(column, bytes, stored, error);
     column->record->output.replay = NULL;
-    if (status == AVVIK_OK && column->level > 0)
-        avvik__chunk_unpack(encoder, bytes, stored, n_rows, column->chunk_rows, size, data_out);
-    else if (status == AVVIK_OK)
-        memcpy(data_out, bytes, n_rows * size);
+    if (status == AVVIK_OK) {
+        avvik__record_chunk_digest(bytes, used, found);
+        *is_whole_out = memcmp(found, digest, sizeof found) == 0;
+        for (size_t i = used; i < stored; i++) /* a last chunk goes on with zeros */
+            *is_whole_out &= bytes[i] == 0;
+    }
+    if (*is_whole_out && column->level > 0)
+        *is_whole_out = avvik__chunk_unpack(encoder, bytes, stored, n_rows, column->chunk_rows, size, data_out);
+    else if (*is_whole_out)
+        memcpy(data_out, bytes, used);
     free(bytes);
     return status;
 }

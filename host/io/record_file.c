@@ -91,6 +91,7 @@ static void record_free(struct avvik__record *record)
     avvik__h5_close(record->file);
     if (record->output.descriptor >= 0)
         close(record->output.descriptor);
+    free(record->output.spans);
     free(record->items);
     free(record->partial);
     free(record->path);
@@ -181,6 +182,7 @@ static enum avvik_status record_begin(const char *path, const char *kind, int re
     snprintf(partial, length, "%s.partial", path);
     record->partial = partial;
     AVVIK_TRY(partial_open(record, is_resumed, error));
+    record->output.is_over_old = is_resumed;
     if ((record->file = avvik__output_create(&record->output, partial)) < 0)
         AVVIK_TRY(avvik__record_write_failed(record, "the file", error));
     AVVIK_TRY(avvik__record_put_text(record, "/", "avvik_kind", kind, 1, error));
@@ -280,6 +282,7 @@ enum avvik_status avvik__record_commit(struct avvik__record **owned, struct avvi
     AVVIK_TRY(avvik__record_put_text(record, "/", "content_hash", hash, 0, error));
     const herr_t closed = H5Fclose(record->file);
     record->file = H5I_INVALID_HID;
+    avvik__output_gaps_clear(&record->output);
     if (closed < 0 || record->output.first_errno != 0)
         AVVIK_TRY(avvik__record_write_failed(record, "the file", error));
     if (fsync(record->output.descriptor) != 0 || rename(record->partial, record->path) != 0)

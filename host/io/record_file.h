@@ -96,18 +96,17 @@ enum avvik_status avvik__record_column_create(struct avvik__record *record, cons
 enum avvik_status avvik__record_column_write(struct avvik__record_column *column, const void *data, size_t n_rows,
                                              const void *encoded, size_t encoded_bytes, struct avvik_error *error);
 
-/* On a record that is resumed: the next chunk, which an earlier run wrote with encoded_bytes bytes (0: not compressed),
- * is taken as written, and read back into data_out (n_rows elements). It counts only once it is accepted; a chunk that
- * turns out to be something else is simply written again. AVVIK_OK also where it is damaged: then data_out is anything.
+/* On a record that is resumed: the next chunk, which an earlier run wrote with encoded_bytes bytes (0: not compressed)
+ * of this digest, is taken as written, and read back into data_out (n_rows elements). It counts only once it is
+ * accepted; a chunk that turns out to be something else (*is_whole_out is 0) is simply written again.
  * encoder: as for avvik__chunk_encode(). */
 struct avvik__encoder;
 enum avvik_status avvik__record_column_replay(struct avvik__record_column *column, struct avvik__encoder *encoder,
-                                              size_t n_rows, size_t encoded_bytes, void *data_out,
-                                              struct avvik_error *error);
+                                              size_t n_rows, size_t encoded_bytes, const unsigned char *digest,
+                                              void *data_out, int *is_whole_out, struct avvik_error *error);
 void avvik__record_column_accept(struct avvik__record_column *column, const void *data, size_t n_rows);
-/* The digest of what a column has so far (16 bytes), or would have with n_rows elements of `data` more. */
-void avvik__record_column_digest(const struct avvik__record_column *column, const void *data, size_t n_rows,
-                                 unsigned char *digest_out);
+/* That digest (16 bytes): of the encoded chunk, or of the elements that are not encoded. */
+void avvik__record_chunk_digest(const void *bytes, size_t n, unsigned char *digest_out);
 
 /* Columns are read a run of rows at a time, in row order. */
 enum avvik_status avvik__record_column_open(struct avvik__record *record, const char *path, enum avvik__type type,

@@ -7,6 +7,7 @@
 #include "avvik/source.h"
 #include "chunk_decode.h"
 #include "h5_support.h"
+#include "kernels.h"
 
 enum avvik__role {
     AVVIK_ROLE_NONE, /* no `role` attribute */
@@ -85,6 +86,7 @@ struct avvik_source {
     uint64_t n_rows;
     float *staging; /* of avvik_source_read_tile() */
     size_t staging_floats;
+    struct avvik__kernels kernels; /* likewise; chosen when first needed */
     char *compound_rows; /* of compound tables that are read plainly */
     size_t compound_bytes;
     struct avvik__plan *plan; /* of avvik_source_read(); made when it is first called */

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -48,6 +49,8 @@ struct avvik__fetcher {
     size_t raw_bytes;
     struct avvik__fetch_times times;
 };
+
+static const char beyond_the_end[] = "it lies beyond the end of the file";
 
 static uint64_t now_ns(void)
 {
@@ -111,7 +114,7 @@ static const char *bytes_read(struct avvik__fetcher *fetcher, const struct avvik
     char *place = to;
     const uint64_t start = now_ns();
     if (address > store->file_bytes || n > store->file_bytes - address)
-        return "it lies beyond the end of the file";
+        return beyond_the_end;
     while (n > 0) {
         const ssize_t got = pread(store->descriptor, place, n, (off_t)address);
         if (got < 0 && errno == EINTR)
@@ -288,6 +291,11 @@ static enum avvik_status part_locate(struct avvik__plan *plan, struct part *part
         return AVVIK_OK;
     avvik__h5_reason(reason, sizeof reason);
     part->problem = "HDF5 cannot find its chunk";
+    if (strstr(reason, "addr overflow") != NULL ||
+        strstr(reason, "temporary file space") != NULL) { /* in HDF5's words */
+        part->problem = beyond_the_end;
+        snprintf(reason, sizeof reason, "%s", beyond_the_end);
+    }
     return keep_going ? AVVIK_OK : part_refuse(part, reason, error);
 }
 

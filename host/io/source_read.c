@@ -116,7 +116,6 @@ size_t avvik_source_stride(const struct avvik_source *source)
 enum avvik_status avvik_source_read_tile(struct avvik_source *source, uint64_t first, size_t n_rows, float *tile,
                                          struct avvik_error *error)
 {
-    struct avvik__kernels kernels;
     size_t n_floats;
     if (n_rows == 0)
         return AVVIK_OK;
@@ -135,9 +134,10 @@ enum avvik_status avvik_source_read_tile(struct avvik_source *source, uint64_t f
     uint64_t *counts = calloc(2 * source->n_features, sizeof *counts);
     if (counts == NULL)
         return avvik__error_set(error, AVVIK_ERR_MEMORY, 0, "out of memory");
-    avvik__kernels_select(&kernels, avvik__cpu_features());
-    kernels.tile_pack(tile, avvik_source_stride(source), source->staging, n_rows, source->n_features, 1, n_rows, counts,
-                      counts + source->n_features);
+    if (source->kernels.tile_pack == NULL)
+        avvik__kernels_select(&source->kernels, avvik__cpu_features()); /* a virtual machine takes long over this */
+    source->kernels.tile_pack(tile, avvik_source_stride(source), source->staging, n_rows, source->n_features, 1, n_rows,
+                              counts, counts + source->n_features);
     free(counts);
     return AVVIK_OK;
 }

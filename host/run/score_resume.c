@@ -14,7 +14,7 @@ struct block_record {
     uint64_t block;
     struct block_totals totals;
     uint64_t encoded_bytes[N_COLUMNS];
-    unsigned char digest[N_COLUMNS][DIGEST_BYTES]; /* of each column up to and with this block */
+    unsigned char digest[N_COLUMNS][DIGEST_BYTES]; /* of each column's chunk */
     uint64_t n_digests, n_absent;
 };
 
@@ -34,7 +34,10 @@ enum avvik_status avvik__score_journal_add(struct score_run *run, uint64_t block
         return avvik__error_set(error, AVVIK_ERR_MEMORY, 0, "out of memory");
     for (int c = 0; c < N_COLUMNS; c++) {
         head.encoded_bytes[c] = written->encoded_bytes[c];
-        avvik__record_column_digest(run->columns[c], NULL, 0, head.digest[c]);
+        if (run->options->compress > 0)
+            avvik__record_chunk_digest(written->encoded[c], written->encoded_bytes[c], head.digest[c]);
+        else
+            avvik__record_chunk_digest(written->results[c], n_rows * avvik__score_columns[c].size, head.digest[c]);
     }
     memcpy(place, &head, sizeof head);
     place += sizeof head;
@@ -61,13 +64,10 @@ static enum avvik_status columns_replay(struct score_run *run, const struct bloc
     struct block *block = &run->blocks[0];
     const size_t n_rows = avvik__score_block_rows(run, head->block);
     *is_whole_out = 1;
-    for (int c = 0; c < N_COLUMNS && *is_whole_out; c++) {
-        unsigned char digest[DIGEST_BYTES];
+    for (int c = 0; c < N_COLUMNS && *is_whole_out; c++)
         AVVIK_TRY(avvik__record_column_replay(run->columns[c], run->workers[0].encoder, n_rows,
-                                              (size_t)head->encoded_bytes[c], block->results[c], error));
-        avvik__record_column_digest(run->columns[c], block->results[c], n_rows, digest);
-        *is_whole_out = memcmp(digest, head->digest[c], sizeof digest) == 0;
-    }
+                                              (size_t)head->encoded_bytes[c], head->digest[c], block->results[c],
+                                              is_whole_out, error));
     for (int c = 0; c < N_COLUMNS && *is_whole_out; c++)
         avvik__record_column_accept(run->columns[c], block->results[c], n_rows);
 done:

@@ -44,6 +44,7 @@ class Ending:
     error: str
     has_fired: bool
     calls: int = 0
+    file: str = ""  # that the call was about
 
     def insist(self, *codes):
         assert self.code in codes, f"exit code {self.code}, not one of {codes}: {self.error}"
@@ -90,7 +91,9 @@ class Job:
         result = subprocess.run(self.command(*more), stdin=subprocess.DEVNULL, capture_output=True, encoding="utf-8",
                                 env=env, timeout=120, check=False, preexec_fn=limit)
         told = log.read_text().splitlines() if fault else []
-        return Ending(result.returncode, result.stderr, "fired" in told, len(told) - ("fired" in told))
+        has_fired = "fired" in told
+        return Ending(result.returncode, result.stderr, has_fired, len(told) - has_fired,
+                      told[told.index("fired") - 1].split()[2] if has_fired else "")
 
     def kill_after(self, seconds, *more):
         """Start, and kill -9 after that time. Returns None if it was killed, else how it ended."""

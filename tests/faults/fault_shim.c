@@ -3,6 +3,7 @@
  *
  *   FAULT_DIR     the folder; files elsewhere are left alone
  *   FAULT_AT      which call, from 1; 0: none
+ *   FAULT_KIND    calls of this kind alone are counted: open, write, fsync, fdatasync, ftruncate, rename, unlink
  *   FAULT_ACTION  fail     the call fails with FAULT_ERRNO, this once
  *                 broken   it and every later write, sync, creation and rename fails with FAULT_ERRNO
  *                 short    a write writes half, a call of another kind fails with EINTR where it may, this once
@@ -59,10 +60,11 @@ static size_t n_changes;
 static signed char tracked[MAX_DESCRIPTORS]; /* 1: a file in the folder, 2: the folder itself */
 
 static char folder[PATH_MAX];
+static const char *only; /* NULL: calls of any kind */
 static size_t folder_length;
 static long at, counted, bytes_left = -1;
 static unsigned long power;
-static int code, is_broken, has_fired, log_descriptor = -1;
+static int code, is_broken, is_this, has_fired, log_descriptor = -1;
 static enum { NOTHING, FAIL, BROKEN, SHORT, BEFORE, AFTER } action;
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 
@@ -105,6 +107,7 @@ static void setup(void)
     symbol_find(&real_rename, "rename");
     symbol_find(&real_unlink, "unlink");
     const char *dir = getenv("FAULT_DIR"), *wanted = getenv("FAULT_ACTION"), *log = getenv("FAULT_LOG");
+    only = getenv("FAULT_KIND");
     if (dir == NULL || realpath(dir, folder) == NULL)
         return;
     folder_length = strlen(folder);
@@ -340,13 +343,17 @@ static void die(void)
 static int call_count(const char *kind, const char *name, size_t bytes, int *is_half_out)
 {
     char line[PATH_MAX + 64];
+    is_this = 0;
+    if (only != NULL && strcmp(kind, only) != 0)
+        return 0;
     counted++;
     const int length = snprintf(line, sizeof line, "%ld %s %s %zu\n", counted, kind, name, bytes);
     if (log_descriptor >= 0 && real_write(log_descriptor, line, (size_t)length) != length)
         abort();
     if (is_broken && strcmp(kind, "unlink") != 0)
         return code;
-    if (counted != at)
+    is_this = counted == at;
+    if (!is_this)
         return 0;
     switch (action) {
     case NOTHING:
@@ -364,7 +371,7 @@ static int call_count(const char *kind, const char *name, size_t bytes, int *is_
 
 static void call_end(void)
 {
-    if (action == AFTER && counted == at)
+    if (action == AFTER && is_this)
         die();
 }
 

@@ -95,7 +95,7 @@ def case(function):
 def flipped_byte_in_deflate(path):
     chunk = chunk_of(write(path, **GZIP))
     overwrite(path, chunk.byte_offset + chunk.size // 2, b"\xa5\x5a\xff")
-    return SECOND
+    return (*SECOND, "damaged")
 
 
 @case
@@ -156,13 +156,13 @@ def damaged_under_a_filter_that_only_hdf5_has(path):
 @case
 def inflates_to_more(path):
     put_chunk(write(path, **GZIP), zlib.compress(bytes(4 * CHUNK + 1)))
-    return SECOND
+    return (*SECOND, "more bytes")
 
 
 @case
 def inflates_to_less(path):
     put_chunk(write(path, **GZIP), zlib.compress(bytes(4 * CHUNK - 1)))
-    return SECOND
+    return (*SECOND, "fewer bytes")
 
 
 @case
@@ -210,20 +210,20 @@ def index_with_a_chunk_of_no_bytes(path):
 @case
 def index_with_an_unfiltered_chunk_of_no_bytes(path):
     change_index(write(path, chunks=(CHUNK,)), size=0)
-    return SECOND
+    return (*SECOND, "not as many bytes")
 
 
 @case
 def chunk_beyond_the_end(path):
     change_index(write(path, **GZIP), address=1 << 40)
-    return SECOND
+    return (*SECOND, "beyond the end")
 
 
 @case
 def chunk_just_over_the_end(path):
     write(path, chunks=(CHUNK,))
     change_index(path, address=path.stat().st_size - 4)
-    return SECOND
+    return (*SECOND, "beyond the end")
 
 
 @case

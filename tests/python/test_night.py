@@ -268,6 +268,7 @@ def killed(place, shim, number):
     return place.run(env=env).returncode
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_killed_at_every_rename(when, place, kill_shim):
     place.ok()
@@ -327,6 +328,7 @@ def test_killed_at_any_time(tmp_path):
     assert n_killed > 12
 
 
+@pytest.mark.slow
 def test_terminated(tmp_path):
     place = Place(tmp_path / "place", PLAIN.replace("trees: 20", "trees: 2000"), rows=(60_000, 3000))
     place.ok()
@@ -772,5 +774,5 @@ def test_the_example(tmp_path):
     assert len(fields) > 20
     readme, example = (SOURCE / "README.md").read_text(), (SOURCE / "night.yaml").read_text()
     for field in fields:
-        assert re.search(rf"`(\w+\.)*{field}`", readme), f"{field} is not in the README"
+        assert re.search(rf"`(\w+\.)*{field}(\.\w+)*`", readme), f"{field} is not in the README"
         assert re.search(rf"\b{field}:", example), f"{field} is not in the example"

@@ -148,10 +148,10 @@ static enum avvik_status head_read(struct avvik__journal *journal, int *is_begun
     if (!*is_begun_out)
         goto done;
     if (!is_journal)
-        AVVIK_FAIL(AVVIK_ERR_FORMAT, 0, "%s: is no journal of this avvik; run without --resume to begin anew",
+        AVVIK_FAIL(AVVIK_ERR_EXISTS, 0, "%s: is no journal of this avvik; run without --resume to begin anew",
                    journal->path);
     if (!is_whole)
-        AVVIK_FAIL(AVVIK_ERR_FORMAT, 0, "%s: is damaged at its beginning; run without --resume to begin anew",
+        AVVIK_FAIL(AVVIK_ERR_EXISTS, 0, "%s: is damaged at its beginning; run without --resume to begin anew",
                    journal->path);
     if (strcmp(identity, journal->identity) != 0)
         AVVIK_FAIL(AVVIK_ERR_EXISTS, 0,

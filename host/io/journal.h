@@ -26,8 +26,8 @@ struct avvik__journal_report {
  * note       a text of at most 63 bytes that is kept from the first run to the last; on resuming a journal that is
  *            there, note (64 bytes) is overwritten with what it keeps
  * interval_ns  time between two checkpoints
- * Returns AVVIK_OK; AVVIK_ERR_EXISTS (of another run, or in use); AVVIK_ERR_FORMAT (not a journal); AVVIK_ERR_IO;
- * AVVIK_ERR_MEMORY. */
+ * Returns AVVIK_OK; AVVIK_ERR_EXISTS (of another run, damaged at its beginning, no journal, or in use: nothing is
+ * changed); AVVIK_ERR_IO; AVVIK_ERR_MEMORY. */
 enum avvik_status avvik__journal_open(const char *path, const char *identity, int resume, char *note,
                                       uint64_t interval_ns, struct avvik__journal **journal_out,
                                       struct avvik_error *error);

@@ -165,6 +165,19 @@ static enum avvik_status columns_named(const struct avvik_selection *selection, 
     return AVVIK_OK;
 }
 
+/* Rows that lie one after the other are in the file, or were before it was cut. */
+static enum avvik_status rows_check(const struct avvik__source_file *file, const struct avvik__store *store,
+                                    const char *where, struct avvik_error *error)
+{
+    if (store->layout != AVVIK_LAYOUT_CONTIGUOUS || file->n_rows <= store->file_bytes / store->row_bytes)
+        return AVVIK_OK;
+    return avvik__error_set(
+        error, AVVIK_ERR_FORMAT, 0,
+        "%s says that it has %llu rows, which is more than the file's %llu bytes can hold; the file "
+        "is truncated or damaged",
+        where, (unsigned long long)file->n_rows, (unsigned long long)store->file_bytes);
+}
+
 /* Lengths, filters and chunks of the chosen columns of a group table. */
 static enum avvik_status group_columns_check(struct avvik__source_file *file, size_t n_features, const char *table,
                                              struct avvik_error *error)
@@ -182,11 +195,11 @@ static enum avvik_status group_columns_check(struct avvik__source_file *file, si
                                     "%s: columns of %s differ in length: '%s' has %llu rows, '%s' has %llu", file->path,
                                     table, file->columns[0].name, (unsigned long long)file->n_rows, column->name,
                                     (unsigned long long)length);
-        if (file->stores[f].layout == AVVIK_LAYOUT_PLAIN) {
-            const enum avvik_status status = avvik__h5_check_filters(column->dataset, where, error);
-            if (status != AVVIK_OK)
-                return status;
-        }
+        const enum avvik_status status = file->stores[f].layout == AVVIK_LAYOUT_PLAIN
+                                             ? avvik__h5_check_filters(column->dataset, where, error)
+                                             : rows_check(file, &file->stores[f], where, error);
+        if (status != AVVIK_OK)
+            return status;
         if (avvik__dataset_chunk_bytes(column->dataset) > AVVIK_MAX_CHUNK_BYTES)
             return avvik__error_set(error, AVVIK_ERR_FORMAT, 0,
                                     "%s is stored in chunks above the 256 MiB that one may take; rewrite the file with "
@@ -240,6 +253,7 @@ static enum avvik_status compound_prepare(struct avvik__source_file *file, size_
     file->compound_space = H5Dget_space(file->compound);
     H5Sget_simple_extent_dims(file->compound_space, &length, NULL);
     file->n_rows = length;
+    AVVIK_TRY(rows_check(file, &file->stores[0], where, error));
 done:
     free(member_offsets);
     avvik__h5_close(type);

@@ -35,7 +35,8 @@ struct avvik_fit_options {
     avvik_progress_fn *progress; /* from the calling thread; may be NULL */
     void *user;
     uint64_t memory_bytes;             /* what the fit may take; as in struct avvik_score_options */
-    const char *journal;               /* a file for checkpoints, gone when the fit has ended well; NULL: none */
+    const char *journal;               /* a file for checkpoints; NULL: none. After a fit that ended well it is the
+                                          caller's to remove, once the model is saved */
     int resume;                        /* go on from that file, if it is there */
     uint32_t checkpoint_ms;            /* time between checkpoints; 0: AVVIK_CHECKPOINT_DEFAULT_MS */
     struct avvik_fit_summary *summary; /* filled if not NULL */

@@ -43,7 +43,7 @@ struct unsynced {
 
 /* A change of a name that no sync of the folder has followed. */
 struct name_change {
-    enum { MADE, RENAMED, REMOVED } kind;
+    enum change { MADE, RENAMED, REMOVED } kind;
     char from[PATH_MAX], to[PATH_MAX];
     char backup[PATH_MAX]; /* a link to what was at `to` (RENAMED) or at `from` (REMOVED); "" if nothing was */
 };
@@ -65,7 +65,7 @@ static size_t folder_length;
 static long at, counted, bytes_left = -1;
 static unsigned long power;
 static int code, is_broken, is_this, has_fired, log_descriptor = -1;
-static enum { NOTHING, FAIL, BROKEN, SHORT, BEFORE, AFTER } action;
+static enum action { NOTHING, FAIL, BROKEN, SHORT, BEFORE, AFTER } action;
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 
 static int (*real_open)(const char *, int, ...);
@@ -117,7 +117,7 @@ static void setup(void)
     power = (unsigned long)number_of("FAULT_POWER", 0);
     for (size_t i = 0; wanted != NULL && i < sizeof names / sizeof names[0]; i++)
         if (strcmp(wanted, names[i]) == 0)
-            action = (int)i;
+            action = (enum action)i;
     if (log != NULL)
         log_descriptor = real_open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
 }
@@ -200,7 +200,7 @@ static void sync_note(int descriptor)
     file->synced_size = info.st_size;
 }
 
-static void change_note(int kind, const char *from, const char *to)
+static void change_note(enum change kind, const char *from, const char *to)
 {
     char backup[PATH_MAX];
     if (power == 0)

@@ -5,10 +5,11 @@
 #include "cli.h"
 
 static const char more[] =
-    "Looks at every column that may be read: missing values, infinities, ranges, codes, dates, repeated ids; with a\n"
-    "model also at what it needs and how far the values have moved. Several batches are read as if they were one.\n\n"
-    "Findings: refused (fit or score would not take the batch: exit code 3), breach (above a limit that the\n"
-    "configuration sets: exit code 7), warning, note. A configuration is a YAML file with a block `check`:\n\n"
+    "Looks at every column that may be read: missing values, infinities, ranges, codes, dates, repeated\n"
+    "ids; with a model also at what it needs and how far the values have moved. Several batches are read\n"
+    "as if they were one.\n\n"
+    "Findings: refused (fit or score would not take the batch: exit code 3), breach (above a limit that\n"
+    "the configuration sets: exit code 7), warning, note. A configuration is a YAML file:\n\n"
     "  check:\n"
     "    period: 2024-01-01..2024-01-31\n"
     "    duplicates: 0\n"

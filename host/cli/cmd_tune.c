@@ -58,6 +58,7 @@ static int tune_run(const struct cli_command *command, int argc, char **argv)
 
 const struct cli_command cli_tune = {
     "tune", "", "measure once what this machine is best at",
-    "Takes a few seconds on a machine that has nothing else to do. The choice is kept in $AVVIK_CACHE, else\n"
-    "$XDG_CACHE_HOME/avvik, else ~/.cache/avvik, and used from then on. Scores do not depend on it, only speed.",
+    "Takes a few seconds on a machine that has nothing else to do. The choice is kept in $AVVIK_CACHE,\n"
+    "else $XDG_CACHE_HOME/avvik, else ~/.cache/avvik, and used from then on. Scores do not depend on it,\n"
+    "only speed.",
     tune_run};

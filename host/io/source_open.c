@@ -337,7 +337,9 @@ static enum avvik_status file_open(struct avvik_source *source, size_t index, co
     }
     if (file->n_rows == 0)
         AVVIK_FAIL(AVVIK_ERR_FORMAT, 0, "%s: table %s has no rows", file->path, source->table);
-    source->n_rows += file->n_rows;
+    if (__builtin_add_overflow(source->n_rows, file->n_rows, &source->n_rows))
+        AVVIK_FAIL(AVVIK_ERR_FORMAT, 0, "%s: table %s says that it has more rows than can be counted", file->path,
+                   source->table);
 done:
     avvik__columns_free(columns, n_columns);
     avvik__h5_close(table);

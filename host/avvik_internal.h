@@ -22,6 +22,12 @@ enum avvik_status avvik__error_set(struct avvik_error *error, enum avvik_status 
         goto done;                                                                                                     \
     } while (0)
 
+/* Has whoever may end a run early set *stop? NULL: nobody may. It is set by a signal handler, at any moment. */
+static inline int avvik__is_stopped(const volatile int *stop)
+{
+    return stop != NULL && __atomic_load_n(stop, __ATOMIC_RELAXED) != 0;
+}
+
 /* Memory aligned to 64 bytes, for count x size bytes; NULL if that overflows or there is none. free() it. calloc
  * zeroes. */
 void *avvik__aligned_alloc(size_t count, size_t size);

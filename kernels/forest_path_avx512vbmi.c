@@ -11,10 +11,8 @@
 #include "kernels.h"
 #include "unroll.h"
 
-#define BLOCK_FLOATS 16384 /* values of a block of rows that are ranked together: the search tables are read once */
+#define BLOCK_FLOATS 65536 /* values of a block of rows that are ranked together: the search tables are read once */
 #define BLOCK_ROWS 512
-#define WIDE_BLOCK_FLOATS 65536 /* 128 rows of AVVIK_BYTE_FEATURES */
-#define WIDE 7                  /* for column_bits: more than 64 columns, chosen by path at every level */
 #define FEW_ROWS 24 /* up to so many rows the walk with trees in lanes is faster than 64 lanes, mostly empty */
 
 /* One level of a tree of blends: n registers out of 2n. */
@@ -47,16 +45,23 @@ ALWAYS_INLINE __m512i pick_by_path(const uint8_t *ranks, const uint16_t *column,
     return blocks[0];
 }
 
-/* The same by feature numbers: 2^column_bits columns, blended by the bits of `feature`. */
-ALWAYS_INLINE __m512i pick_by_feature(const uint8_t *ranks, __m512i feature, const __m512i *bits, int column_bits)
+/* The ranks of n_slots columns at `column` (NULL: the first columns), chosen by `slot`, whose bit 0 is the byte's sign.
+ */
+ALWAYS_INLINE __m512i pick_by_slot(const uint8_t *ranks, const uint16_t *column, __m512i slot, const __m512i *bits,
+                                   int n_slots)
 {
-    __m512i v[64];
+    __m512i v[24];
     AVVIK_UNROLL
-    for (int i = 0; i < 1 << column_bits; i++)
-        v[i] = _mm512_load_si512(ranks + i * SUB_ROWS);
+    for (int i = 0; i < n_slots; i++)
+        v[i] = _mm512_load_si512(ranks + (column == NULL ? i * SUB_ROWS : column[i]));
     AVVIK_UNROLL
-    for (int bit = 0; bit < column_bits; bit++)
-        blend_pairs(v, _mm512_test_epi8_mask(feature, bits[bit]), 1 << (column_bits - 1 - bit));
+    for (int bit = 0, n = n_slots; bit < 5; bit++, n = (n + 1) / 2) {
+        if (n > 1) {
+            blend_pairs(v, bit == 0 ? _mm512_movepi8_mask(slot) : _mm512_test_epi8_mask(slot, bits[bit - 1]), n / 2);
+            if (n % 2 != 0)
+                v[n / 2] = v[n - 1];
+        }
+    }
     return v[0];
 }
 
@@ -77,6 +82,13 @@ ALWAYS_INLINE __m512i of_at_most_32(const uint8_t *table, __m512i path)
     return _mm512_permutexvar_epi8(path, _mm512_broadcast_i64x4(_mm256_load_si256((const __m256i *)table)));
 }
 
+/* One or two times 64 rows: their ranks, `step` bytes apart, and their paths in the tree at hand. */
+struct rows {
+    const uint8_t *ranks;
+    ptrdiff_t step;
+    __m512i path[2];
+};
+
 /* Sums of leaves' bytes, 16 bits wide: of whole words (even byte + 256 x odd byte, modulo 65536) and of odd bytes. */
 struct byte_sums {
     __m512i words, odd;
@@ -93,10 +105,11 @@ ALWAYS_INLINE __m512i byte_sums_even(const struct byte_sums *sums)
     return _mm512_sub_epi16(sums->words, _mm512_slli_epi16(sums->odd, 8));
 }
 
-/* Levels 0 to 4 of 64 rows (0 to 5 from 32 columns on), which are chosen by path where that costs no more. */
-ALWAYS_INLINE __m512i walk_upper(__mmask64 *turn, const uint8_t *ranks, const struct avvik__byte_tree *tree,
-                                 const __m512i *bits, int column_bits)
+/* The paths of 64 rows through levels 0 to 3, or to 4: n_levels. */
+ALWAYS_INLINE __m512i walk_upper(const uint8_t *ranks, const struct avvik__byte_tree *tree, const __m512i *bits,
+                                 int n_levels)
 {
+    __mmask64 turn[5];
     __m512i path, v;
     turn[0] =
         _mm512_cmpgt_epu8_mask(_mm512_load_si512(ranks + tree->column[1]), _mm512_set1_epi32((int)tree->rank_0[0]));
@@ -109,53 +122,99 @@ ALWAYS_INLINE __m512i walk_upper(__mmask64 *turn, const uint8_t *ranks, const st
     path = _mm512_mask_add_epi8(path, turn[2], path, bits[2]);
     turn[3] = _mm512_cmpgt_epu8_mask(pick_by_path(ranks, tree->column + 8, turn, 3), of_16(tree->rank_3, path));
     path = _mm512_mask_add_epi8(path, turn[3], path, bits[3]);
-    v = column_bits < 4 ? pick_by_feature(ranks, of_16(tree->feature_4, path), bits, column_bits)
-                        : pick_by_path(ranks, tree->column + 16, turn, 4);
-    turn[4] = _mm512_cmpgt_epu8_mask(v, of_16(tree->rank_4, path));
-    path = _mm512_mask_add_epi8(path, turn[4], path, bits[4]);
-    if (column_bits >= 5) {
-        turn[5] =
-            _mm512_cmpgt_epu8_mask(pick_by_path(ranks, tree->column + 32, turn, 5), of_at_most_32(tree->rank_5, path));
-        path = _mm512_mask_add_epi8(path, turn[5], path, bits[5]);
-    }
-    return path;
+    if (n_levels == 4)
+        return path;
+    turn[4] = _mm512_cmpgt_epu8_mask(pick_by_path(ranks, tree->column + 16, turn, 4), of_16(tree->rank_4, path));
+    return _mm512_mask_add_epi8(path, turn[4], path, bits[4]);
 }
 
-/* One tree and n_sub times 64 rows, side by side: one chain of comparisons alone would leave the ports waiting. */
-ALWAYS_INLINE void walk_tree(struct byte_sums *low, struct byte_sums *high, const uint8_t *ranks,
-                             const struct avvik__byte_tree *tree, const __m512i *bits, ptrdiff_t step, int column_bits,
-                             int n_sub)
+/* Entries of the tables of level 4 to 7 along the paths; at level 7, bit 6 of the path comes as a mask. */
+ALWAYS_INLINE __m512i of_level(const uint8_t *table, __m512i path, __mmask64 bit_6, int level)
 {
-    __m512i path[2], v;
-    __mmask64 turn[2][7];
+    return level == 4   ? of_16(table, path)
+           : level == 5 ? of_at_most_32(table, path)
+           : level == 6 ? _mm512_permutexvar_epi8(path, _mm512_load_si512(table))
+                        : of_128(table, path, bit_6);
+}
+
+/* The turns at one of the levels 4 to 7 of n_sub times 64 rows, side by side: one chain of comparisons alone would
+ * leave the ports waiting. n_slots is known to the compiler. */
+ALWAYS_INLINE void turn_by(__mmask64 *turn, const struct rows *rows, const uint8_t *rank, const uint8_t *slot,
+                           const uint16_t *column, const __m512i *bits, int level, int n_slots, int n_sub)
+{
     AVVIK_UNROLL
-    for (int s = 0; s < n_sub; s++)
-        path[s] = walk_upper(turn[s], ranks + s * step, tree, bits, column_bits);
-    if (column_bits < 5) {
-        AVVIK_UNROLL
-        for (int s = 0; s < n_sub; s++) {
-            v = pick_by_feature(ranks + s * step, of_at_most_32(tree->feature_5, path[s]), bits, column_bits);
-            const __mmask64 turn_5 = _mm512_cmpgt_epu8_mask(v, of_at_most_32(tree->rank_5, path[s]));
-            path[s] = _mm512_mask_add_epi8(path[s], turn_5, path[s], bits[5]);
+    for (int s = 0; s < n_sub; s++) {
+        const uint8_t *ranks = rows->ranks + s * rows->step;
+        const __m512i path = rows->path[s];
+        __mmask64 turns[7];
+        __m512i v;
+        if (n_slots == AVVIK_BYTE_BY_PATH) {
+            AVVIK_UNROLL
+            for (int l = 0; l < level; l++)
+                turns[l] = l == 6 ? turn[s] : _mm512_test_epi8_mask(path, bits[l]);
+            v = pick_by_path(ranks, column, turns, level);
+        } else {
+            v = pick_by_slot(ranks, column, of_level(slot, path, turn[s], level), bits, n_slots);
+        }
+        turn[s] = _mm512_cmpgt_epu8_mask(v, of_level(rank, path, turn[s], level));
+    }
+}
+
+/* The same by what the tree says of this level; n_fixed: by the columns there are, if they are 8 or 16. */
+ALWAYS_INLINE void turn_at(__mmask64 *turn, const struct rows *rows, const struct avvik__byte_tree *tree,
+                           const uint8_t *rank, const uint8_t *slot, const __m512i *bits, int level, int n_fixed,
+                           int n_sub)
+{
+    const uint16_t *column = tree->column + (1 << level);
+#define TURN_BY(n_slots) turn_by(turn, rows, rank, slot, column, bits, level, n_slots, n_sub)
+    if (n_fixed > 0) {
+        turn_by(turn, rows, rank, slot, NULL, bits, level, n_fixed, n_sub);
+    } else {
+        switch (tree->n_slots[level]) {
+        case 0:
+            AVVIK_UNROLL
+            for (int s = 0; s < n_sub; s++)
+                turn[s] = 0;
+            break;
+        case 8: TURN_BY(8); break;
+        case 12: TURN_BY(12); break;
+        case 16: TURN_BY(16); break;
+        case 24: TURN_BY(24); break;
+        default: TURN_BY(AVVIK_BYTE_BY_PATH); break;
         }
     }
+}
+
+/* One tree and n_sub times 64 rows. */
+ALWAYS_INLINE void walk_tree(struct byte_sums *low, struct byte_sums *high, struct rows *rows,
+                             const struct avvik__byte_tree *tree, const __m512i *bits, int n_fixed, int n_sub)
+{
+    __mmask64 turn[2] = {0, 0}, turn_6[2];
     AVVIK_UNROLL
-    for (int s = 0; s < n_sub; s++) {
-        v = _mm512_permutexvar_epi8(path[s], _mm512_load_si512(tree->feature_6));
-        v = column_bits == WIDE ? pick_by_path(ranks + s * step, tree->column_6, turn[s], 6)
-                                : pick_by_feature(ranks + s * step, v, bits, column_bits);
-        turn[s][6] = _mm512_cmpgt_epu8_mask(v, _mm512_permutexvar_epi8(path[s], _mm512_load_si512(tree->rank_6)));
+    for (int s = 0; s < n_sub; s++)
+        rows->path[s] = walk_upper(rows->ranks + s * rows->step, tree, bits, n_fixed == 16 ? 5 : 4);
+    if (n_fixed != 16) { /* by path is cheaper than by 16 columns, and than by 12 */
+        turn_at(turn, rows, tree, tree->rank_4, tree->slot_4, bits, 4, n_fixed, n_sub);
+        AVVIK_UNROLL
+        for (int s = 0; s < n_sub; s++)
+            rows->path[s] = _mm512_mask_add_epi8(rows->path[s], turn[s], rows->path[s], bits[4]);
     }
+    turn_at(turn, rows, tree, tree->rank_5, tree->slot_5, bits, 5, n_fixed, n_sub);
+    AVVIK_UNROLL
+    for (int s = 0; s < n_sub; s++)
+        rows->path[s] = _mm512_mask_add_epi8(rows->path[s], turn[s], rows->path[s], bits[5]);
+    turn_at(turn, rows, tree, tree->rank_6, tree->slot_6, bits, 6, n_fixed, n_sub);
+    AVVIK_UNROLL
+    for (int s = 0; s < n_sub; s++)
+        turn_6[s] = turn[s];
+    turn_at(turn, rows, tree, tree->rank_7, tree->slot_7, bits, 7, n_fixed, n_sub);
     AVVIK_UNROLL
     for (int s = 0; s < n_sub; s++) {
-        v = column_bits == WIDE
-                ? pick_by_path(ranks + s * step, tree->column_7, turn[s], 7)
-                : pick_by_feature(ranks + s * step, of_128(tree->feature_7, path[s], turn[s][6]), bits, column_bits);
-        const __mmask64 turn_7 = _mm512_cmpgt_epu8_mask(v, of_128(tree->rank_7, path[s], turn[s][6]));
-        byte_sums_add(&low[s], _mm512_mask_blend_epi8(turn_7, of_128(tree->leaf_low, path[s], turn[s][6]),
-                                                      of_128(tree->leaf_low + 128, path[s], turn[s][6])));
-        byte_sums_add(&high[s], _mm512_mask_blend_epi8(turn_7, of_128(tree->leaf_high, path[s], turn[s][6]),
-                                                       of_128(tree->leaf_high + 128, path[s], turn[s][6])));
+        const __m512i path = rows->path[s];
+        byte_sums_add(&low[s], _mm512_mask_blend_epi8(turn[s], of_128(tree->leaf_low, path, turn_6[s]),
+                                                      of_128(tree->leaf_low + 128, path, turn_6[s])));
+        byte_sums_add(&high[s], _mm512_mask_blend_epi8(turn[s], of_128(tree->leaf_high, path, turn_6[s]),
+                                                       of_128(tree->leaf_high + 128, path, turn_6[s])));
     }
 }
 
@@ -182,8 +241,9 @@ static void path_sums_add(int32_t *path_sum, size_t n, const struct byte_sums *l
 
 /* All trees of a group over n_sub times 64 rows, of which n are there. */
 ALWAYS_INLINE void walk_rows(int32_t *path_sum, size_t n, const uint8_t *ranks, const struct avvik__byte_tree *trees,
-                             size_t n_trees, ptrdiff_t step, int column_bits, int n_sub)
+                             size_t n_trees, size_t n_columns, int n_fixed, int n_sub)
 {
+    struct rows rows = {.ranks = ranks, .step = (ptrdiff_t)n_columns * SUB_ROWS};
     struct byte_sums low[2], high[2];
     __m512i bits[6];
     AVVIK_UNROLL
@@ -195,52 +255,63 @@ ALWAYS_INLINE void walk_rows(int32_t *path_sum, size_t n, const uint8_t *ranks, 
     memset(low, 0, sizeof low);
     memset(high, 0, sizeof high);
     for (size_t t = 0; t < n_trees; t++)
-        walk_tree(low, high, ranks, &trees[t], bits, step, column_bits, n_sub);
+        walk_tree(low, high, &rows, &trees[t], bits, n_fixed, n_sub);
     path_sums_add(path_sum, n < SUB_ROWS ? n : SUB_ROWS, &low[0], &high[0]);
     if (n_sub > 1)
         path_sums_add(path_sum + SUB_ROWS, n - SUB_ROWS < SUB_ROWS ? n - SUB_ROWS : SUB_ROWS, &low[1], &high[1]);
 }
 
 ALWAYS_INLINE void walk_group(int32_t *path_sum, size_t n_rows, const uint8_t *ranks,
-                              const struct avvik__byte_tree *trees, size_t n_trees, size_t n_columns, int column_bits)
+                              const struct avvik__byte_tree *trees, size_t n_trees, size_t n_columns, int n_fixed)
 {
-    const ptrdiff_t step = (ptrdiff_t)n_columns * SUB_ROWS;
     size_t first = 0;
     for (; n_rows - first > SUB_ROWS; first += 2 * SUB_ROWS) {
         const size_t n = n_rows - first < 2 * SUB_ROWS ? n_rows - first : 2 * SUB_ROWS;
-        walk_rows(path_sum + first, n, ranks + first * n_columns, trees, n_trees, step, column_bits, 2);
+        walk_rows(path_sum + first, n, ranks + first * n_columns, trees, n_trees, n_columns, n_fixed, 2);
         if (n < 2 * SUB_ROWS)
             return;
     }
     if (first < n_rows)
-        walk_rows(path_sum + first, n_rows - first, ranks + first * n_columns, trees, n_trees, step, column_bits, 1);
+        walk_rows(path_sum + first, n_rows - first, ranks + first * n_columns, trees, n_trees, n_columns, n_fixed, 1);
 }
-
-#define WALK_GROUP(bits, n_columns)                                                                                    \
-    static void walk_group_##bits(int32_t *path_sum, size_t n_present, const uint8_t *ranks,                           \
-                                  const struct avvik__byte_tree *trees, size_t n_trees, size_t n_features)             \
-    {                                                                                                                  \
-        (void)n_features;                                                                                              \
-        walk_group(path_sum, n_present, ranks, trees, n_trees, n_columns, bits);                                       \
-    }
-WALK_GROUP(3, 8)
-WALK_GROUP(4, 16)
-WALK_GROUP(5, 32)
-WALK_GROUP(6, 64)
-WALK_GROUP(WIDE, n_features)
 
 typedef void walk_group_fn(int32_t *, size_t, const uint8_t *, const struct avvik__byte_tree *, size_t, size_t);
 
-/* All rows but the last few; returns how many. `columns` and `ranks` have room for block_rows rows, a multiple of 64.
- */
-ALWAYS_INLINE size_t walk_blocks(int32_t *path_sum, const float *tile, size_t stride, size_t n_rows,
-                                 const struct avvik__forest_view *forest, float *columns, uint8_t *ranks,
-                                 size_t n_columns, size_t block_rows, walk_group_fn *walk)
+static void walk_group_8(int32_t *path_sum, size_t n_rows, const uint8_t *ranks, const struct avvik__byte_tree *trees,
+                         size_t n_trees, size_t n_columns)
 {
+    (void)n_columns;
+    walk_group(path_sum, n_rows, ranks, trees, n_trees, 8, 8);
+}
+
+static void walk_group_16(int32_t *path_sum, size_t n_rows, const uint8_t *ranks, const struct avvik__byte_tree *trees,
+                          size_t n_trees, size_t n_columns)
+{
+    (void)n_columns;
+    walk_group(path_sum, n_rows, ranks, trees, n_trees, 16, 16);
+}
+
+static void walk_group_any(int32_t *path_sum, size_t n_rows, const uint8_t *ranks, const struct avvik__byte_tree *trees,
+                           size_t n_trees, size_t n_columns)
+{
+    walk_group(path_sum, n_rows, ranks, trees, n_trees, n_columns, 0);
+}
+
+/* All rows but the last few, which the walk with trees in lanes does faster; returns how many. */
+static size_t walk_blocks(int32_t *path_sum, const float *tile, size_t stride, size_t n_rows,
+                          const struct avvik__forest_view *forest)
+{
+    float columns[BLOCK_FLOATS] __attribute__((aligned(64)));
+    uint8_t ranks[BLOCK_FLOATS] __attribute__((aligned(64)));
     const struct avvik__byte_forest *bytes = forest->bytes;
     const size_t n_features = forest->n_features;
+    walk_group_fn *const walk = n_features <= 8 ? walk_group_8 : n_features <= 16 ? walk_group_16 : walk_group_any;
+    const size_t n_columns = n_features <= 8 ? 8 : n_features <= 16 ? 16 : n_features;
+    const size_t padded = (n_features + AVVIK_LANES - 1) / AVVIK_LANES * AVVIK_LANES; /* columns_from_tile's */
+    const size_t fitting = BLOCK_FLOATS / padded / (2 * SUB_ROWS) * (2 * SUB_ROWS);
+    const size_t block_rows = fitting < BLOCK_ROWS ? fitting : BLOCK_ROWS;
     const size_t n_walked = n_rows - (n_rows % SUB_ROWS <= FEW_ROWS ? n_rows % SUB_ROWS : 0);
-    if (n_walked > 0) /* columns without a feature are chosen by no node that counts, but are read */
+    if (n_walked > 0) /* columns without a threshold are chosen by no node that counts, but are read */
         memset(ranks, 0, n_columns * block_rows);
     for (size_t first = 0; first < n_walked; first += block_rows) {
         const size_t n = n_walked - first < block_rows ? n_walked - first : block_rows;
@@ -250,7 +321,7 @@ ALWAYS_INLINE size_t walk_blocks(int32_t *path_sum, const float *tile, size_t st
         for (uint32_t g = 0; g < bytes->n_groups; g++) {
             const struct avvik__byte_group *group = &bytes->groups[g];
             rank_columns(ranks, n_columns, columns, n_padded, n_features, bytes->searches + g * n_features);
-            walk(path_sum + first, n, ranks, bytes->trees + group->first_tree, group->n_trees, n_features);
+            walk(path_sum + first, n, ranks, bytes->trees + group->first_tree, group->n_trees, n_columns);
         }
     }
     return n_walked;
@@ -259,33 +330,15 @@ ALWAYS_INLINE size_t walk_blocks(int32_t *path_sum, const float *tile, size_t st
 void avvik__forest_path_avx512vbmi(int32_t *path_sum, const float *tile, size_t stride, size_t n_rows,
                                    const struct avvik__forest_view *forest)
 {
-    static walk_group_fn *const walks[] = {walk_group_3, walk_group_4, walk_group_5, walk_group_6};
-    float columns[BLOCK_FLOATS] __attribute__((aligned(64)));
-    uint8_t ranks[BLOCK_FLOATS] __attribute__((aligned(64)));
-    const size_t n_features = forest->n_features;
-    const size_t column_bits = n_features <= 8 ? 3 : n_features <= 16 ? 4 : n_features <= 32 ? 5 : 6;
-    const size_t block_rows = column_bits < 6 ? BLOCK_ROWS : BLOCK_ROWS / 2;
-    const size_t n_walked = forest->bytes == NULL
-                                ? 0
-                                : walk_blocks(path_sum, tile, stride, n_rows, forest, columns, ranks,
-                                              (size_t)1 << column_bits, block_rows, walks[column_bits - 3]);
-    if (n_walked < n_rows)
-        avvik__forest_path_avx512(path_sum + n_walked, tile + n_walked * stride, stride, n_rows - n_walked, forest);
+    const size_t n = forest->bytes == NULL ? 0 : walk_blocks(path_sum, tile, stride, n_rows, forest);
+    if (n < n_rows)
+        avvik__forest_path_avx512(path_sum + n, tile + n * stride, stride, n_rows - n, forest);
 }
 
 void avvik__forest_path_wide_avx512vbmi(int32_t *path_sum, const float *tile, size_t stride, size_t n_rows,
                                         const struct avvik__forest_view *forest)
 {
-    float columns[WIDE_BLOCK_FLOATS] __attribute__((aligned(64)));
-    uint8_t ranks[WIDE_BLOCK_FLOATS] __attribute__((aligned(64)));
-    const size_t n_columns = forest->n_features;
-    const size_t padded = (n_columns + AVVIK_LANES - 1) / AVVIK_LANES * AVVIK_LANES;
-    const size_t most = WIDE_BLOCK_FLOATS / padded / (2 * SUB_ROWS) * (2 * SUB_ROWS);
-    const size_t n_walked = forest->bytes == NULL
-                                ? 0
-                                : walk_blocks(path_sum, tile, stride, n_rows, forest, columns, ranks, n_columns,
-                                              most < BLOCK_ROWS ? most : BLOCK_ROWS, walk_group_WIDE);
-    if (n_walked < n_rows)
-        avvik__forest_path_wide_avx512(path_sum + n_walked, tile + n_walked * stride, stride, n_rows - n_walked,
-                                       forest);
+    const size_t n = forest->bytes == NULL ? 0 : walk_blocks(path_sum, tile, stride, n_rows, forest);
+    if (n < n_rows)
+        avvik__forest_path_wide_avx512(path_sum + n, tile + n * stride, stride, n_rows - n, forest);
 }

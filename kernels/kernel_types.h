@@ -22,6 +22,12 @@
 #define AVVIK_BYTE_THRESHOLDS 255 /* of one feature in one group of its trees: their ranks fill a byte */
 #define AVVIK_BYTE_FEATURES 512   /* of a wide forest that has byte trees: ranks of 128 rows fill 64 KB */
 
+#define AVVIK_BYTE_SLOTS                                                                                               \
+    {                                                                                                                  \
+        8, 12, 16, 24                                                                                                  \
+    }                          /* numbers of columns for which the byte walk has code */
+#define AVVIK_BYTE_BY_PATH 255 /* for n_slots */
+
 /* Thresholds of one feature in one group of trees, ascending, in the order of a binary search without branches of
  * n_steps steps: 0 where there is no threshold, else 4, 6, 7 or 8, enough for all. Step d compares x with
  * level_d[path], where bit i of path is the result of x >= at step i. The rank of x, #{thresholds <= x} 2^(8 -
@@ -36,18 +42,22 @@ struct avvik__byte_search {
 
 /* One tree of height AVVIK_BYTE_HEIGHT (or less: its leaves repeated below themselves) over ranks: a row goes right
  * where the rank of its feature is above the node's. Tables are indexed by path: bit i is the turn at level i, 1 for
- * right. kernels/README.md, "Byte walk". */
+ * right. kernels/README.md, "Byte walk".
+ *
+ * The columns among which a level chooses: by path the feature of each node; by slot the features that split in this
+ * level of this tree, and slot_d has each node's number among them. A column is named by where it begins, its feature
+ * times 64. */
 struct avvik__byte_tree {
-    uint16_t column[64]; /* levels 0 to 5, from [2^level] on: the node's feature x 64, where its column begins */
-    uint32_t rank_0[2];  /* from here on ranks of nodes; level 0 and 1 four times over */
+    uint16_t column[256]; /* from [2^level] on: levels 0 to 3 by path, levels 4 to 7 by path or slot */
+    uint32_t rank_0[2];   /* from here on ranks of nodes; level 0 and 1 four times over */
     uint32_t rank_1[2];
     uint8_t rank_2[16], rank_3[16], rank_4[16];
-    uint8_t rank_5[32], feature_5[32];
-    uint8_t feature_4[16], unused[48];
-    uint8_t rank_6[64], feature_6[64];
-    uint8_t rank_7[128], feature_7[128];
+    uint8_t rank_5[32], slot_5[32];
+    uint8_t slot_4[16], n_slots[8]; /* of level d: 0 where nothing splits; one of AVVIK_BYTE_SLOTS; else by path */
+    uint8_t unused[40];
+    uint8_t rank_6[64], slot_6[64];
+    uint8_t rank_7[128], slot_7[128];
     uint8_t leaf_low[256], leaf_high[256];
-    uint16_t column_6[64], column_7[128]; /* wide forests only, which have no feature_4 to feature_7: as `column` */
 };
 
 /* Trees that share their thresholds' ranks. */

@@ -73,6 +73,7 @@ static inline float random_of_kind(enum data_kind kind, uint64_t *state)
 enum tree_shape {
     TREE_FULL,      /* every node splits */
     TREE_GROWN,     /* some nodes are leaves, repeated below themselves */
+    TREE_SPARSE,    /* most are, as in an isolation tree */
     TREE_ONE_SPLIT, /* the root splits */
     TREE_LEAF,      /* the root is a leaf */
     N_TREE_SHAPES
@@ -94,7 +95,8 @@ static inline struct avvik__forest random_forest(uint32_t n_trees, uint32_t heig
             const uint16_t feature = (uint16_t)(random_next(state) % n_features);
             const float threshold = random_of_kind(random_next(state) % 8 ? DATA_RANDOM : DATA_TIES, state);
             int splits = shape == TREE_FULL || (shape != TREE_LEAF && k == 1) ||
-                         (shape == TREE_GROWN && random_next(state) % 8 > 0);
+                         (shape == TREE_GROWN && random_next(state) % 8 > 0) ||
+                         (shape == TREE_SPARSE && random_next(state) % 4 > 0);
             if (k > 1)
                 splits = splits &&
                          (is_wide ? forest.thresholds[parent] < INFINITY : forest.nodes[parent] != AVVIK_NODE_LEFT);

@@ -159,11 +159,11 @@ for preset in $presets; do
   run_ctest "$preset"
   if [ "$have_venv" = yes ]; then
     case $tier-$preset in
-      quick-release) run_pytest release tests/python -m "not slow" ;;
-      full-release) run_pytest release tests/python ;;
+      quick-release) run_pytest release tests/python tests/faults -m "not slow" ;;
+      full-release) run_pytest release tests/python tests/faults ;;
       # What reads files and arguments; the figures were checked above and are the same bits.
       full-sanitize) run_pytest sanitize tests/python/test_cli.py tests/python/test_bad_*.py tests/python/test_machine.py \
-        tests/python/test_batches.py tests/python/test_files.py ;;
+        tests/python/test_batches.py tests/python/test_files.py tests/faults ;;
     esac
   fi
 done

@@ -103,6 +103,18 @@ static size_t stride_of(size_t n_features)
 /* Forests that the byte walk took, by the columns it blends: up to 8, 16, 32, 64, more. */
 static unsigned n_byte_walks[5];
 
+/* Levels of their trees, by the way they choose among columns (n_slots of struct avvik__byte_tree). */
+static unsigned n_slot_levels[AVVIK_BYTE_HEIGHT][AVVIK_BYTE_BY_PATH + 1];
+
+static void count_byte_walk(const struct avvik__forest_view *view)
+{
+    const uint32_t n_features = view->n_features;
+    n_byte_walks[(n_features > 8) + (n_features > 16) + (n_features > 32) + (n_features > 64)]++;
+    for (uint32_t tree = 0; tree < view->n_trees; tree++)
+        for (int level = 4; level < AVVIK_BYTE_HEIGHT; level++)
+            n_slot_levels[level][view->bytes->trees[tree].n_slots[level]]++;
+}
+
 static void compare_forest(const struct avvik__forest *forest, enum data_kind kind, size_t n_rows, uint64_t seed)
 {
     const char *kernel = forest->nodes != NULL ? "forest_path" : "forest_path_wide";
@@ -114,7 +126,7 @@ static void compare_forest(const struct avvik__forest *forest, enum data_kind ki
     struct avvik__forest_layout layout;
     ck_assert_int_eq(avvik__forest_layout_init(&layout, forest, NULL), AVVIK_OK);
     if (layout.view.bytes != NULL)
-        n_byte_walks[(n_features > 8) + (n_features > 16) + (n_features > 32) + (n_features > 64)]++;
+        count_byte_walk(&layout.view);
     struct guarded tile = guarded_alloc(n_rows * stride * sizeof(float), seed % 2 ? GUARD_BEHIND : GUARD_BEFORE);
     float *values = tile.data;
     for (size_t r = 0; r < n_rows; r++)
@@ -153,8 +165,8 @@ static void compare_forests_over(const uint32_t *features, size_t n_feature_coun
     unsigned turn = 0; /* goes through row counts, kinds and shapes at different speeds, so that all of them meet */
     for (size_t f = 0; f < n_feature_counts; f++) {
         for (size_t t = 0; t < sizeof tree_counts / sizeof tree_counts[0]; t++, turn++)
-            compare_random_forest(tree_counts[t], 8, features[f], turn % 3 ? TREE_GROWN : TREE_FULL,
-                                  turn % N_FINITE_KINDS, row_counts[(f + t) % (N_ROW_COUNTS - 1)]);
+            compare_random_forest(tree_counts[t], 8, features[f], (enum tree_shape)(turn % 3), turn % N_FINITE_KINDS,
+                                  row_counts[(f + t) % (N_ROW_COUNTS - 1)]);
         for (uint32_t height = AVVIK_MIN_HEIGHT; height <= AVVIK_MAX_HEIGHT; height++, turn++)
             compare_random_forest(1 + turn % 18, height, features[f], turn % 2 ? TREE_GROWN : TREE_FULL,
                                   turn % N_FINITE_KINDS, row_counts[turn % (N_ROW_COUNTS - 1)]);
@@ -191,6 +203,10 @@ static void check_forest_path_wide(void)
         compare_forest(&forest, (enum data_kind)kind, 300, 1);
     avvik__forest_destroy(&forest);
     ck_assert_uint_ge(n_byte_walks[4], 20);
+    static const uint32_t choices[] = {0, AVVIK_BYTE_BY_PATH, 8, 12, 16, 24};
+    for (int level = 4; level < AVVIK_BYTE_HEIGHT; level++)
+        for (int i = 0; i < (level == 4 ? 3 : level == 5 ? 5 : 6); i++)
+            ck_assert_uint_ge(n_slot_levels[level][choices[i]], 20);
 }
 
 /* --- tile_pack --- */

@@ -316,7 +316,7 @@ static enum avvik_status partition_count(struct counter *counter, const struct p
         if (status != AVVIK_OK)
             return status;
         number = block->next;
-        if (counter->stop != NULL && *counter->stop)
+        if (avvik__is_stopped(counter->stop))
             return avvik__error_set(&counter->error, AVVIK_INTERRUPTED, 0, "interrupted");
     }
     return block_count(counter, partition->filling);

@@ -111,8 +111,10 @@ static volatile int stop_seen;
 
 static void stop_take(int number)
 {
-    stop_seen = 1;
+    const int before = errno;
+    __atomic_store_n(&stop_seen, 1, __ATOMIC_RELAXED); /* threads look at it */
     signal(number, SIG_DFL);
+    errno = before;
 }
 
 const volatile int *cli_stop(void)

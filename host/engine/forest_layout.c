@@ -104,13 +104,73 @@ static void byte_search_fill(struct avvik__byte_search *search, const struct ran
     }
 }
 
+/* The features that split in one level of a tree, ascending, and how the level chooses among them. */
+struct slots {
+    uint32_t n, n_slots; /* n_slots as in struct avvik__byte_tree */
+    uint16_t feature[1 << (AVVIK_BYTE_HEIGHT - 1)];
+};
+
+static int compare_features(const void *a, const void *b)
+{
+    return (int)*(const uint16_t *)a - (int)*(const uint16_t *)b;
+}
+
+static void slots_find(struct slots *slots, const struct avvik__forest *forest, uint32_t tree, uint32_t level)
+{
+    static const uint32_t sizes[] = AVVIK_BYTE_SLOTS;
+    uint32_t n = 0;
+    *slots = (struct slots){.n_slots = AVVIK_BYTE_BY_PATH};
+    for (uint32_t k = 1u << level; level < forest->height && k < 2u << level; k++) {
+        const struct split split = split_of(forest, ((size_t)tree << forest->height) + k);
+        if (split.is_split)
+            slots->feature[n++] = (uint16_t)split.feature;
+    }
+    qsort(slots->feature, n, sizeof slots->feature[0], compare_features);
+    for (uint32_t i = 0; i < n; i++)
+        if (i == 0 || slots->feature[i] != slots->feature[i - 1])
+            slots->feature[slots->n++] = slots->feature[i];
+    if (forest->n_features <= 16) { /* every feature has its slot, so that the walk knows the columns */
+        for (slots->n = 0; slots->n < forest->n_features; slots->n++)
+            slots->feature[slots->n] = (uint16_t)slots->n;
+        slots->n_slots = forest->n_features <= 8 ? 8 : level == 4 ? AVVIK_BYTE_BY_PATH : 16;
+        return;
+    }
+    /* At level 4 choosing by path costs no more than by 12 slots, at level 5 than by 24 and their test masks. */
+    for (size_t i = sizeof sizes / sizeof sizes[0]; i-- > 0;)
+        if (slots->n <= sizes[i] && (level > 5 || sizes[i] <= (level == 4 ? 8 : 16)))
+            slots->n_slots = sizes[i];
+    if (slots->n == 0)
+        slots->n_slots = 0;
+}
+
+static uint32_t slot_of(const struct slots *slots, uint32_t feature)
+{
+    uint32_t slot = 0;
+    while (slot < slots->n && slots->feature[slot] != feature)
+        slot++;
+    return slot;
+}
+
+/* A slot's number as the walk wants it: bit 0 is the byte's sign, where a mask is made of it on another port. */
+static uint32_t slot_code(uint32_t slot)
+{
+    return slot >> 1 | (slot & 1) << 7;
+}
+
 static void byte_tree_fill(struct avvik__byte_tree *to, const struct ranks *ranks, const struct avvik__forest *forest,
                            uint32_t tree)
 {
     const size_t size = (size_t)1 << forest->height;
     uint8_t *rank[] = {NULL, NULL, to->rank_2, to->rank_3, to->rank_4, to->rank_5, to->rank_6, to->rank_7};
-    uint8_t *number[] = {NULL, NULL, NULL, NULL, to->feature_4, to->feature_5, to->feature_6, to->feature_7};
+    uint8_t *slot[] = {NULL, NULL, NULL, NULL, to->slot_4, to->slot_5, to->slot_6, to->slot_7};
     for (uint32_t level = 0; level < AVVIK_BYTE_HEIGHT; level++) {
+        struct slots slots = {.n_slots = AVVIK_BYTE_BY_PATH};
+        uint16_t *column = &to->column[1u << level];
+        if (level >= 4)
+            slots_find(&slots, forest, tree, level);
+        to->n_slots[level] = (uint8_t)slots.n_slots;
+        for (uint32_t i = 0; i < slots.n && slots.n_slots != AVVIK_BYTE_BY_PATH; i++)
+            column[i] = (uint16_t)(slots.feature[i] * 64);
         for (uint32_t path = 0; path < 1u << level; path++) {
             const size_t k = (1u << level) + reversed(path, level);
             struct split split = {.is_split = 0};
@@ -120,16 +180,14 @@ static void byte_tree_fill(struct avvik__byte_tree *to, const struct ranks *rank
             const uint32_t r = split.is_split
                                    ? rank_below(&ranks[feature], split.threshold) << (8 - n_steps_of(ranks[feature].n))
                                    : 255;
-            if (level < 6)
-                to->column[(1u << level) + path] = (uint16_t)(feature * 64);
-            else
-                (level == 6 ? to->column_6 : to->column_7)[path] = (uint16_t)(feature * 64);
+            if (slots.n_slots == AVVIK_BYTE_BY_PATH)
+                column[path] = (uint16_t)(feature * 64);
+            else if (split.is_split)
+                slot[level][path] = (uint8_t)slot_code(slot_of(&slots, feature));
             if (level < 2)
                 (level == 0 ? to->rank_0 : to->rank_1)[path] = r * 0x01010101u;
             else
                 rank[level][path] = (uint8_t)r;
-            if (level >= 4)
-                number[level][path] = (uint8_t)feature;
         }
     }
     for (uint32_t path = 0; path < 1u << AVVIK_BYTE_HEIGHT; path++) {
@@ -151,15 +209,18 @@ static uint64_t lane_walk_cost(const struct avvik__forest *forest)
                                                   : gathers * 4 / 3);
 }
 
-/* Blends grow with the columns, not with the height: lower trees are walked to the full height in vain. */
-static uint64_t byte_walk_cost(const struct avvik__forest *forest)
+/* Blends grow with the columns that a level chooses among; a level without a split costs nothing. */
+static uint64_t byte_tree_cost(const struct avvik__forest *forest, uint32_t tree)
 {
-    const uint64_t a_tree = forest->nodes == NULL      ? 370
-                            : forest->n_features <= 8  ? 110
-                            : forest->n_features <= 16 ? 140
-                            : forest->n_features <= 32 ? 214
-                                                       : 310;
-    return forest->n_trees * a_tree + forest->n_features * (forest->nodes == NULL ? 60 : 40); /* and a transpose */
+    uint64_t cost = 90; /* levels 0 to 3 and the leaf */
+    if (forest->n_features <= 16)
+        return forest->n_features <= 8 ? 110 : 140;
+    for (uint32_t level = 4; level < AVVIK_BYTE_HEIGHT; level++) {
+        struct slots slots;
+        slots_find(&slots, forest, tree, level);
+        cost += slots.n_slots == 0 ? 0 : slots.n_slots == AVVIK_BYTE_BY_PATH ? 10 + (1u << level) : 8 + slots.n_slots;
+    }
+    return cost;
 }
 
 /* Ranking a row's values once more: many for features with many thresholds, nothing for those without. */
@@ -189,6 +250,15 @@ static struct avvik__byte_group byte_group_make(struct ranks *ranks, const struc
     return group;
 }
 
+static int compare_slots(const void *a, const void *b)
+{
+    const struct avvik__byte_tree *x = a, *y = b;
+    for (uint32_t level = AVVIK_BYTE_HEIGHT; level-- > 4;)
+        if (x->n_slots[level] != y->n_slots[level])
+            return x->n_slots[level] - y->n_slots[level];
+    return 0;
+}
+
 /* Make layout->view.bytes, for the byte walk, where it is possible and faster than the walk with trees in lanes. This
  * is the one place that chooses between the two. */
 static enum avvik_status byte_layout_init(struct avvik__forest_layout *layout, const struct avvik__forest *forest,
@@ -203,13 +273,15 @@ static enum avvik_status byte_layout_init(struct avvik__forest_layout *layout, c
     struct avvik__byte_group *groups = layout->owned[7] = avvik__aligned_calloc(forest->n_trees, sizeof *groups);
     struct ranks *ranks = calloc(forest->n_features, sizeof *ranks);
     uint32_t n_groups = 0;
-    uint64_t cost = byte_walk_cost(forest);
+    uint64_t cost = forest->n_features * (forest->nodes == NULL ? 60 : 40); /* a transpose */
     if (ranks == NULL || groups == NULL)
         AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "not enough memory for a forest of %u trees", forest->n_trees);
     for (uint32_t tree = 0; tree < forest->n_trees; tree += groups[n_groups++].n_trees) {
         groups[n_groups] = byte_group_make(ranks, forest, tree);
         cost += ranking_cost(ranks, forest->n_features);
     }
+    for (uint32_t tree = 0; tree < forest->n_trees; tree++)
+        cost += byte_tree_cost(forest, tree);
     if (cost >= lane_walk_cost(forest))
         goto done;
 
@@ -224,6 +296,8 @@ static enum avvik_status byte_layout_init(struct avvik__forest_layout *layout, c
             byte_search_fill(&searches[g * forest->n_features + feature], &ranks[feature]);
         for (uint32_t tree = groups[g].first_tree; tree < groups[g].first_tree + groups[g].n_trees; tree++)
             byte_tree_fill(&trees[tree], ranks, forest, tree);
+        /* Trees that need the same code one after the other: their branches are predicted. */
+        qsort(&trees[groups[g].first_tree], groups[g].n_trees, sizeof *trees, compare_slots);
     }
     *bytes = (struct avvik__byte_forest){n_groups, groups, searches, trees};
     layout->view.bytes = bytes;
@@ -232,11 +306,38 @@ done:
     return status;
 }
 
+/* The lane layout of kernel_types.h; *lane_nodes for packed forests, *lane_pairs for wide ones. */
+static void lane_layout_fill(const struct avvik__forest *forest, uint32_t *lane_nodes, uint64_t *lane_pairs,
+                             uint32_t *lane_leaf_pairs)
+{
+    const size_t size = (size_t)1 << forest->height, half = size / 2;
+    for (size_t tree = 0; tree < forest->n_trees; tree++) {
+        const size_t group = tree / AVVIK_LANES, lane = tree % AVVIK_LANES;
+        for (uint32_t level = 0; level < forest->height; level++) {
+            const size_t width = (size_t)1 << level;
+            for (size_t j = 0; j < width; j++) {
+                const size_t from = tree * size + width + j;
+                const size_t to = group * size * AVVIK_LANES + (AVVIK_LANES + lane) * width + j;
+                if (forest->nodes == NULL) {
+                    uint32_t threshold;
+                    memcpy(&threshold, &forest->thresholds[from], sizeof threshold);
+                    lane_pairs[to] = threshold | (uint64_t)forest->features[from] << 32;
+                } else {
+                    lane_nodes[to] = forest->nodes[from];
+                }
+            }
+        }
+        for (size_t j = 0; j < half; j++)
+            lane_leaf_pairs[group * size * AVVIK_LANES + (AVVIK_LANES + lane) * half + j] =
+                forest->leaves[tree * size + 2 * j] | (uint32_t)forest->leaves[tree * size + 2 * j + 1] << 16;
+    }
+}
+
 enum avvik_status avvik__forest_layout_init(struct avvik__forest_layout *layout, const struct avvik__forest *forest,
                                             struct avvik_error *error)
 {
     enum avvik_status status = AVVIK_OK;
-    const size_t size = (size_t)1 << forest->height, half = size / 2;
+    const size_t size = (size_t)1 << forest->height;
     const size_t n_groups = (forest->n_trees + AVVIK_LANES - 1) / AVVIK_LANES;
     const size_t n_nodes = forest->n_trees * size, n_lane_nodes = n_groups * size * AVVIK_LANES;
     const int is_wide = forest->nodes == NULL;
@@ -260,26 +361,7 @@ enum avvik_status avvik__forest_layout_init(struct avvik__forest_layout *layout,
     } else {
         memcpy(nodes, forest->nodes, n_nodes * sizeof *nodes);
     }
-    for (size_t tree = 0; tree < forest->n_trees; tree++) {
-        const size_t group = tree / AVVIK_LANES, lane = tree % AVVIK_LANES;
-        for (uint32_t level = 0; level < forest->height; level++) {
-            const size_t width = (size_t)1 << level;
-            for (size_t j = 0; j < width; j++) {
-                const size_t from = tree * size + width + j;
-                const size_t to = group * size * AVVIK_LANES + (AVVIK_LANES + lane) * width + j;
-                if (is_wide) {
-                    uint32_t threshold;
-                    memcpy(&threshold, &thresholds[from], sizeof threshold);
-                    lane_pairs[to] = threshold | (uint64_t)features[from] << 32;
-                } else {
-                    lane_nodes[to] = nodes[from];
-                }
-            }
-        }
-        for (size_t j = 0; j < half; j++)
-            lane_leaf_pairs[group * size * AVVIK_LANES + (AVVIK_LANES + lane) * half + j] =
-                leaves[tree * size + 2 * j] | (uint32_t)leaves[tree * size + 2 * j + 1] << 16;
-    }
+    lane_layout_fill(forest, lane_nodes, lane_pairs, lane_leaf_pairs);
     layout->view = (struct avvik__forest_view){.n_trees = forest->n_trees,
                                                .height = forest->height,
                                                .n_features = forest->n_features,

@@ -106,7 +106,7 @@ static enum avvik_status tuning_add(struct tune *tune, const char *target, const
     snprintf(tuning->subject, sizeof tuning->subject, "%s", subject);
     snprintf(tuning->setting, sizeof tuning->setting, "%s", setting);
     tuning->rows_per_second = rows_per_second;
-    if (tune->stop != NULL && *tune->stop)
+    if (avvik__is_stopped(tune->stop))
         return avvik__error_set(error, AVVIK_INTERRUPTED, 0, "interrupted");
     return AVVIK_OK;
 }

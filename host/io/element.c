@@ -89,8 +89,9 @@ static inline __attribute__((always_inline)) void longs_convert(const char *from
                 to[i] = (float)(double_of_bits(long_at(from + i * stride, is_swapped) + half + exponent) - base);
         else
             for (size_t i = 0; i < here; i++) {
-                const uint64_t x = long_at(from + i * stride, is_swapped);
-                to[i] = is_signed ? (float)(int64_t)x : (float)x;
+                const uint64_t x = long_at(from + i * stride, is_swapped), top = is_signed ? 0 : x >> 63;
+                /* A top bit is moved away, and the bit that falls out kept where it still decides the rounding. */
+                to[i] = (float)(int64_t)(x >> top | (x & top)) * (float)(1 + (int)top);
             }
     }
 }

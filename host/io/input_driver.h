@@ -15,8 +15,8 @@
 hid_t avvik__input_open(const char *path);
 
 /* HDF5 inflates whatever a chunk says it holds: a few kilobytes of a hostile file can take all memory. While a limit is
- * set, a chunk of deflate (that is, stored bytes which are a zlib stream) that this thread reads through HDF5 fails to be
- * read if it grows beyond `bytes`; HDF5's error stack says so. 0: no limit. */
+ * set, a chunk of deflate (that is, stored bytes which are a zlib stream) that this thread reads through HDF5 fails to
+ * be read if it grows beyond `bytes`; HDF5's error stack says so. 0: no limit. */
 void avvik__input_inflate_limit(size_t bytes);
 
 /* The descriptor of the file that `object` lies in, and its size in bytes; -1 if it was opened by another driver. It is

@@ -6,11 +6,8 @@
 
 #include <stddef.h>
 #include <stdint.h>
-#include <xxhash.h>
-#if defined(__x86_64__)
-#include <xxh_x86dispatch.h> /* the widest instructions this CPU has; after xxhash.h, whose names it takes */
-#endif
 
+#include "hash_text.h"
 #include "record_file.h"
 
 #define AVVIK_HASH_ROWS 4096

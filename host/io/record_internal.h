@@ -3,9 +3,8 @@
 #ifndef AVVIK_RECORD_INTERNAL_H
 #define AVVIK_RECORD_INTERNAL_H
 
-#include <xxhash.h>
-
 #include "h5_support.h"
+#include "hash_text.h"
 #include "output_driver.h"
 #include "record_file.h"
 

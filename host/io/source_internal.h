@@ -87,7 +87,7 @@ struct avvik_source {
     float *staging; /* of avvik_source_read_tile() */
     size_t staging_floats;
     struct avvik__kernels kernels; /* likewise; chosen when first needed */
-    char *compound_rows; /* of compound tables that are read plainly */
+    char *compound_rows;           /* of compound tables that are read plainly */
     size_t compound_bytes;
     struct avvik__plan *plan; /* of avvik_source_read(); made when it is first called */
     struct avvik__fetcher *fetcher;

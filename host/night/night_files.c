@@ -47,7 +47,7 @@ enum avvik_status avvik__file_hash(const char *path, const volatile int *stop, c
             AVVIK_FAIL(AVVIK_ERR_IO, errno, "%s: cannot be read: %s", path, strerror(errno));
         if (n == 0)
             break;
-        if (stop != NULL && *stop)
+        if (avvik__is_stopped(stop))
             AVVIK_FAIL(AVVIK_INTERRUPTED, 0, "interrupted");
         XXH3_128bits_update(state, piece, (size_t)n);
     }

@@ -85,7 +85,7 @@ done:
 
 int avvik__night_stopped(const struct avvik__night *night)
 {
-    return night->options->stop != NULL && *night->options->stop;
+    return avvik__is_stopped(night->options->stop);
 }
 
 void avvik__night_tell(const struct avvik__night *night, int is_warning, const char *format, ...)

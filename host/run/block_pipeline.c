@@ -101,7 +101,7 @@ static enum avvik_status blocks_run(struct shared *shared, struct avvik_error *e
     struct avvik__pipeline *pipeline = shared->pipeline;
     uint64_t n_written = pipeline->first_block;
     for (uint64_t block = pipeline->first_block; block < pipeline->n_blocks; block++) {
-        if (pipeline->stop != NULL && *pipeline->stop)
+        if (avvik__is_stopped(pipeline->stop))
             AVVIK_FAIL(AVVIK_INTERRUPTED, 0, "interrupted");
         if (block - pipeline->first_block >= pipeline->n_slots)
             AVVIK_TRY(block_finish(shared, n_written++, error));
@@ -114,7 +114,7 @@ static enum avvik_status blocks_run(struct shared *shared, struct avvik_error *e
         pthread_mutex_unlock(&shared->mutex);
     }
     while (n_written < pipeline->n_blocks) {
-        if (pipeline->stop != NULL && *pipeline->stop)
+        if (avvik__is_stopped(pipeline->stop))
             AVVIK_FAIL(AVVIK_INTERRUPTED, 0, "interrupted");
         AVVIK_TRY(block_finish(shared, n_written++, error));
     }

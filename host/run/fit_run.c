@@ -15,7 +15,7 @@
 
 static int is_stopped(const struct fit *fit)
 {
-    return fit->options->stop != NULL && *fit->options->stop;
+    return avvik__is_stopped(fit->options->stop);
 }
 
 static void *rows_draw(void *context)

@@ -111,7 +111,7 @@ static enum avvik_status rows_score(const struct score_run *run, struct score_wo
                                             (uint16_t *)block->results[MISSING] + first + i,
                                             worker->counts,
                                             worker->counts + n_features};
-        if (run->options->stop != NULL && *run->options->stop)
+        if (avvik__is_stopped(run->options->stop))
             return avvik__error_set(error, AVVIK_INTERRUPTED, 0, "interrupted");
         const enum avvik_status status = avvik_worker_score(worker->engine, &rows, &scores, error);
         if (status != AVVIK_OK)

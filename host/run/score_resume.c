@@ -87,7 +87,7 @@ enum avvik_status avvik__score_replay(struct score_run *run, uint64_t *first_blo
         struct block_record head;
         const size_t n_rows = avvik__score_block_rows(run, block),
                      n_digests = avvik__input_digest_count(n_rows, run->model->n_features);
-        if (run->options->stop != NULL && *run->options->stop)
+        if (avvik__is_stopped(run->options->stop))
             AVVIK_FAIL(AVVIK_INTERRUPTED, 0, "interrupted");
         is_whole = 0;
         if (n < sizeof head)

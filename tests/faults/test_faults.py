@@ -148,6 +148,17 @@ def test_power_loss(job, tally):
             tally["power losses"] += 1
 
 
+def test_power_loss_around_the_first_syncs(job, tally):
+    """Output, head of the journal, first records: each is on the disk before the next is begun."""
+    for n in range(1, 5):
+        for _ in range(some(8, 60)):
+            seed = job.random.randrange(1, 2**31)
+            if job.run(FAULT_KIND="fdatasync", FAULT_AT=n, FAULT_ACTION="before", FAULT_POWER=seed).has_fired:
+                tally["power losses"] += 1
+                job.recover()
+            job.clear()
+
+
 def test_replaced_output_is_old_or_new(job, tally):
     """With --force, a power loss at any call leaves the old output or the new one, whole."""
     old = b"last night's"

@@ -84,6 +84,21 @@ def test_rows_are_not_done_twice(job):
     assert 0 < resumed_rows(job) < 5 * fault_runs.ROWS
 
 
+def test_time_of_the_first_run(job):
+    """A score file says when its first run began."""
+    if job.arguments[0] == "fit":
+        pytest.skip("a model is written by one run")
+    began = journal(job).read_bytes()[16:16 + len("2026-01-01T00:00:00Z")].decode()
+    time.sleep(1.1)
+    resumed_rows(job)
+    with h5py.File(job.out) as file:
+        assert program_text(file.attrs["created"]) == began
+
+
+def program_text(value):
+    return value.decode() if isinstance(value, bytes) else value
+
+
 def with_options(job, change):
     """The same output from other arguments."""
     other = object.__new__(fault_runs.Job)
@@ -219,8 +234,13 @@ def test_output_is_complete(job):
 def test_another_output_is_there(job):
     """Without --force it stays, and so does what the interrupted run has done."""
     job.out.write_bytes(b"somebody else's")
-    refuses(job, parts=["--force"])
-    job.run("--resume", "--force").insist(DONE)
+    for _ in range(2):
+        ending = job.run("--resume").insist(BAD_INPUT)
+        fault_runs.sentence(ending, "already there", "--force")
+        assert job.out.read_bytes() == b"somebody else's"
+    command = [word for word in job.command("--resume", "--force", "--json") if word != "--quiet"]
+    result = subprocess.run(command, capture_output=True, env=program.environment(), check=True)
+    assert program.json.loads(result.stdout)["rows_resumed"] > 0
     job.insist_complete()
 
 

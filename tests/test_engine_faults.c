@@ -373,6 +373,58 @@ START_TEST(test_one_device_of_three_fails)
 }
 END_TEST
 
+static struct avvik_engine *contended;
+static struct avvik_worker *other_worker;
+
+static void other_worker_create(void)
+{
+    ck_assert_int_eq(avvik_worker_create(contended, PIECE, &other_worker, NULL), AVVIK_OK);
+}
+
+/* Of two workers that are made at the same time, the one that finds no room on "b" tries "c", whoever is there already;
+ * and a worker of a device that another worker's failures have put off goes on with the other device too. */
+START_TEST(test_every_worker_tries_every_device)
+{
+    struct avvik_worker *worker;
+    struct avvik_engine_faults faults;
+    struct avvik_scores scores = {got.path_sum, got.deviation, got.deviation_feature, got.beyond, got.missing,
+                                  NULL,         NULL};
+    const struct avvik_rows rows = {values, PIECE, N_FEATURES, 1};
+    contended = engine_open("b,c");
+    plan.fault = FAILS;
+    plan.on = "b";
+    plan.is_at_create = 1;
+    plan.meanwhile = other_worker_create;
+    ck_assert_int_eq(avvik_worker_create(contended, PIECE, &worker, NULL), AVVIK_OK);
+    ck_assert_int_eq(avvik_worker_score(worker, &rows, &scores, NULL), AVVIK_OK);
+    ck_assert_int_eq(avvik_worker_score(other_worker, &rows, &scores, NULL), AVVIK_OK);
+    avvik_engine_faults(contended, &faults);
+    ck_assert_uint_eq(faults.rows_on_cpu, 0);
+    ck_assert_int_eq(atomic_load(&n_calls), 2);
+    avvik_worker_free(worker);
+    avvik_worker_free(other_worker);
+    avvik_engine_close(contended);
+
+    memset(&plan, 0, sizeof plan);
+    contended = engine_open("b,c");
+    struct avvik_worker *workers[3]; /* on b, c, b */
+    for (int i = 0; i < 3; i++)
+        ck_assert_int_eq(avvik_worker_create(contended, PIECE, &workers[i], NULL), AVVIK_OK);
+    plan.fault = FALLS_SILENT;
+    plan.last = INT_MAX;
+    plan.on = "b";
+    for (int i = 0; i < 3; i++)
+        ck_assert_int_eq(avvik_worker_score(workers[i], &rows, &scores, NULL), AVVIK_OK);
+    avvik_engine_faults(contended, &faults);
+    ck_assert_uint_eq(faults.rows_on_cpu, PIECE); /* of the first; the third has moved to c */
+    ck_assert_uint_eq(faults.device_failures, 1);
+    ck_assert_int_eq(atomic_load(&n_calls), 3);
+    for (int i = 0; i < 3; i++)
+        avvik_worker_free(workers[i]);
+    avvik_engine_close(contended);
+}
+END_TEST
+
 /* A single worker on a device that goes off goes on with another. */
 START_TEST(test_work_moves_to_the_device_that_is_left)
 {
@@ -443,6 +495,7 @@ int main(void)
     tcase_add_test(cases, test_one_tile_in_a_thousand_is_checked);
     tcase_add_test(cases, test_workers_before_and_after_a_lie);
     tcase_add_test(cases, test_one_device_of_three_fails);
+    tcase_add_test(cases, test_every_worker_tries_every_device);
     tcase_add_test(cases, test_work_moves_to_the_device_that_is_left);
     tcase_add_loop_test(cases, test_anything_at_any_call, 0, 4);
     tcase_add_test(cases, test_a_liar_is_not_opened);

@@ -114,12 +114,16 @@ static void device_make(struct avvik_worker *worker, size_t rows)
     }
 }
 
-/* The next device that is not off and has room for a worker; none leaves worker->device NULL. */
+/* The next device that is not off and has room for a worker; none leaves worker->device NULL. One number is drawn and
+ * all devices are tried from there: workers that look at the same time do not take each other's turn. */
 static void device_find(struct avvik_worker *worker)
 {
     struct avvik_engine *engine = worker->engine;
+    if (worker->device != NULL || engine->n_devices == 0)
+        return;
+    const unsigned first = atomic_fetch_add(&engine->next_device, 1) % engine->n_devices;
     for (uint32_t i = 0; i < engine->n_devices && worker->device == NULL; i++) {
-        worker->on = &engine->devices[atomic_fetch_add(&engine->next_device, 1) % engine->n_devices];
+        worker->on = &engine->devices[(first + i) % engine->n_devices];
         device_make(worker, worker->max_rows);
     }
 }
@@ -252,7 +256,11 @@ static enum avvik_status some_score(struct avvik_worker *worker, const struct av
 {
     struct avvik_engine *engine = worker->engine;
     struct avvik_error reason = {AVVIK_OK, 0, ""};
-    const int is_on = worker->device != NULL && !atomic_load(&worker->on->is_off);
+    if (worker->device != NULL && atomic_load(&worker->on->is_off)) { /* another worker has found out */
+        device_drop(worker);
+        device_find(worker);
+    }
+    const int is_on = worker->device != NULL;
     const size_t n = is_on && worker->fitting < rows->n_rows ? worker->fitting : rows->n_rows;
     const struct avvik_rows some = rows_from(rows, 0, n);
     *n_done_out = n;

@@ -112,5 +112,15 @@ struct avvik__moments {
     double mean, m2;     /* mean, and sum of squared deviations from it; 0 where n is 0 */
 };
 
+/* Where the median of a column and the values as far from it as its MAD are presumed to be: three windows [first,
+ * low_last], [middle_first, middle_last] and [high_first, last], ascending and finite. What lies in a window is kept,
+ * unless it equals `tie` (NaN: nothing does); what lies before, between and behind them is counted. */
+struct avvik__sieve {
+    float first, low_last, middle_first, middle_last, high_first, last, tie;
+};
+struct avvik__sift_counts {
+    uint64_t below, low_gap, high_gap, above, ties;
+};
+
 #endif
 #endif

@@ -41,6 +41,14 @@ typedef void avvik__fill_missing_fn(float *tile, size_t stride, size_t n_rows, s
  * mean = p + S / n and m2 = max(0, Q - S * S / n). Double, no contraction. */
 typedef void avvik__statistics_fn(struct avvik__moments *moments, const float *column, size_t n_rows);
 
+/* Keep the values of a column that the search for its median and MAD has to look at, and count the others by where they
+ * lie. Values with |x| < FLT_MIN are 0; NaN and infinities are neither kept nor counted.
+ *
+ * kept    out, in row order; returns how many there are. Room for n_rows + AVVIK_LANES.
+ * counts  added to. */
+typedef size_t avvik__sift_fn(float *kept, struct avvik__sift_counts *counts, const float *column, size_t n_rows,
+                              const struct avvik__sieve *sieve);
+
 /* Sum over all trees of the leaf values that each row of `tile` reaches (kernels/README.md, "Path sum").
  *
  * path_sum   out, n_rows int32 in steps of 2^-11 path length; overwritten.
@@ -59,6 +67,7 @@ struct avvik__kernels {
     avvik__deviation_fn *deviation;
     avvik__fill_missing_fn *fill_missing;
     avvik__statistics_fn *statistics;
+    avvik__sift_fn *sift;
     avvik__forest_path_fn *forest_path;
     avvik__forest_path_wide_fn *forest_path_wide;
 };

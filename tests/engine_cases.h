@@ -20,7 +20,7 @@ static inline struct avvik_model *model_make(void)
                                  .features = features,
                                  .forest = {.n_trees = 20, .sample = 64, .height = 6, .n_features = N_FEATURES}};
     for (int f = 0; f < N_FEATURES; f++)
-        features[f] = (struct avvik__feature){.mean32 = 0.5f, .rscale32 = 3, .fill = 0.25f};
+        features[f] = (struct avvik__feature){.center32 = 0.5f, .rscale32 = 3, .fill = 0.25f};
     ck_assert_int_eq(avvik__forest_init(&model.forest, NULL), AVVIK_OK);
     for (uint32_t tree = 0; tree < 20; tree++) {
         for (uint32_t i = 0; i < 64 * N_FEATURES; i++)

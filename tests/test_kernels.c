@@ -410,14 +410,65 @@ static void check_statistics(void)
     }
 }
 
+/* --- sift --- */
+
+static void compare_sift(size_t n_rows, enum data_kind kind, uint64_t seed)
+{
+    uint64_t state = now.seed = seed;
+    snprintf(now.size, sizeof now.size, "%zu rows, data kind %d", n_rows, (int)kind);
+    struct guarded column = guarded_alloc(n_rows * sizeof(float), seed % 2 ? GUARD_BEHIND : GUARD_BEFORE);
+    for (size_t i = 0; i < n_rows; i++)
+        ((float *)column.data)[i] = random_of_kind(kind, &state);
+    float edges[6]; /* ascending, values of the column where it has finite ones */
+    for (int i = 0; i < 6; i++) {
+        const float x = fabsf(((float *)column.data)[random_next(&state) % n_rows]);
+        edges[i] = (i == 0 ? -3 : edges[i - 1]) + (x < 4 && x >= FLT_MIN ? x : (float)(seed % 2));
+    }
+    const struct avvik__sieve sieve = {
+        edges[0], edges[1], edges[2], edges[3], edges[4], edges[5], seed % 3 == 0 ? 1.0f : NAN};
+    struct avvik__sift_counts expected_counts;
+    size_t expected_n = 0;
+    float *expected = malloc((n_rows + AVVIK_LANES) * sizeof *expected);
+    for (size_t i = 0; i < N_VARIANTS; i++) {
+        if (!begin_variant(i, "sift"))
+            continue;
+        struct canaried kept = canaried_alloc((n_rows + AVVIK_LANES) * sizeof(float));
+        struct canaried counts = canaried_alloc(sizeof expected_counts);
+        memset(counts.data, 0, sizeof expected_counts);
+        const size_t n = ((avvik__sift_fn *)variants[i].function)(
+            (float *)kept.data, (struct avvik__sift_counts *)counts.data, column.data, n_rows, &sieve);
+        expected_n = now.variant->cpu_bits == 0 ? n : expected_n;
+        ck_assert_msg(n == expected_n, "sift %s keeps %zu, scalar %zu (%s)", now.variant->name, n, expected_n,
+                      now.size);
+        check_output("what is kept", expected, &kept, n, sizeof *expected, 1);
+        check_output("the counts", &expected_counts, &counts, 5, sizeof(uint64_t), 5);
+    }
+    free(expected);
+    guarded_free(&column);
+}
+
+static void check_sift(void)
+{
+    uint64_t seed = 1;
+    for (int kind = 0; kind < N_DATA_KINDS; kind++)
+        for (size_t n = 0; n < N_ROW_COUNTS; n++)
+            for (int repeat = 0; repeat < 3; repeat++)
+                compare_sift(row_counts[n], (enum data_kind)kind, seed++);
+}
+
 /* --- the list --- */
 
 static const struct {
     const char *kernel;
     void (*check)(void);
 } checks[] = {
-    {"tile_pack", check_tile_pack},   {"deviation", check_deviation},     {"fill_missing", check_fill_missing},
-    {"statistics", check_statistics}, {"forest_path", check_forest_path}, {"forest_path_wide", check_forest_path_wide},
+    {"tile_pack", check_tile_pack},
+    {"deviation", check_deviation},
+    {"fill_missing", check_fill_missing},
+    {"statistics", check_statistics},
+    {"sift", check_sift},
+    {"forest_path", check_forest_path},
+    {"forest_path_wide", check_forest_path_wide},
 };
 #define N_CHECKS (sizeof checks / sizeof checks[0])
 

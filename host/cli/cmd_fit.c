@@ -43,6 +43,11 @@ static void columns_tell(const struct avvik_model *model, uint64_t wanted_sample
         avvik_model_feature(model, f, &feature);
         if (feature.is_constant)
             cli_warn("column '%s' is constant: it can neither split a tree nor deviate", feature.name);
+        if (!feature.is_constant && feature.mean_deviation > 0)
+            cli_warn(
+                "column '%s': more than half of its values are equal, so that its mean absolute deviation takes the "
+                "place of the MAD",
+                feature.name);
         if (feature.infinite > 0)
             cli_warn("column '%s' has %s infinite values, taken as missing", feature.name, cli_count(feature.infinite));
     }
@@ -51,12 +56,12 @@ static void columns_tell(const struct avvik_model *model, uint64_t wanted_sample
 static json_t *result_json(const struct avvik_model_summary *model, const struct avvik_fit_summary *fitted,
                            const char *out, double seconds)
 {
-    return json_pack("{s:o, s:I, s:i, s:i, s:i, s:I, s:f, s:f, s:o, s:I, s:I, s:i}", "model", cli_json_text(out),
+    return json_pack("{s:o, s:I, s:i, s:i, s:i, s:I, s:f, s:f, s:o, s:I, s:I, s:i, s:i}", "model", cli_json_text(out),
                      "rows", (json_int_t)model->n_rows, "features", (int)model->n_features, "trees", (int)model->trees,
                      "sample", (int)model->sample, "seed", (json_int_t)model->seed, "seconds", seconds, "grow_seconds",
                      (double)fitted->grow_ns / 1e9, "stage_seconds", cli_stages_json(&fitted->stages), "rows_resumed",
                      (json_int_t)fitted->rows_resumed, "bytes_read", (json_int_t)fitted->stages.bytes_read,
-                     "checkpoints", (int)fitted->checkpoints);
+                     "checkpoints", (int)fitted->checkpoints, "passes", (int)fitted->passes);
 }
 
 static int result_tell(const struct avvik_model *model, const struct avvik_fit_summary *fitted, const char *out,
@@ -68,8 +73,9 @@ static int result_tell(const struct avvik_model *model, const struct avvik_fit_s
     if (!cli_quiet && cli_log_is_json()) {
         cli_log_line("fitted", result_json(&summary, fitted, out, seconds));
     } else if (!cli_quiet) {
-        fprintf(stderr, "fitted %u trees of %u rows on %s rows x %u features in %.2f s -> ", summary.trees,
-                summary.sample, cli_count(summary.n_rows), summary.n_features, seconds);
+        fprintf(stderr, "fitted %u trees of %u rows on %s rows x %u features in %.2f s and %u %s -> ", summary.trees,
+                summary.sample, cli_count(summary.n_rows), summary.n_features, seconds, fitted->passes,
+                fitted->passes == 1 ? "pass" : "passes");
         cli_print_text(stderr, out);
         fputc('\n', stderr);
         cli_stages_tell(&fitted->stages, elapsed_ns);
@@ -89,8 +95,8 @@ static int is_saved(const struct avvik_model *model, const char *path)
     avvik_model_summarize(model, &ours);
     avvik_model_summarize(saved, &theirs);
     int is_same = strcmp(ours.table, theirs.table) == 0 && strcmp(ours.input_hash, theirs.input_hash) == 0 &&
-                  ours.seed == theirs.seed && ours.n_rows == theirs.n_rows && ours.trees == theirs.trees &&
-                  ours.sample == theirs.sample && ours.n_features == theirs.n_features;
+                  ours.seed == theirs.seed && ours.deviation == theirs.deviation && ours.n_rows == theirs.n_rows &&
+                  ours.trees == theirs.trees && ours.sample == theirs.sample && ours.n_features == theirs.n_features;
     for (uint32_t f = 0; is_same && f < ours.n_features; f++) {
         struct avvik_feature_summary our, their;
         avvik_model_feature(model, f, &our);
@@ -104,6 +110,7 @@ static int is_saved(const struct avvik_model *model, const char *path)
 static int run(const struct cli_command *command, int argc, char **argv)
 {
     const char *table = NULL, *features = NULL, *out = NULL, *log = "auto";
+    const char *deviation = "robust";
     uint64_t trees = 128, sample = 256, seed = 1, threads = 0, memory = 0;
     uint64_t checkpoint_s = AVVIK_CHECKPOINT_DEFAULT_MS / 1000;
     int is_json = 0, replace = 0, resume = 0, first;
@@ -113,6 +120,7 @@ static int run(const struct cli_command *command, int argc, char **argv)
         {"features", CLI_TEXT, &features, "A,B,C", "the columns that take part; default: all that may", 0, 0},
         {"trees", CLI_NUMBER, &trees, "N", "trees of the forest, 1 to 10000 (128)", 1, 10000},
         {"sample", CLI_NUMBER, &sample, "N", "rows a tree grows from, 16 to 4096 (256)", 16, 4096},
+        {"deviation", CLI_TEXT, &deviation, "KIND", "robust: median and MAD; classical: mean and sd (robust)", 0, 0},
         {"seed", CLI_NUMBER, &seed, "N", "the same seed gives the same model everywhere (1)", 0, INT64_MAX},
         {"threads", CLI_NUMBER, &threads, "N", "worker threads; 0: one per CPU (0)", 0, 256},
         {"memory", CLI_SIZE, &memory, "SIZE", "what the fit may take, like 256M or 2G (512M)", 32 << 20, UINT64_MAX},
@@ -131,6 +139,9 @@ static int run(const struct cli_command *command, int argc, char **argv)
         return cli_usage_error(command, "--out FILE is needed");
     if (!cli_log_set(log))
         return cli_usage_error(command, "--log takes auto, text or json, not '%s'", log);
+    const int is_classical = strcmp(deviation, "classical") == 0;
+    if (!is_classical && strcmp(deviation, "robust") != 0)
+        return cli_usage_error(command, "--deviation takes robust or classical, not '%s'", deviation);
     for (int i = first; i < argc; i++)
         if (cli_same_file(argv[i], out))
             return cli_usage_error(command, "%s is an input and cannot be the output as well", out);
@@ -167,7 +178,9 @@ static int run(const struct cli_command *command, int argc, char **argv)
                                           .journal = journal,
                                           .resume = resume,
                                           .checkpoint_ms = checkpoint_s == 0 ? 1 : (uint32_t)(1000 * checkpoint_s),
-                                          .summary = &fitted};
+                                          .summary = &fitted,
+                                          .deviation =
+                                              is_classical ? AVVIK_DEVIATION_CLASSICAL : AVVIK_DEVIATION_ROBUST};
     if (features != NULL && (names == NULL || !names_split(names, &split, &selection.n_features))) {
         code = cli_usage_error(command, "--features '%s' has an empty name", features);
         goto done;

@@ -3,6 +3,11 @@
 
 #include "cli.h"
 
+static const char *deviation_name(const struct avvik_model_summary *summary)
+{
+    return summary->deviation == AVVIK_DEVIATION_ROBUST ? "robust" : "classical";
+}
+
 static int json_print(const struct avvik_model *model, const struct avvik_model_summary *summary)
 {
     json_t *features = json_array();
@@ -10,19 +15,20 @@ static int json_print(const struct avvik_model *model, const struct avvik_model_
         struct avvik_feature_summary feature;
         avvik_model_feature(model, f, &feature);
         json_array_append_new(features,
-                              json_pack("{s:o, s:f, s:f, s:f, s:f, s:f, s:I, s:I, s:I, s:b}", "name",
-                                        cli_json_text(feature.name), "mean", feature.mean, "sd", feature.sd, "min",
-                                        feature.min, "max", feature.max, "fill", (double)feature.fill, "count",
+                              json_pack("{s:o, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:I, s:I, s:I, s:b}", "name",
+                                        cli_json_text(feature.name), "mean", feature.mean, "sd", feature.sd, "median",
+                                        feature.median, "mad", feature.mad, "mean_deviation", feature.mean_deviation,
+                                        "min", feature.min, "max", feature.max, "fill", (double)feature.fill, "count",
                                         (json_int_t)feature.count, "missing", (json_int_t)feature.missing, "infinite",
                                         (json_int_t)feature.infinite, "constant", feature.is_constant));
     }
-    return cli_print_json(
-        json_pack("{s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:i, s:i, s:i, s:s, s:o}", "table",
-                  cli_json_text(summary->table), "created", cli_json_text(summary->created), "producer",
-                  cli_json_text(summary->producer), "content_hash", cli_json_text(summary->content_hash), "input_hash",
-                  cli_json_text(summary->input_hash), "rows", (json_int_t)summary->n_rows, "seed",
-                  (json_int_t)summary->seed, "trees", (int)summary->trees, "sample", (int)summary->sample, "height",
-                  (int)summary->height, "layout", summary->is_wide ? "wide" : "packed", "features", features));
+    return cli_print_json(json_pack(
+        "{s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:i, s:i, s:i, s:s, s:s, s:o}", "table", cli_json_text(summary->table),
+        "created", cli_json_text(summary->created), "producer", cli_json_text(summary->producer), "content_hash",
+        cli_json_text(summary->content_hash), "input_hash", cli_json_text(summary->input_hash), "rows",
+        (json_int_t)summary->n_rows, "seed", (json_int_t)summary->seed, "trees", (int)summary->trees, "sample",
+        (int)summary->sample, "height", (int)summary->height, "layout", summary->is_wide ? "wide" : "packed",
+        "deviation", deviation_name(summary), "features", features));
 }
 
 static void line_print(const char *name, const char *value)
@@ -35,10 +41,12 @@ static void line_print(const char *name, const char *value)
 static void table_print(const struct avvik_model *model, const struct avvik_model_summary *summary)
 {
     int widest = 7;
+    const int is_robust = summary->deviation == AVVIK_DEVIATION_ROBUST;
     line_print("table", summary->table);
     line_print("rows", cli_count(summary->n_rows));
     printf("%-13s %u trees of %u rows, height %u, %s nodes, seed %llu\n", "forest", summary->trees, summary->sample,
            summary->height, summary->is_wide ? "wide" : "packed", (unsigned long long)summary->seed);
+    line_print("deviation", is_robust ? "robust: 0.6745 (x - median) / MAD" : "classical: (x - mean) / sd");
     line_print("created", summary->created);
     line_print("producer", summary->producer);
     line_print("content hash", summary->content_hash);
@@ -48,14 +56,17 @@ static void table_print(const struct avvik_model *model, const struct avvik_mode
         avvik_model_feature(model, f, &feature);
         widest = (int)strlen(feature.name) > widest ? (int)strlen(feature.name) : widest;
     }
-    printf("\n%-*s  %12s  %12s  %12s  %12s  %12s  %10s\n", widest, "feature", "mean", "sd", "min", "max", "fill",
-           "missing");
+    printf("\n%-*s  %12s  %12s  %12s  %12s  %12s  %10s\n", widest, "feature", is_robust ? "median" : "mean",
+           is_robust ? "MAD" : "sd", "min", "max", "fill", "missing");
     for (uint32_t f = 0; f < summary->n_features; f++) {
         avvik_model_feature(model, f, &feature);
         cli_print_text(stdout, feature.name);
         printf("%*s  %12.6g  %12.6g  %12.6g  %12.6g  %12.6g  %10s%s\n", widest - (int)strlen(feature.name), "",
-               feature.mean, feature.sd, feature.min, feature.max, (double)feature.fill,
-               cli_count(feature.missing + feature.infinite), feature.is_constant ? "  constant" : "");
+               is_robust ? feature.median : feature.mean, is_robust ? feature.mad : feature.sd, feature.min,
+               feature.max, (double)feature.fill, cli_count(feature.missing + feature.infinite),
+               feature.is_constant          ? "  constant"
+               : feature.mean_deviation > 0 ? "  mean absolute deviation"
+                                            : "");
     }
 }
 

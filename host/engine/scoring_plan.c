@@ -18,7 +18,7 @@ enum avvik_status avvik__plan_init(struct avvik__plan_memory *memory, const stru
         return avvik__error_set(error, AVVIK_ERR_MEMORY, 0, "out of memory");
     }
     for (size_t f = 0; f < model->n_features; f++) {
-        memory->parameters[f] = model->features[f].mean32;
+        memory->parameters[f] = model->features[f].center32;
         memory->parameters[stride + f] = model->features[f].rscale32;
         memory->parameters[2 * stride + f] = model->features[f].fill;
     }

@@ -152,7 +152,7 @@ static enum avvik_status model_make(uint32_t trees, uint32_t sample, uint32_t n_
         AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
     AVVIK_TRY(avvik__forest_init(&model->forest, error));
     for (uint32_t f = 0; f < n_features; f++) {
-        model->features[f].mean32 = (float)f;
+        model->features[f].center32 = (float)f;
         model->features[f].rscale32 = f % 5 == 4 ? 0 : 0.5f;
         model->features[f].fill = (float)f + 0.25f;
     }

@@ -1,5 +1,7 @@
 #include "model_internal.h"
 
+#include "float_order.h"
+
 #include <float.h>
 #include <math.h>
 #include <stdlib.h>
@@ -23,18 +25,35 @@ void avvik__moments_add(struct avvik__moments_total *total, const struct avvik__
     total->n += block->n;
 }
 
-static float flush(float x)
-{
-    return fabsf(x) < FLT_MIN ? 0.0f : x;
-}
+/* Iglewicz and Hoaglin (1993), p. 11: what makes MAD and mean absolute deviation of normal values their standard
+ * deviation. */
+#define MAD_FACTOR 0.6745
+#define MEAN_DEVIATION_FACTOR 1.253314
 
-void avvik__feature_finish(struct avvik__feature *feature)
+void avvik__feature_finish(struct avvik__feature *feature, enum avvik_deviation deviation)
 {
     const struct avvik__moments_total *moments = &feature->moments;
     feature->sd = moments->n < 2 ? 0 : sqrt(moments->m2 / (double)(moments->n - 1));
-    feature->mean32 = flush((float)moments->mean);
-    const double rscale = feature->sd > 0 && moments->min < moments->max ? 1 / feature->sd : 0;
-    feature->rscale32 = rscale > FLT_MAX ? FLT_MAX : flush((float)rscale);
+    double center = moments->mean, rscale = feature->sd > 0 && moments->min < moments->max ? 1 / feature->sd : 0;
+    if (deviation == AVVIK_DEVIATION_ROBUST) {
+        center = feature->median;
+        rscale = feature->mad > 0              ? MAD_FACTOR / feature->mad
+                 : feature->mean_deviation > 0 ? 1 / (MEAN_DEVIATION_FACTOR * feature->mean_deviation)
+                                               : 0;
+    }
+    feature->center32 = avvik__flush((float)center);
+    feature->rscale32 = rscale > FLT_MAX ? FLT_MAX : avvik__flush((float)rscale);
+}
+
+int avvik__feature_spread_fits(const struct avvik__feature *feature, enum avvik_deviation deviation)
+{
+    const struct avvik__moments_total *moments = &feature->moments;
+    const double median = feature->median, mad = feature->mad, mean = feature->mean_deviation;
+    if (deviation == AVVIK_DEVIATION_CLASSICAL || moments->n == 0)
+        return median == 0 && mad == 0 && mean == 0;
+    const double range = ((double)moments->max - moments->min) * (1 + FLT_EPSILON); /* differences are rounded */
+    return median >= moments->min && median <= moments->max && mad >= 0 && mad <= range && mean >= 0 && mean <= range &&
+           (mad == 0 || mean == 0);
 }
 
 void avvik_model_free(struct avvik_model *model)
@@ -60,6 +79,7 @@ void avvik_model_summarize(const struct avvik_model *model, struct avvik_model_s
                                                 .sample = model->forest.sample,
                                                 .height = model->forest.height,
                                                 .n_features = model->n_features,
+                                                .deviation = model->deviation,
                                                 .is_wide = model->forest.nodes == NULL};
 }
 
@@ -69,6 +89,9 @@ void avvik_model_feature(const struct avvik_model *model, uint32_t feature, stru
     *feature_out = (struct avvik_feature_summary){.name = from->name,
                                                   .mean = from->moments.mean,
                                                   .sd = from->sd,
+                                                  .median = (double)from->median,
+                                                  .mad = (double)from->mad,
+                                                  .mean_deviation = from->mean_deviation,
                                                   .min = from->moments.min,
                                                   .max = from->moments.max,
                                                   .fill = from->fill,

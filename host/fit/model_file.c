@@ -27,11 +27,15 @@ static const struct field {
     {"/statistics/mean", AVVIK_F64, offsetof(struct avvik__feature, moments.mean), 0},
     {"/statistics/m2", AVVIK_F64, offsetof(struct avvik__feature, moments.m2), 0},
     {"/statistics/sd", AVVIK_F64, offsetof(struct avvik__feature, sd), 0},
-    {"/statistics/mean32", AVVIK_F32, offsetof(struct avvik__feature, mean32), 0},
+    {"/statistics/median", AVVIK_F32, offsetof(struct avvik__feature, median), 0},
+    {"/statistics/mad", AVVIK_F32, offsetof(struct avvik__feature, mad), 0},
+    {"/statistics/mean_deviation", AVVIK_F64, offsetof(struct avvik__feature, mean_deviation), 0},
+    {"/statistics/center32", AVVIK_F32, offsetof(struct avvik__feature, center32), 0},
     {"/statistics/rscale32", AVVIK_F32, offsetof(struct avvik__feature, rscale32), 0},
     {"/statistics/quantiles", AVVIK_F32, offsetof(struct avvik__feature, quantiles), AVVIK_QUANTILES},
     {"/statistics/quantile_rows", AVVIK_U32, offsetof(struct avvik__feature, quantile_rows), AVVIK_QUANTILES},
 };
+static const char *const deviations[] = {"robust", "classical"};
 #define N_FIELDS (sizeof fields / sizeof fields[0])
 
 /* Bytes of one feature. */
@@ -63,6 +67,7 @@ static enum avvik_status features_put(const struct avvik_model *model, struct av
     const uint64_t dims[2] = {n, longest};
     AVVIK_TRY(avvik__record_group(record, "/features", error));
     AVVIK_TRY(avvik__record_group(record, "/statistics", error));
+    AVVIK_TRY(avvik__record_put_text(record, "/statistics", "deviation", deviations[model->deviation], 1, error));
     AVVIK_TRY(avvik__record_put(record, "/features/name", AVVIK_TEXT, 1, dims, column, error));
     for (size_t i = 0; i < N_FIELDS; i++) {
         const size_t size = field_size(&fields[i]);
@@ -82,7 +87,12 @@ static enum avvik_status features_get(struct avvik_model *model, struct avvik__r
 {
     enum avvik_status status = AVVIK_OK;
     uint64_t dims[2];
+    char deviation[16];
     void *column = NULL;
+    AVVIK_TRY(avvik__record_get_text(record, "/statistics", "deviation", deviation, sizeof deviation, 1, error));
+    model->deviation = strcmp(deviation, deviations[0]) == 0 ? AVVIK_DEVIATION_ROBUST : AVVIK_DEVIATION_CLASSICAL;
+    if (strcmp(deviation, deviations[model->deviation]) != 0)
+        AVVIK_FAIL(AVVIK_ERR_FORMAT, 0, "%s: a deviation '%s' is not known", path, deviation);
     AVVIK_TRY(avvik__record_dims(record, "/features/name", 1, dims, error));
     AVVIK_TRY(avvik__record_text_size(record, "/features/name", &dims[1], error));
     if (dims[0] == 0 || dims[0] > UINT16_MAX || dims[1] == 0 || dims[1] >= AVVIK_NAME_SIZE)
@@ -106,11 +116,11 @@ static enum avvik_status features_get(struct avvik_model *model, struct avvik__r
     for (uint64_t f = 0; f < dims[0]; f++) {
         const struct avvik__feature *feature = &model->features[f];
         struct avvik__feature derived = *feature;
-        avvik__feature_finish(&derived);
+        avvik__feature_finish(&derived, model->deviation);
         if (feature->name[0] == '\0' || !isfinite(feature->fill) ||
             (feature->fill != 0 && fabsf(feature->fill) < FLT_MIN) || !isfinite(feature->moments.mean) ||
-            !(feature->moments.m2 >= 0) || !(feature->sd == derived.sd) || !(feature->mean32 == derived.mean32) ||
-            !(feature->rscale32 == derived.rscale32))
+            !(feature->moments.m2 >= 0) || !(feature->sd == derived.sd) || !(feature->center32 == derived.center32) ||
+            !(feature->rscale32 == derived.rscale32) || !avvik__feature_spread_fits(feature, model->deviation))
             AVVIK_FAIL(AVVIK_ERR_FORMAT, 0, "%s: the statistics of feature %llu ('%s') do not fit together", path,
                        (unsigned long long)f, feature->name);
     }

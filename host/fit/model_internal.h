@@ -17,10 +17,12 @@ struct avvik__feature {
         float min, max;
         double mean, m2;
     } moments;
-    double sd;    /* sample standard deviation (n - 1); 0 where n < 2 */
-    float fill;   /* median of the values in the trees' rows; 0 where there is none */
-    float mean32; /* what the kernels take: mean as float32, and 1 / sd, or 0 for a constant feature */
-    float rscale32;
+    double sd;             /* sample standard deviation (n - 1); 0 where n < 2 */
+    float median, mad;     /* over all training rows; 0 where the deviation is classical */
+    double mean_deviation; /* mean distance from the median, where mad is 0 and the deviation robust; else 0 */
+    float fill;            /* median of the values in the trees' rows; 0 where there is none */
+    float center32;        /* what the kernels take: median or mean as float32, and the reciprocal of the spread, */
+    float rscale32;        /* or 0 for a constant feature */
     float quantiles[AVVIK_QUANTILES];        /* of the values in the trees' rows, missing ones left out; else 0 */
     uint32_t quantile_rows[AVVIK_QUANTILES]; /* how many of them are at most that */
 };
@@ -31,6 +33,7 @@ struct avvik_model {
     char content_hash[AVVIK_HASH_SIZE], input_hash[AVVIK_HASH_SIZE];
     uint64_t seed, n_rows;
     uint32_t n_features;
+    enum avvik_deviation deviation;
     struct avvik__feature *features;
     struct avvik__forest forest;
 };
@@ -38,8 +41,11 @@ struct avvik_model {
 /* Add a block of rows that comes right after those of `total` (Chan, Golub and LeVeque 1983, eq. 2.1). */
 void avvik__moments_add(struct avvik__moments_total *total, const struct avvik__moments *block);
 
-/* sd, mean32 and rscale32 from the moments. */
-void avvik__feature_finish(struct avvik__feature *feature);
+/* sd, center32 and rscale32 from the moments and, for the robust deviation, median, mad and mean_deviation. */
+void avvik__feature_finish(struct avvik__feature *feature, enum avvik_deviation deviation);
+
+/* Can median, mad and mean_deviation be those of values with these moments? */
+int avvik__feature_spread_fits(const struct avvik__feature *feature, enum avvik_deviation deviation);
 
 /* fill, quantiles and quantile_rows from the n values (0 to 2^32 - 1, finite, no -0.0) of the feature in the trees'
  * rows. Quantile i is the smallest value that at least i / 40 of them do not exceed (NumPy's `inverted_cdf`); fill is

@@ -3,45 +3,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "float_order.h"
 #include "model_internal.h"
-
-#define DIGIT_BITS 11
-#define N_DIGITS 3
-#define N_BUCKETS (1 << DIGIT_BITS)
-
-/* The bits of a float in the order of the numbers: negative ones turned over, positive ones above them. */
-static uint32_t key_of(float x)
-{
-    uint32_t bits;
-    memcpy(&bits, &x, sizeof bits);
-    return bits ^ ((uint32_t) - (int32_t)(bits >> 31) | 0x80000000u);
-}
-
-/* Ascending, a digit of the key at a time from the lowest on; the third pass leaves the result in `scratch`. */
-static void values_sort(float *values, float *scratch, size_t n)
-{
-    uint32_t starts[N_DIGITS][N_BUCKETS] = {{0}};
-    for (size_t i = 0; i < n; i++) {
-        const uint32_t key = key_of(values[i]);
-        for (int digit = 0; digit < N_DIGITS; digit++)
-            starts[digit][key >> (digit * DIGIT_BITS) & (N_BUCKETS - 1)]++;
-    }
-    float *from = values, *to = scratch;
-    for (int digit = 0; digit < N_DIGITS; digit++) {
-        uint32_t *start = starts[digit], next = 0;
-        for (int bucket = 0; bucket < N_BUCKETS; bucket++) {
-            const uint32_t count = start[bucket];
-            start[bucket] = next;
-            next += count;
-        }
-        for (size_t i = 0; i < n; i++)
-            to[start[key_of(from[i]) >> (digit * DIGIT_BITS) & (N_BUCKETS - 1)]++] = from[i];
-        float *swap = from;
-        from = to;
-        to = swap;
-    }
-    memcpy(values, scratch, n * sizeof *values);
-}
 
 /* Place of quantile i among n values: ceil(n i / 40) values are at or before it, and one at least. */
 static uint64_t quantile_rank(uint64_t n, uint64_t i)
@@ -57,9 +20,8 @@ void avvik__feature_reference(struct avvik__feature *feature, float *values, flo
     memset(feature->quantile_rows, 0, sizeof feature->quantile_rows);
     if (n == 0)
         return;
-    values_sort(values, scratch, n);
-    const float middle = n % 2 == 1 ? values[n / 2] : (float)(((double)values[n / 2 - 1] + values[n / 2]) / 2);
-    feature->fill = fabsf(middle) < FLT_MIN ? 0 : middle;
+    avvik__float_sort(values, scratch, n);
+    feature->fill = avvik__middle(values[(n - 1) / 2], values[n / 2]);
     size_t end = 0; /* the first place behind the values equal to the quantile */
     for (uint64_t i = 0; i < AVVIK_QUANTILES; i++) {
         const size_t place = (size_t)quantile_rank(n, i) - 1;

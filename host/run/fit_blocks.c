@@ -1,4 +1,4 @@
-/* The pass over all rows: moments and digests of every column, and the rows that the trees grow from. */
+/* The first pass over all rows: moments and digests of every column, and the rows that the trees grow from. */
 #include <float.h>
 #include <math.h>
 #include <stdlib.h>
@@ -126,6 +126,36 @@ static enum avvik_status piece_work(const struct fit *fit, const struct fit_work
     return AVVIK_OK;
 }
 
+void avvik__fit_stages_take(struct fit_worker *worker, struct fit_slot *slot, uint64_t start)
+{
+    struct avvik__fetch_times times;
+    avvik__fetcher_times(worker->fetcher, &times);
+    slot->stages = (struct avvik_stages){.read_ns = times.read_ns - worker->times.read_ns,
+                                         .decode_ns = times.decode_ns - worker->times.decode_ns,
+                                         .bytes_read = times.bytes_read - worker->times.bytes_read};
+    slot->stages.work_ns = avvik__now_ns() - start - slot->stages.read_ns - slot->stages.decode_ns;
+    worker->times = times;
+}
+
+void avvik__fit_block_tell(struct fit *fit, const struct fit_slot *slot, uint64_t block)
+{
+    struct avvik_stages *stages = &fit->summary->stages;
+    stages->read_ns += slot->stages.read_ns;
+    stages->decode_ns += slot->stages.decode_ns;
+    stages->work_ns += slot->stages.work_ns;
+    stages->bytes_read += slot->stages.bytes_read;
+    if (fit->options->progress == NULL)
+        return;
+    struct avvik_progress progress = {.rows_done = fit->rows_before + block * fit->cut.block_rows +
+                                                   avvik__fit_block_rows(fit, block),
+                                      .n_rows = fit->rows_planned,
+                                      .rows_resumed = fit->summary->rows_resumed,
+                                      .elapsed_ns = avvik__now_ns() - fit->start_ns,
+                                      .stages = *stages};
+    progress.stages.plan_ns += fit->pipeline.plan_ns;
+    fit->options->progress(fit->options->user, &progress);
+}
+
 enum avvik_status avvik__fit_block_work(void *context, unsigned number, unsigned slot_number, uint64_t block,
                                         struct avvik_error *error)
 {
@@ -135,17 +165,11 @@ enum avvik_status avvik__fit_block_work(void *context, unsigned number, unsigned
     struct fit_slot *slot = &fit->slots[slot_number];
     const size_t n_rows = avvik__fit_block_rows(fit, block);
     const uint64_t start = avvik__now_ns();
-    struct avvik__fetch_times times;
     avvik__plan_decode(slot->plan, worker->fetcher);
     for (size_t first = 0; first < n_rows && status == AVVIK_OK; first += fit->cut.piece_rows)
         status = piece_work(fit, worker, slot, block * fit->cut.block_rows, first,
                             n_rows - first < fit->cut.piece_rows ? n_rows - first : fit->cut.piece_rows, error);
-    avvik__fetcher_times(worker->fetcher, &times);
-    slot->stages = (struct avvik_stages){.read_ns = times.read_ns - worker->times.read_ns,
-                                         .decode_ns = times.decode_ns - worker->times.decode_ns,
-                                         .bytes_read = times.bytes_read - worker->times.bytes_read};
-    slot->stages.work_ns = avvik__now_ns() - start - slot->stages.read_ns - slot->stages.decode_ns;
-    worker->times = times;
+    avvik__fit_stages_take(worker, slot, start);
     return status;
 }
 
@@ -164,26 +188,13 @@ enum avvik_status avvik__fit_block_add(void *context, unsigned slot_number, uint
     struct fit *fit = context;
     const struct fit_slot *slot = &fit->slots[slot_number];
     const size_t n_rows = avvik__fit_block_rows(fit, block);
-    struct avvik_stages *stages = &fit->summary->stages;
     avvik__fit_moments_add(fit, slot, n_rows);
-    stages->read_ns += slot->stages.read_ns;
-    stages->decode_ns += slot->stages.decode_ns;
-    stages->work_ns += slot->stages.work_ns;
-    stages->bytes_read += slot->stages.bytes_read;
-    stages->plan_ns = fit->pipeline.plan_ns;
     if (fit->journal != NULL) {
         const enum avvik_status status = avvik__fit_journal_add(fit, block, slot, error);
         if (status != AVVIK_OK)
             return status;
         avvik__journal_checkpoint(fit->journal, -1, 0);
     }
-    if (fit->options->progress != NULL) {
-        const struct avvik_progress progress = {.rows_done = block * fit->cut.block_rows + n_rows,
-                                                .n_rows = fit->model->n_rows,
-                                                .rows_resumed = fit->summary->rows_resumed,
-                                                .elapsed_ns = avvik__now_ns() - fit->start_ns,
-                                                .stages = *stages};
-        fit->options->progress(fit->options->user, &progress);
-    }
+    avvik__fit_block_tell(fit, slot, block);
     return AVVIK_OK;
 }

@@ -1,5 +1,5 @@
-/* What the parts of a fit share: fit_run.c (its course, and the trees), fit_blocks.c (the pass over all rows) and
- * fit_resume.c (going on where another fit stopped). */
+/* What the parts of a fit share: fit_run.c (its course, and the trees), fit_blocks.c (the first pass over all rows),
+ * fit_medians.c (the passes for medians) and fit_resume.c (going on where another fit stopped). */
 #ifndef AVVIK_FIT_INTERNAL_H
 #define AVVIK_FIT_INTERNAL_H
 
@@ -9,6 +9,7 @@
 #include "input_hash.h"
 #include "journal.h"
 #include "kernels.h"
+#include "median_search.h"
 #include "model_internal.h"
 #include "source_plan.h"
 
@@ -30,6 +31,8 @@ struct fit_worker {
     float *piece;        /* [feature][piece_rows] */
     struct range *drawn; /* [tree]: the draws in the piece at hand */
     struct avvik__fetch_times times;
+    struct avvik__search_part *parts; /* [feature]: of the pass for medians that is going on */
+    size_t *capacities;               /* [feature]: floats that a part can keep */
 };
 
 struct fit {
@@ -45,11 +48,18 @@ struct fit {
     struct avvik__pipeline pipeline;
     uint64_t *draws; /* [tree][sample] row numbers, ascending in a tree */
     size_t n_draws;
-    float *sample;                  /* [tree][sample][feature]: those rows */
-    XXH3_state_t *hash;             /* of the input */
-    struct avvik__journal *journal; /* NULL: none is wanted */
-    atomic_uint next;               /* feature or tree, for those who share the work */
-    atomic_int is_short;            /* one of them had no memory */
+    float *sample;                         /* [tree][sample][feature]: those rows */
+    XXH3_state_t *hash;                    /* of the input */
+    struct avvik__journal *journal;        /* NULL: none is wanted */
+    struct avvik__median_search *searches; /* [feature] */
+    char *is_taking_part;                  /* [feature]: in the pass for medians that is going on */
+    uint64_t memory_bytes;                 /* that those passes may take for what they keep */
+    atomic_ullong kept_bytes;              /* of these, taken */
+    uint64_t rows_before;                  /* rows that earlier passes went over, and that all known of will */
+    uint64_t rows_planned;
+    atomic_uint next;       /* feature or tree, for those who share the work */
+    atomic_int is_short;    /* one of them had no memory */
+    atomic_int has_changed; /* the rows are not those of the first pass */
 };
 
 size_t avvik__fit_block_rows(const struct fit *fit, uint64_t block);
@@ -61,6 +71,19 @@ void avvik__fit_blocks_free(struct fit *fit);
 /* The three stages of the pipeline; `context` is the fit. */
 avvik__block_fn avvik__fit_block_plan, avvik__fit_block_add;
 avvik__work_fn avvik__fit_block_work;
+
+/* What the stages took since `start`, into the slot; what a slot says of them, into the summary; and the news that the
+ * pass has come to the end of `block`, for who waits. */
+void avvik__fit_stages_take(struct fit_worker *worker, struct fit_slot *slot, uint64_t start);
+void avvik__fit_block_tell(struct fit *fit, const struct fit_slot *slot, uint64_t block);
+
+/* Work that threads share, this one included: `work` is called with the fit by each, and takes from fit->next. Helpers
+ * that cannot be started are not missed. */
+void avvik__fit_share(struct fit *fit, void *(*work)(void *));
+
+/* Medians and MADs of all features, whose searches have begun. AVVIK_ERR_FORMAT if the rows have changed; what reading
+ * them returns. */
+enum avvik_status avvik__fit_medians(struct fit *fit, struct avvik_error *error);
 
 /* The draws of a tree among rows [first, first + n_rows). */
 struct range avvik__fit_drawn(const struct fit *fit, size_t tree, uint64_t first, size_t n_rows);

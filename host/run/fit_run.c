@@ -1,4 +1,4 @@
-/* The course of a fit: one pass over all rows, then the medians, then the trees. */
+/* The course of a fit: a pass over all rows, more of them for exact medians, then the trees. */
 #include <math.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -12,6 +12,7 @@
 #define MIN_ROWS 16
 #define MAX_SAMPLE 4096
 #define MAX_TREES 10000
+#define LEAST_KEPT_BYTES ((uint64_t)4 << 20) /* by the passes for medians; they can do with that */
 
 static int is_stopped(const struct fit *fit)
 {
@@ -34,7 +35,7 @@ static void *features_fill(void *context)
 {
     struct fit *fit = context;
     const size_t n_features = fit->model->n_features;
-    float *values = malloc(2 * fit->n_draws * sizeof *values);
+    float *values = malloc(3 * fit->n_draws * sizeof *values);
     if (values == NULL)
         atomic_store(&fit->is_short, 1);
     for (size_t f; values != NULL && (f = atomic_fetch_add(&fit->next, 1)) < n_features && !is_stopped(fit);) {
@@ -43,6 +44,9 @@ static void *features_fill(void *context)
             if (!isnan(fit->sample[place * n_features + f]))
                 values[n++] = fit->sample[place * n_features + f];
         avvik__feature_reference(&fit->model->features[f], values, values + fit->n_draws, n);
+        const struct avvik__moments_total *moments = &fit->model->features[f].moments;
+        avvik__search_begin(&fit->searches[f], moments->n, moments->min, moments->max, values, values + fit->n_draws,
+                            n);
         const float fill = fit->model->features[f].fill;
         for (size_t place = 0; n < fit->n_draws && place < fit->n_draws; place++)
             if (isnan(fit->sample[place * n_features + f]))
@@ -63,13 +67,12 @@ static void *trees_grow(void *context)
     return NULL;
 }
 
-/* Share `work` among n_threads threads, this one included; helpers that cannot be started are not missed. */
-static void work_share(struct fit *fit, void *(*work)(void *), unsigned n_threads)
+void avvik__fit_share(struct fit *fit, void *(*work)(void *))
 {
     pthread_t helpers[AVVIK_MAX_WORKERS];
     unsigned n_helpers = 0;
     atomic_store(&fit->next, 0);
-    while (n_helpers + 1 < n_threads && pthread_create(&helpers[n_helpers], NULL, work, fit) == 0)
+    while (n_helpers + 1 < fit->cut.n_workers && pthread_create(&helpers[n_helpers], NULL, work, fit) == 0)
         n_helpers++;
     work(fit);
     while (n_helpers > 0)
@@ -100,6 +103,7 @@ static enum avvik_status model_begin(struct avvik_source *source, const struct a
     model->n_rows = avvik_source_n_rows(source);
     model->n_features = (uint32_t)n_features;
     model->seed = options->seed;
+    model->deviation = options->deviation;
     if (model->n_rows < MIN_ROWS)
         AVVIK_FAIL(AVVIK_ERR_FORMAT, 0, "%s: table %s has %llu rows; a model needs at least %d",
                    avvik_source_path(source, 0), model->table, (unsigned long long)model->n_rows, MIN_ROWS);
@@ -130,8 +134,9 @@ static enum avvik_status fit_init(struct fit *fit, struct avvik_error *error)
         .memory_bytes = fit->options->memory_bytes,
         .slot_row_bytes =
             n_features * (sizeof(struct avvik__moments) + sizeof(XXH128_hash_t)) / AVVIK_STATISTICS_ROWS + 1,
-        .worker_bytes = forest->n_trees * sizeof(struct range) + 2 * fit->n_draws * sizeof(float),
-        .fixed_bytes = fit->n_draws * (sizeof *fit->draws + n_features * sizeof *fit->sample) + ((size_t)32 << 20)};
+        .worker_bytes = forest->n_trees * sizeof(struct range) + 3 * fit->n_draws * sizeof(float),
+        .fixed_bytes = fit->n_draws * (sizeof *fit->draws + n_features * sizeof *fit->sample) +
+                       ((size_t)32 << 20)}; /* LEAST_KEPT_BYTES in it */
     AVVIK_TRY(avvik__rows_cut(fit->source, &needs, &fit->cut, error));
     fit->summary->stages.threads = fit->cut.n_workers;
     fit->summary->memory_bytes = fit->cut.bytes;
@@ -139,9 +144,15 @@ static enum avvik_status fit_init(struct fit *fit, struct avvik_error *error)
     fit->draws = calloc(fit->n_draws, sizeof *fit->draws);
     fit->sample = avvik__aligned_alloc(fit->n_draws * n_features, sizeof *fit->sample);
     fit->hash = avvik__input_hash_new();
-    if (fit->draws == NULL || fit->sample == NULL || fit->hash == NULL)
+    fit->searches = calloc(n_features, sizeof *fit->searches);
+    fit->is_taking_part = calloc(n_features, 1);
+    const uint64_t limit = fit->options->memory_bytes == 0 ? AVVIK_MEMORY_DEFAULT : fit->options->memory_bytes;
+    fit->memory_bytes = LEAST_KEPT_BYTES + (limit > fit->cut.bytes ? limit - fit->cut.bytes : 0);
+    fit->rows_planned = fit->model->n_rows * (fit->model->deviation == AVVIK_DEVIATION_ROBUST ? 2 : 1);
+    if (fit->draws == NULL || fit->sample == NULL || fit->hash == NULL || fit->searches == NULL ||
+        fit->is_taking_part == NULL)
         AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "not enough memory for %zu sampled rows", fit->n_draws);
-    work_share(fit, rows_draw, fit->cut.n_workers);
+    avvik__fit_share(fit, rows_draw);
     avvik__kernels_select(&fit->kernels, avvik__cpu_features());
 done:
     return status;
@@ -172,8 +183,11 @@ static enum avvik_status rows_pass(struct fit *fit, struct avvik_error *error)
     }
     AVVIK_TRY(avvik__pipeline_run(&fit->pipeline, error));
 done:
-    fit->summary->stages.plan_ns = fit->pipeline.plan_ns;
-    fit->summary->stages.write_ns = fit->pipeline.write_ns;
+    fit->summary->passes++;
+    fit->summary->stages.plan_ns += fit->pipeline.plan_ns;
+    fit->summary->stages.write_ns += fit->pipeline.write_ns;
+    fit->pipeline.plan_ns = fit->pipeline.write_ns = 0;
+    fit->rows_before += fit->model->n_rows;
     free(identity);
     return status;
 }
@@ -197,22 +211,32 @@ static void journal_end(struct fit *fit, enum avvik_status status, struct avvik_
         strcat(error->text, "; what is done is kept, and --resume goes on from there");
 }
 
+/* What a missing value becomes, and what z-scores are measured with. */
+static enum avvik_status features_finish(struct fit *fit, struct avvik_error *error)
+{
+    enum avvik_status status = AVVIK_OK;
+    struct avvik_model *model = fit->model;
+    size_t n_varying = 0;
+    for (size_t f = 0; f < model->n_features; f++)
+        n_varying += model->features[f].moments.min < model->features[f].moments.max;
+    if (n_varying == 0)
+        AVVIK_FAIL(AVVIK_ERR_FORMAT, 0, "%s: every column of %s is constant or empty; there is nothing to learn",
+                   avvik_source_path(fit->source, 0), model->table);
+    avvik__fit_share(fit, features_fill);
+    if (atomic_load(&fit->is_short))
+        AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
+    if (model->deviation == AVVIK_DEVIATION_ROBUST && !is_stopped(fit))
+        AVVIK_TRY(avvik__fit_medians(fit, error));
+    for (size_t f = 0; f < model->n_features; f++)
+        avvik__feature_finish(&model->features[f], model->deviation);
+done:
+    return status;
+}
+
 static enum avvik_status forest_make(struct fit *fit, struct avvik_error *error)
 {
     enum avvik_status status = AVVIK_OK;
-    const size_t n_features = fit->model->n_features;
-    size_t n_varying = 0;
-    for (size_t f = 0; f < n_features; f++) {
-        avvik__feature_finish(&fit->model->features[f]);
-        n_varying += fit->model->features[f].rscale32 != 0;
-    }
-    if (n_varying == 0)
-        AVVIK_FAIL(AVVIK_ERR_FORMAT, 0, "%s: every column of %s is constant or empty; there is nothing to learn",
-                   avvik_source_path(fit->source, 0), fit->model->table);
-    work_share(fit, features_fill, fit->cut.n_workers);
-    if (atomic_load(&fit->is_short))
-        AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
-    work_share(fit, trees_grow, fit->cut.n_workers);
+    avvik__fit_share(fit, trees_grow);
     if (is_stopped(fit))
         AVVIK_FAIL(AVVIK_INTERRUPTED, 0, "interrupted");
     avvik__input_hash_text(fit->hash, fit->model->input_hash);
@@ -230,6 +254,7 @@ enum avvik_status avvik_model_fit(struct avvik_source *source, const struct avvi
     AVVIK_TRY(model_begin(source, options, &fit.model, error));
     AVVIK_TRY(fit_init(&fit, error));
     AVVIK_TRY(rows_pass(&fit, error));
+    AVVIK_TRY(features_finish(&fit, error));
     const uint64_t start = avvik__now_ns();
     AVVIK_TRY(forest_make(&fit, error));
     summary.grow_ns = avvik__now_ns() - start;
@@ -245,5 +270,7 @@ done:
     XXH3_freeState(fit.hash);
     free(fit.draws);
     free(fit.sample);
+    free(fit.searches);
+    free(fit.is_taking_part);
     return status;
 }

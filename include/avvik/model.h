@@ -15,9 +15,16 @@ extern "C" {
 
 struct avvik_model;
 
+/* What a z-score is measured with (kernels/README.md, "Deviation"). */
+enum avvik_deviation {
+    AVVIK_DEVIATION_ROBUST,   /* 0.6745 (x - median) / MAD, Iglewicz and Hoaglin (1993) */
+    AVVIK_DEVIATION_CLASSICAL /* (x - mean) / sd */
+};
+
 /* What a fit did. */
 struct avvik_fit_summary {
     uint64_t n_rows, rows_resumed; /* resumed: read by an earlier run */
+    uint32_t passes;               /* over all rows */
     uint32_t checkpoints;          /* written */
     char no_checkpoints[256];      /* why none could be written, or empty */
     uint64_t memory_bytes;         /* that blocks and buffers took */
@@ -40,14 +47,17 @@ struct avvik_fit_options {
     int resume;                        /* go on from that file, if it is there */
     uint32_t checkpoint_ms;            /* time between checkpoints; 0: AVVIK_CHECKPOINT_DEFAULT_MS */
     struct avvik_fit_summary *summary; /* filled if not NULL */
+    enum avvik_deviation deviation;
 };
 #define AVVIK_FIT_DEFAULTS                                                                                             \
     {                                                                                                                  \
-        128, 256, 1, 0, NULL, NULL, NULL, 0, NULL, 0, 0, NULL                                                          \
+        128, 256, 1, 0, NULL, NULL, NULL, 0, NULL, 0, 0, NULL, AVVIK_DEVIATION_ROBUST                                  \
     }
 
-/* Learn from all rows of `source`, in one pass: mean and standard deviation of every feature, and the rows the trees
- * are grown from (kernels/README.md has the definition of both).
+/* Learn from all rows of `source`. The first pass over them gives mean and standard deviation of every feature, and the
+ * rows the trees are grown from; for the robust deviation the second one gives exact medians and MADs, in rare cases a
+ * few more (kernels/README.md defines all of these, host/README.md says when). Resumed is the first pass; the others
+ * begin anew.
  *
  * model_out  on success owns the model; release with avvik_model_free().
  * Returns    AVVIK_OK; AVVIK_ERR_USAGE (an option outside its range); AVVIK_ERR_FORMAT (fewer than 16 rows, every
@@ -76,11 +86,14 @@ struct avvik_model_summary {
     const char *input_hash;   /* hash of every value it was fitted on */
     uint64_t seed, n_rows;
     uint32_t trees, sample, height, n_features;
+    enum avvik_deviation deviation;
     int is_wide;
 };
 struct avvik_feature_summary {
     const char *name;
     double mean, sd;
+    double median, mad;    /* 0 where the deviation is classical */
+    double mean_deviation; /* from the median: stands in for a MAD of 0, else 0 */
     double min, max;
     float fill; /* what a missing value is replaced by: the median of the rows the trees were grown from */
     uint64_t count, missing, infinite;

@@ -17,7 +17,7 @@ MODEL = {
     "/statistics/mean": np.float64,
     "/statistics/sd": np.float64,
     "/statistics/count": np.uint64,
-    "/statistics/mean32": np.float32,
+    "/statistics/center32": np.float32,
     "/statistics/rscale32": np.float32,
     "/forest/leaves": np.uint16,
     "/forest/rows": np.uint32,

@@ -1,0 +1,215 @@
+/* The passes for medians and MADs: each worker keeps or counts for itself, the features are put together one by one
+ * after each pass (median_search.h). What is found does not depend on the order of the rows, nor on who read them. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "avvik_internal.h"
+#include "fit_internal.h"
+
+#define SIFTING_PASSES 3 /* columns for which there is no room until then are counted */
+#define KEPT_GROWTH                                                                                                    \
+    3 /* what a column may take, over what sifting is going to keep: a part grows by doubling, and                     \
+         parts are copied together */
+
+static uint64_t part_bytes(const struct avvik__median_search *search)
+{
+    return (avvik__search_needs_buckets(search) ? AVVIK_SEARCH_BUCKETS * sizeof(uint64_t) : 0) +
+           (avvik__search_needs_exponents(search) ? AVVIK_SEARCH_EXPONENTS * sizeof(uint64_t) : 0);
+}
+
+/* Which features take part in pass number `pass`: as many as there is memory for, and one at least. How many do. */
+static size_t features_choose(struct fit *fit, unsigned pass)
+{
+    size_t n = 0;
+    uint64_t bytes = 0;
+    for (size_t f = 0; f < fit->model->n_features; f++) {
+        struct avvik__median_search *search = &fit->searches[f];
+        fit->is_taking_part[f] = 0;
+        if (search->phase == AVVIK_SEARCH_DONE)
+            continue;
+        uint64_t kept = search->phase == AVVIK_SEARCH_SIFT ? KEPT_GROWTH * search->expected * sizeof(float) : 0;
+        if (search->phase == AVVIK_SEARCH_SIFT && (pass > SIFTING_PASSES || kept > fit->memory_bytes)) {
+            avvik__search_count(search);
+            kept = 0;
+        }
+        const uint64_t needed = kept + fit->cut.n_workers * part_bytes(search);
+        if (n > 0 && bytes + needed > fit->memory_bytes)
+            continue;
+        fit->is_taking_part[f] = 1;
+        bytes += needed;
+        n++;
+    }
+    return n;
+}
+
+static void parts_free(struct fit *fit)
+{
+    for (unsigned i = 0; i < fit->cut.n_workers; i++) {
+        struct fit_worker *worker = &fit->workers[i];
+        for (size_t f = 0; worker->parts != NULL && f < fit->model->n_features; f++) {
+            free(worker->parts[f].kept);
+            free(worker->parts[f].buckets);
+            free(worker->parts[f].exponents);
+        }
+        free(worker->parts);
+        free(worker->capacities);
+        worker->parts = NULL;
+        worker->capacities = NULL;
+    }
+}
+
+static int parts_make(struct fit *fit)
+{
+    const size_t n_features = fit->model->n_features;
+    atomic_store(&fit->kept_bytes, 0);
+    for (unsigned i = 0; i < fit->cut.n_workers; i++) {
+        struct fit_worker *worker = &fit->workers[i];
+        worker->parts = calloc(n_features, sizeof *worker->parts);
+        worker->capacities = calloc(n_features, sizeof *worker->capacities);
+        if (worker->parts == NULL || worker->capacities == NULL)
+            return 0;
+        for (size_t f = 0; f < n_features; f++) {
+            struct avvik__search_part *part = &worker->parts[f];
+            const struct avvik__median_search *search = &fit->searches[f];
+            part->next = UINT32_MAX;
+            if (!fit->is_taking_part[f])
+                continue;
+            atomic_fetch_add(&fit->kept_bytes, part_bytes(search));
+            if ((avvik__search_needs_buckets(search) &&
+                 (part->buckets = calloc(AVVIK_SEARCH_BUCKETS, sizeof *part->buckets)) == NULL) ||
+                (avvik__search_needs_exponents(search) &&
+                 (part->exponents = calloc(AVVIK_SEARCH_EXPONENTS, sizeof *part->exponents)) == NULL))
+                return 0;
+        }
+    }
+    return 1;
+}
+
+/* Room for n more values; 0 if there is none, within the memory allowed or at all. */
+static int part_grow(struct fit *fit, struct avvik__search_part *part, size_t *capacity, size_t n)
+{
+    const size_t needed = part->n_kept + n + AVVIK_LANES;
+    if (needed <= *capacity)
+        return 1;
+    const size_t wanted = needed > 2 * *capacity ? needed : 2 * *capacity, more = (wanted - *capacity) * sizeof(float);
+    if (atomic_fetch_add(&fit->kept_bytes, more) + more > fit->memory_bytes)
+        return 0;
+    float *larger = realloc(part->kept, wanted * sizeof *larger);
+    if (larger == NULL)
+        return 0;
+    part->kept = larger;
+    *capacity = wanted;
+    return 1;
+}
+
+static enum avvik_status block_search(void *context, unsigned number, unsigned slot_number, uint64_t block,
+                                      struct avvik_error *error)
+{
+    enum avvik_status status = AVVIK_OK;
+    struct fit *fit = context;
+    struct fit_worker *worker = &fit->workers[number];
+    struct fit_slot *slot = &fit->slots[slot_number];
+    const size_t n_rows = avvik__fit_block_rows(fit, block), stride = fit->cut.piece_rows;
+    const uint64_t start = avvik__now_ns();
+    avvik__plan_decode(slot->plan, worker->fetcher);
+    for (size_t first = 0; first < n_rows; first += stride) {
+        const size_t n = n_rows - first < stride ? n_rows - first : stride;
+        AVVIK_TRY(avvik__plan_fetch(slot->plan, worker->fetcher, first, n, worker->piece, stride, 0, error));
+        for (size_t f = 0; f < fit->model->n_features; f++) {
+            struct avvik__search_part *part = &worker->parts[f];
+            if (!fit->is_taking_part[f] || part->is_full)
+                continue;
+            if (fit->searches[f].phase == AVVIK_SEARCH_SIFT && !part_grow(fit, part, &worker->capacities[f], n))
+                part->is_full = 1;
+            else
+                avvik__search_take(&fit->searches[f], part, &fit->kernels, worker->piece + f * stride, n);
+        }
+    }
+    avvik__fit_stages_take(worker, slot, start);
+done:
+    return status;
+}
+
+static enum avvik_status block_done(void *context, unsigned slot, uint64_t block, struct avvik_error *error)
+{
+    struct fit *fit = context;
+    (void)error;
+    avvik__fit_block_tell(fit, &fit->slots[slot], block);
+    return AVVIK_OK;
+}
+
+/* Put the workers' parts of one feature after the other together, and let its search go on. */
+static void *features_advance(void *context)
+{
+    struct fit *fit = context;
+    for (size_t f; (f = atomic_fetch_add(&fit->next, 1)) < fit->model->n_features;) {
+        if (!fit->is_taking_part[f])
+            continue;
+        struct avvik__search_part *all = &fit->workers[0].parts[f];
+        size_t n_kept = 0;
+        for (unsigned i = 0; i < fit->cut.n_workers; i++)
+            n_kept += fit->workers[i].parts[f].n_kept;
+        uint32_t *scratch = malloc((n_kept + 1) * sizeof *scratch);
+        float *larger = scratch == NULL ? NULL : realloc(all->kept, (n_kept + 1) * sizeof *larger);
+        if (larger == NULL) {
+            free(scratch);
+            atomic_store(&fit->is_short, 1);
+            continue;
+        }
+        all->kept = larger;
+        for (unsigned i = 1; i < fit->cut.n_workers; i++) {
+            struct avvik__search_part *part = &fit->workers[i].parts[f];
+            avvik__search_join(all, part);
+            free(part->kept);
+            part->kept = NULL;
+        }
+        if (!avvik__search_advance(&fit->searches[f], all, scratch))
+            atomic_store(&fit->has_changed, 1);
+        free(scratch);
+        free(all->kept);
+        all->kept = NULL;
+    }
+    return NULL;
+}
+
+static enum avvik_status pass_run(struct fit *fit, struct avvik_error *error)
+{
+    enum avvik_status status = AVVIK_OK;
+    if (fit->rows_planned < fit->rows_before + fit->model->n_rows)
+        fit->rows_planned = fit->rows_before + fit->model->n_rows;
+    fit->pipeline.first_block = 0;
+    fit->pipeline.work = block_search;
+    fit->pipeline.write = block_done;
+    if (!parts_make(fit))
+        AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
+    AVVIK_TRY(avvik__pipeline_run(&fit->pipeline, error));
+    avvik__fit_share(fit, features_advance);
+    if (atomic_load(&fit->is_short))
+        AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
+    if (atomic_load(&fit->has_changed))
+        AVVIK_FAIL(AVVIK_ERR_FORMAT, 0, "%s: the rows have changed while they were read; fit again when nobody writes",
+                   avvik_source_path(fit->source, 0));
+done:
+    parts_free(fit);
+    fit->summary->stages.plan_ns += fit->pipeline.plan_ns;
+    fit->summary->stages.write_ns += fit->pipeline.write_ns;
+    fit->pipeline.plan_ns = fit->pipeline.write_ns = 0;
+    fit->summary->passes++;
+    fit->rows_before += fit->model->n_rows;
+    return status;
+}
+
+enum avvik_status avvik__fit_medians(struct fit *fit, struct avvik_error *error)
+{
+    for (unsigned pass = 1; features_choose(fit, pass) > 0; pass++) {
+        const enum avvik_status status = pass_run(fit, error);
+        if (status != AVVIK_OK)
+            return status;
+    }
+    for (size_t f = 0; f < fit->model->n_features; f++) {
+        fit->model->features[f].median = fit->searches[f].median;
+        fit->model->features[f].mad = fit->searches[f].mad;
+        fit->model->features[f].mean_deviation = fit->searches[f].mean_deviation;
+    }
+    return AVVIK_OK;
+}

@@ -54,7 +54,8 @@ check_uninitialized() {
 }
 
 for check in check check_uninitialized; do
-  $check "forest_path, packed, tiles and rows in local memory" local:8192 5 7 7 0
+  $check "forest_path, packed, tiles and two rows an item in local memory" local:16384 5 7 7 0
+  $check "forest_path, packed, rows in local memory" local:8192 5 7 7 0
   $check "forest_path, packed, tiles of one tree in local memory" local:2048 40 8 3 0
   $check "forest_path, wide, tiles and rows in local memory" local:32768 66 6 9 1
   $check "forest_path, packed, global memory" global 17 5 3 0

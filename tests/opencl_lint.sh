@@ -41,11 +41,11 @@ shape() {
       lint "lanes, vectors of $vector, $1 features" $common -DAVVIK_WALK_LANES=1 -DAVVIK_WALK_ITEMS=0 \
         -DAVVIK_VECTOR=$vector -DAVVIK_ROWS=8u
     done
-    lint "local memory, $1 features" $common -DAVVIK_WALK_LANES=0 -DAVVIK_WALK_ITEMS=1 -DAVVIK_GROUP=64u \
+    lint "local memory, $1 features" $common -DAVVIK_WALK_LANES=0 -DAVVIK_WALK_ITEMS=1 -DAVVIK_ROWS=1u -DAVVIK_GROUP=64u \
       -DAVVIK_TILE_TREES=4u -DAVVIK_IN_FLIGHT=2u -DAVVIK_LOCAL_ROWS=1
-    lint "tiles only, $1 features" $common -DAVVIK_WALK_LANES=0 -DAVVIK_WALK_ITEMS=1 -DAVVIK_GROUP=64u \
+    lint "tiles only, $1 features" $common -DAVVIK_WALK_LANES=0 -DAVVIK_WALK_ITEMS=1 -DAVVIK_ROWS=1u -DAVVIK_GROUP=64u \
       -DAVVIK_TILE_TREES=1u -DAVVIK_IN_FLIGHT=1u -DAVVIK_LOCAL_ROWS=0
-    lint "global memory, $1 features" $common -DAVVIK_WALK_LANES=0 -DAVVIK_WALK_ITEMS=1 -DAVVIK_GROUP=64u \
+    lint "global memory, $1 features" $common -DAVVIK_WALK_LANES=0 -DAVVIK_WALK_ITEMS=1 -DAVVIK_ROWS=1u -DAVVIK_GROUP=64u \
       -DAVVIK_TILE_TREES=0u -DAVVIK_IN_FLIGHT=2u -DAVVIK_LOCAL_ROWS=0
   }
 }

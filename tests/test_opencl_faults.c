@@ -128,6 +128,9 @@ WRAP_CREATE(cl_command_queue, clCreateCommandQueue,
             (context, device, properties, code))
 WRAP_CREATE(cl_mem, clCreateBuffer, (cl_context context, cl_mem_flags flags, size_t size, void *host, cl_int *code),
             (context, flags, size, host, code))
+WRAP_CREATE(cl_mem, clCreateSubBuffer,
+            (cl_mem buffer, cl_mem_flags flags, cl_buffer_create_type type, const void *region, cl_int *code),
+            (buffer, flags, type, region, code))
 WRAP_CREATE(cl_kernel, clCreateKernel, (cl_program program, const char *name, cl_int *code), (program, name, code))
 WRAP_CREATE(cl_program, clCreateProgramWithBinary,
             (cl_context context, cl_uint n, const cl_device_id *devices, const size_t *sizes,

@@ -25,8 +25,8 @@ START_TEST(geometry_fits_the_device)
         plan.is_wide = plan.n_features > AVVIK_PACKED_FEATURES;
         ck_assert_int_eq(avvik__cl_geometry_choose(&device, &plan, &geometry, NULL), AVVIK_OK);
         const uint64_t nodes = 1u << plan.forest.height, tree_bytes = nodes * (plan.is_wide ? 8 : 6);
-        const uint64_t used =
-            (geometry.has_local_rows ? 4ull * plan.n_features * geometry.group : 0) + geometry.tile_trees * tree_bytes;
+        const uint64_t used = (geometry.has_local_rows ? 4ull * plan.n_features * geometry.group * geometry.rows : 0) +
+                              geometry.tile_trees * tree_bytes;
         ck_assert_uint_le(used, device.local_bytes);
         ck_assert_uint_ge(geometry.group, 1);
         ck_assert_uint_le(geometry.group, device.max_group);
@@ -42,7 +42,8 @@ START_TEST(geometry_fits_the_device)
     plan.forest.height = 8;
     ck_assert_int_eq(avvik__cl_geometry_choose(&gpu, &plan, &geometry, NULL), AVVIK_OK);
     ck_assert_uint_eq(geometry.group, 256);
-    ck_assert_uint_eq(geometry.tile_trees, 20);
+    ck_assert_uint_eq(geometry.rows, 2);
+    ck_assert_uint_eq(geometry.tile_trees, 10);
     ck_assert_int_eq(geometry.has_local_rows, 1);
     ck_assert_int_eq(avvik__cl_geometry_choose(&cpu, &plan, &geometry, NULL), AVVIK_OK);
     ck_assert_int_eq(geometry.is_lanes, 1);

@@ -97,7 +97,7 @@ START_TEST(test_geometry_follows_the_tuning)
     plan.forest.height = 8;
     ck_assert_int_eq(avvik__cl_geometry_choose(&tuned, &plan, &usual, NULL), AVVIK_OK);
     ck_assert_uint_eq(usual.piece_rows, 0);
-    tuned.tuning = (struct avvik__cl_tuning){"local:24576", 64, 512};
+    tuned.tuning = (struct avvik__cl_tuning){"local:16384", 64, 512};
     ck_assert_int_eq(avvik__cl_geometry_choose(&tuned, &plan, &geometry, NULL), AVVIK_OK);
     ck_assert_uint_eq(geometry.group, 64);
     ck_assert_uint_gt(geometry.tile_trees, 0);

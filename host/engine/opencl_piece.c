@@ -60,14 +60,8 @@ static enum avvik_status kernel_start(struct avvik__cl_worker *worker, struct av
     const char *device = worker->state->device.name;
     const size_t global = (n_items + group - 1) / group * group;
     const cl_uint n_rows = (cl_uint)slot->n;
-    cl_event before[1 + N_CL_RESULTS];
-    cl_uint n_before = 0;
-    if (kernel == CL_KERNEL_DEVIATION) {
-        before[n_before++] = slot->sent;
-        for (int i = 0; i < N_CL_RESULTS; i++)
-            if (slot->given_back[i] != NULL)
-                before[n_before++] = slot->given_back[i];
-    }
+    const cl_event before[2] = {slot->sent, slot->given_back};
+    const cl_uint n_before = kernel != CL_KERNEL_DEVIATION ? 0 : slot->given_back != NULL ? 2 : 1;
     AVVIK_TRY(avvik__cl_check(clSetKernelArg(slot->kernels[kernel], n_arguments - 1, sizeof n_rows, &n_rows),
                               "clSetKernelArg", device, error));
     AVVIK_TRY(avvik__cl_check(clEnqueueNDRangeKernel(worker->run, slot->kernels[kernel], 1, NULL, &global, &group,
@@ -97,21 +91,19 @@ static enum avvik_status results_request(struct avvik__cl_worker *worker, struct
     enum avvik_status status = AVVIK_OK;
     const char *device = worker->state->device.name;
     const cl_event *ran = &slot->ran[CL_KERNEL_FOREST_PATH];
+    struct avvik__cl_pair *results = &slot->results;
+    const size_t last = N_CL_RESULTS - 1, bytes = worker->result_offsets[last] + slot->n * avvik__cl_result_bytes[last];
     cl_int code;
-    for (int i = 0; i < N_CL_RESULTS; i++) {
-        struct avvik__cl_pair *pair = &slot->results[i];
-        const size_t bytes = slot->n * avvik__cl_result_bytes[i];
-        avvik__cl_event_release(&slot->given_back[i]);
-        if (pair->pinned == NULL) {
-            void *mapped = clEnqueueMapBuffer(worker->receive, pair->device, CL_FALSE, CL_MAP_READ, 0, bytes, 1, ran,
-                                              &slot->received[i], &code);
-            AVVIK_TRY(avvik__cl_check(code, "clEnqueueMapBuffer", device, error));
-            pair->mapped = pair->host = mapped;
-        } else {
-            code = clEnqueueReadBuffer(worker->receive, pair->device, CL_FALSE, 0, bytes, pair->host, 1, ran,
-                                       &slot->received[i]);
-            AVVIK_TRY(avvik__cl_check(code, "clEnqueueReadBuffer", device, error));
-        }
+    avvik__cl_event_release(&slot->given_back);
+    if (results->pinned == NULL) {
+        void *mapped = clEnqueueMapBuffer(worker->receive, results->device, CL_FALSE, CL_MAP_READ, 0, bytes, 1, ran,
+                                          &slot->received, &code);
+        AVVIK_TRY(avvik__cl_check(code, "clEnqueueMapBuffer", device, error));
+        results->mapped = results->host = mapped;
+    } else {
+        code = clEnqueueReadBuffer(worker->receive, results->device, CL_FALSE, 0, bytes, results->host, 1, ran,
+                                   &slot->received);
+        AVVIK_TRY(avvik__cl_check(code, "clEnqueueReadBuffer", device, error));
     }
     AVVIK_TRY(avvik__cl_check(clFlush(worker->receive), "clFlush", device, error));
 done:
@@ -153,8 +145,7 @@ static void slot_account(struct avvik__cl_worker *worker, struct avvik__cl_slot 
     event_account(worker, slot->sent, &times->send_ns);
     for (int k = 0; k < N_CL_KERNELS; k++)
         event_account(worker, slot->ran[k], kernel_sums[k]);
-    for (int i = 0; i < N_CL_RESULTS; i++)
-        event_account(worker, slot->received[i], &times->receive_ns);
+    event_account(worker, slot->received, &times->receive_ns);
 }
 
 enum avvik_status avvik__cl_slot_finish(struct avvik__cl_worker *worker, struct avvik__cl_slot *slot,
@@ -168,19 +159,17 @@ enum avvik_status avvik__cl_slot_finish(struct avvik__cl_worker *worker, struct 
     AVVIK_TRY(avvik__cl_event_wait(worker, slot->sent, "sending rows", error));
     for (int k = 0; k < N_CL_KERNELS; k++)
         AVVIK_TRY(avvik__cl_event_wait(worker, slot->ran[k], avvik__cl_kernel_names[k], error));
-    for (int i = 0; i < N_CL_RESULTS; i++)
-        AVVIK_TRY(avvik__cl_event_wait(worker, slot->received[i], "receiving results", error));
+    AVVIK_TRY(avvik__cl_event_wait(worker, slot->received, "receiving results", error));
     slot_account(worker, slot);
-    for (int i = 0; i < N_CL_RESULTS; i++) {
-        struct avvik__cl_pair *pair = &slot->results[i];
-        memcpy(to[i], pair->host, slot->n * avvik__cl_result_bytes[i]);
-        avvik__cl_event_release(&slot->received[i]);
-        if (pair->pinned == NULL) {
-            const cl_int code =
-                clEnqueueUnmapMemObject(worker->receive, pair->device, pair->mapped, 0, NULL, &slot->given_back[i]);
-            pair->mapped = NULL;
-            AVVIK_TRY(avvik__cl_check(code, "clEnqueueUnmapMemObject", device, error));
-        }
+    struct avvik__cl_pair *results = &slot->results;
+    for (int i = 0; i < N_CL_RESULTS; i++)
+        memcpy(to[i], (const char *)results->host + worker->result_offsets[i], slot->n * avvik__cl_result_bytes[i]);
+    avvik__cl_event_release(&slot->received);
+    if (results->pinned == NULL) {
+        const cl_int code =
+            clEnqueueUnmapMemObject(worker->receive, results->device, results->mapped, 0, NULL, &slot->given_back);
+        results->mapped = NULL;
+        AVVIK_TRY(avvik__cl_check(code, "clEnqueueUnmapMemObject", device, error));
     }
     for (int k = 0; k < N_CL_KERNELS; k++)
         avvik__cl_event_release(&slot->ran[k]);

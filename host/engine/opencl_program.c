@@ -8,7 +8,8 @@
 #include "build_info.h"
 #include "opencl_cache.h"
 
-#define MAX_GROUP 256u  /* rows of a work-group: 16 KiB of local memory at 16 features */
+#define MAX_GROUP 256u  /* work-items of a group */
+#define CHAINS 4u       /* walks of an item that hide each other's latency: rows of it times trees in flight */
 #define GOOD_GROUP 64u  /* below this, rows in local memory cost more parallelism than they save */
 #define LANES_GROUP 32u /* enough to amortise a group's start; PoCL sizes a group's stack by it */
 #define LANES_ROWS 8u   /* rows in flight; measured on AVX-512: 1, 2, 4, 8, 16 rows give 45, 46, 70, 100, 95 % */
@@ -21,23 +22,26 @@ static uint32_t tree_bytes(const struct avvik__scoring_plan *plan)
     return (plan->is_wide ? 8u : 6u) << plan->forest.height; /* words, leaves and perhaps features */
 }
 
-/* The largest group whose rows take at most half of local memory and leave room for a tree; else rows stay in global
- * memory; else the trees do too. */
+/* Rows first: as many as take three quarters of local memory, in groups as large as can be, two rows an item where
+ * there are enough; trees share what is left. Trees of which too few fit to be walked together stay in global memory,
+ * and so do rows of which fewer than GOOD_GROUP fit. */
 static void local_memory_share(struct avvik__cl_geometry *geometry, uint64_t local_bytes, uint32_t max_group,
                                const struct avvik__scoring_plan *plan)
 {
     const uint64_t tree = tree_bytes(plan), row = (uint64_t)plan->n_features * sizeof(float);
     const uint32_t least = max_group < GOOD_GROUP ? max_group : GOOD_GROUP;
     uint64_t left = local_bytes;
-    for (uint32_t group = max_group; group >= least && group > 0; group /= 2)
-        if (group * row <= local_bytes / 2 && group * row + tree <= local_bytes) {
-            geometry->group = group;
+    for (uint32_t rows = 2 * max_group; rows >= least && !geometry->has_local_rows; rows /= 2)
+        if (rows * row * 4 <= local_bytes * 3) {
+            geometry->rows = rows > max_group ? 2 : 1;
+            geometry->group = rows / geometry->rows;
             geometry->has_local_rows = 1;
-            left -= group * row;
-            break;
+            left -= rows * row;
         }
-    const uint64_t fitting = left / tree, wanted = (plan->forest.n_trees + 1) / 2 * 2;
-    geometry->in_flight = fitting == 1 ? 1 : 2;
+    const uint64_t fitting = left / tree;
+    geometry->in_flight = geometry->has_local_rows ? CHAINS / geometry->rows : fitting == 1 ? 1 : 2;
+    const uint64_t wanted =
+        (plan->forest.n_trees + geometry->in_flight - 1) / geometry->in_flight * geometry->in_flight;
     geometry->tile_trees = (uint32_t)(fitting < wanted ? fitting : wanted) / geometry->in_flight * geometry->in_flight;
 }
 

@@ -1,5 +1,6 @@
 #include "opencl_runtime.h"
 
+#include <limits.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -123,6 +124,7 @@ static void reason_find(struct avvik__cl_device *device)
 static void device_fill(struct avvik__cl_device *device)
 {
     size_t sizes[8] = {1, 1, 1, 1, 1, 1, 1, 1}, max_group = 1;
+    cl_uint alignment_bits = 4096 * CHAR_BIT;
     cl_device_local_mem_type local_type = CL_GLOBAL;
     device_text(device->id, CL_DEVICE_NAME, device->name, sizeof device->name);
     device_text(device->id, CL_DRIVER_VERSION, device->driver, sizeof device->driver);
@@ -140,6 +142,8 @@ static void device_fill(struct avvik__cl_device *device)
     device->has_fast_local = local_type == CL_LOCAL;
     clGetDeviceInfo(device->id, CL_DEVICE_NATIVE_VECTOR_WIDTH_FLOAT, sizeof device->float_width, &device->float_width,
                     NULL);
+    clGetDeviceInfo(device->id, CL_DEVICE_MEM_BASE_ADDR_ALIGN, sizeof alignment_bits, &alignment_bits, NULL);
+    device->buffer_alignment = alignment_bits < CHAR_BIT ? 1 : alignment_bits / CHAR_BIT;
     device->max_group = max_group < sizes[0] ? max_group : sizes[0];
     device->has_unified_memory = device_flag(device->id, CL_DEVICE_HOST_UNIFIED_MEMORY) != CL_FALSE;
     reason_find(device);

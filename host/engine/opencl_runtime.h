@@ -31,6 +31,7 @@ struct avvik__cl_device {
     cl_device_type type;
     size_t max_group; /* work-items of a work-group, in the first dimension */
     cl_ulong max_alloc_bytes;
+    size_t buffer_alignment; /* where a part of a buffer may begin */
     cl_ulong local_bytes;
     int has_fast_local;  /* local memory is faster than global memory, not a part of it */
     cl_uint float_width; /* native vector width */

@@ -13,10 +13,8 @@ static cl_event *slot_event(struct avvik__cl_slot *slot, int i)
         return &slot->sent;
     if (i <= N_CL_KERNELS)
         return &slot->ran[i - 1];
-    if (i <= N_CL_KERNELS + N_CL_RESULTS)
-        return &slot->received[i - 1 - N_CL_KERNELS];
-    i -= 1 + N_CL_KERNELS + N_CL_RESULTS;
-    return i < N_CL_RESULTS ? &slot->given_back[i] : NULL;
+    i -= 1 + N_CL_KERNELS;
+    return i == 0 ? &slot->received : i == 1 ? &slot->given_back : NULL;
 }
 
 int avvik__cl_slot_is_idle(const struct avvik__cl_slot *slot)
@@ -88,6 +86,22 @@ static void pair_destroy(struct avvik__cl_worker *worker, struct avvik__cl_pair 
     avvik__cl_memory_release(&pair->device);
 }
 
+static enum avvik_status parts_make(const struct avvik__cl_worker *worker, struct avvik__cl_slot *slot,
+                                    struct avvik_error *error)
+{
+    enum avvik_status status = AVVIK_OK;
+    for (int i = 0; i < N_CL_RESULTS && status == AVVIK_OK; i++) {
+        const cl_buffer_region region = {worker->result_offsets[i], worker->piece_rows * avvik__cl_result_bytes[i]};
+        cl_int code;
+        const cl_mem part =
+            clCreateSubBuffer(slot->results.device, CL_MEM_READ_WRITE, CL_BUFFER_CREATE_TYPE_REGION, &region, &code);
+        if (code == CL_SUCCESS)
+            slot->parts[i] = part;
+        status = avvik__cl_check(code, "clCreateSubBuffer", worker->state->device.name, error);
+    }
+    return status;
+}
+
 /* ---- Kernels ---- */
 
 struct argument {
@@ -119,20 +133,15 @@ static enum avvik_status kernels_make(struct avvik__cl_worker *worker, struct av
     struct avvik__opencl_state *state = worker->state;
     const cl_float cut = AVVIK_DEVIATION_CUT;
     const size_t m = sizeof(cl_mem);
-    const struct avvik__cl_pair *results = slot->results;
-    const struct argument deviation[] = {{m, &results[CL_DEVIATION].device},
-                                         {m, &results[CL_FEATURE].device},
-                                         {m, &results[CL_BEYOND].device},
-                                         {m, &slot->tile.device},
-                                         {m, &state->mean},
-                                         {m, &state->rscale},
-                                         {sizeof cut, &cut},
-                                         {0, NULL}};
+    const cl_mem *parts = slot->parts;
+    const struct argument deviation[] = {
+        {m, &parts[CL_DEVIATION]}, {m, &parts[CL_FEATURE]}, {m, &parts[CL_BEYOND]}, {m, &slot->tile.device},
+        {m, &state->mean},         {m, &state->rscale},     {sizeof cut, &cut},     {0, NULL}};
     const struct argument fill_missing[] = {
-        {m, &slot->tile.device}, {m, &results[CL_MISSING].device}, {m, &state->fill}, {0, NULL}};
+        {m, &slot->tile.device}, {m, &parts[CL_MISSING]}, {m, &state->fill}, {0, NULL}};
     const int is_wide = state->plan->is_wide;
     struct argument forest_path[7] = {
-        {m, &results[CL_PATH_SUM].device}, {m, &slot->tile.device}, {m, &state->words}, {m, &state->features}};
+        {m, &parts[CL_PATH_SUM]}, {m, &slot->tile.device}, {m, &state->words}, {m, &state->features}};
     forest_path[is_wide ? 4 : 3] = (struct argument){m, &state->leaf_pairs};
     forest_path[is_wide ? 5 : 4] = (struct argument){sizeof state->n_units, &state->n_units};
     forest_path[is_wide ? 6 : 5] = (struct argument){0, NULL};
@@ -149,9 +158,8 @@ enum avvik_status avvik__cl_slot_init(struct avvik__cl_worker *worker, struct av
     enum avvik_status status = AVVIK_OK;
     const size_t row_bytes = worker->state->plan->stride * sizeof(float);
     AVVIK_TRY(pair_init(worker, &slot->tile, worker->piece_rows * row_bytes, CL_MAP_WRITE, error));
-    for (int i = 0; i < N_CL_RESULTS; i++)
-        AVVIK_TRY(
-            pair_init(worker, &slot->results[i], worker->piece_rows * avvik__cl_result_bytes[i], CL_MAP_READ, error));
+    AVVIK_TRY(pair_init(worker, &slot->results, worker->result_offsets[N_CL_RESULTS], CL_MAP_READ, error));
+    AVVIK_TRY(parts_make(worker, slot, error));
     AVVIK_TRY(kernels_make(worker, slot, error));
 done:
     return status;
@@ -164,7 +172,8 @@ void avvik__cl_slot_destroy(struct avvik__cl_worker *worker, struct avvik__cl_sl
         avvik__cl_event_release(event);
     pair_destroy(worker, &slot->tile);
     for (int i = 0; i < N_CL_RESULTS; i++)
-        pair_destroy(worker, &slot->results[i]);
+        avvik__cl_memory_release(&slot->parts[i]);
+    pair_destroy(worker, &slot->results);
     for (int k = 0; k < N_CL_KERNELS; k++)
         if (slot->kernels[k] != NULL)
             clReleaseKernel(slot->kernels[k]);

@@ -20,14 +20,17 @@ struct avvik__cl_pair {
     void *host;   /* where the host's part begins: in `mapped`, on a 64-byte boundary if there is a pinned one */
 };
 
+/* Every call into a driver takes microseconds, which threads wait for in turn (an H200 with 16 threads: 200 of them),
+ * so all results lie in one buffer and come back by one command. */
 struct avvik__cl_slot {
-    struct avvik__cl_pair tile, results[N_CL_RESULTS];
+    struct avvik__cl_pair tile, results;
+    cl_mem parts[N_CL_RESULTS]; /* of results.device, at worker->result_offsets */
     cl_kernel kernels[N_CL_KERNELS];
-    size_t first, n;                   /* the rows of the caller in it; n is 0 in a slot that is free */
-    cl_event sent;                     /* each NULL or an event held */
-    cl_event ran[N_CL_KERNELS];        /* in order */
-    cl_event received[N_CL_RESULTS];   /* read back, or mapped */
-    cl_event given_back[N_CL_RESULTS]; /* unmapped: the next kernels wait for it */
+    size_t first, n;            /* the rows of the caller in it; n is 0 in a slot that is free */
+    cl_event sent;              /* each NULL or an event held */
+    cl_event ran[N_CL_KERNELS]; /* in order */
+    cl_event received;          /* read back, or mapped */
+    cl_event given_back;        /* unmapped: the next kernels wait for it */
 };
 
 struct avvik__cl_worker {
@@ -35,6 +38,7 @@ struct avvik__cl_worker {
     cl_command_queue send, run, receive;
     struct avvik__cl_slot slots[AVVIK_CL_SLOTS];
     size_t max_rows, piece_rows, row_group;
+    size_t result_offsets[N_CL_RESULTS + 1]; /* in bytes; the last is the size of all */
     uint64_t timeout_ns;
     int is_lost;                /* the device gave no answer within timeout_ns */
     uint64_t *counts;           /* where the caller wants none */
@@ -55,8 +59,8 @@ enum avvik_status avvik__cl_event_wait(struct avvik__cl_worker *worker, cl_event
 void avvik__cl_event_release(cl_event *event); /* and set it to NULL, which is a no-op */
 uint64_t avvik__cl_now_ns(void);               /* the host's clock */
 
-/* Buffers and kernels of a slot; worker->state, queues and piece_rows are there. What was made is released by
- * avvik__cl_slot_destroy(), also after an error. */
+/* Buffers and kernels of a slot; worker->state, queues, piece_rows and result_offsets are there. What was made is
+ * released by avvik__cl_slot_destroy(), also after an error. */
 enum avvik_status avvik__cl_slot_init(struct avvik__cl_worker *worker, struct avvik__cl_slot *slot,
                                       struct avvik_error *error);
 void avvik__cl_slot_destroy(struct avvik__cl_worker *worker, struct avvik__cl_slot *slot);

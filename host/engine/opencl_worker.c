@@ -7,10 +7,11 @@
 #include "avvik_internal.h"
 #include "opencl_slot.h"
 
-#define ROW_GROUP 64u                /* work-items of a group in the kernels that take a row each */
-#define PIECES 4                     /* of a full call, so that its stages overlap ... */
-#define PIECE_MIN_ROWS 16384         /* ... unless a piece is too small to fill a device ... */
-#define PIECE_MAX_BYTES (8u << 20)   /* ... or as large as it need be */
+#define ROW_GROUP 64u /* work-items of a group in the kernels that take a row each */
+#define PIECES 4      /* of a full call, so that its stages overlap ... */
+#define PIECE_MIN_BYTES                                                                                                \
+    (4u << 20) /* ... unless a driver needs longer to be told of a piece than a device to do it ... */
+#define PIECE_MAX_BYTES (8u << 20)   /* ... or a piece is as large as it need be */
 #define SHARED_MAX_BYTES (16u << 20) /* where memory is shared there is no transfer to overlap: longer is faster */
 #define TIMEOUT_S 60.0               /* for one piece; any device needs a hundredth of it */
 
@@ -61,12 +62,22 @@ static size_t piece_rows_choose(const struct avvik__opencl_state *state, size_t 
     size_t rows = state->geometry.piece_rows;
     if (rows == 0) {
         rows = state->device.has_unified_memory ? max_rows : (max_rows + PIECES - 1) / PIECES;
-        rows = rows < PIECE_MIN_ROWS ? PIECE_MIN_ROWS : rows;
+        rows = rows < PIECE_MIN_BYTES / row_bytes ? PIECE_MIN_BYTES / row_bytes : rows;
         rows = rows > fitting ? fitting : rows;
     }
     rows = rows > max_rows ? max_rows : rows;
     rows = rows == 0 ? 1 : rows;
     return rows > most ? most : rows;
+}
+
+/* Where each result begins: a buffer may be divided at the device's alignment only. */
+static void results_place(struct avvik__cl_worker *worker)
+{
+    const size_t alignment = worker->state->device.buffer_alignment;
+    for (int i = 0; i < N_CL_RESULTS; i++) {
+        const size_t bytes = worker->piece_rows * avvik__cl_result_bytes[i];
+        worker->result_offsets[i + 1] = worker->result_offsets[i] + (bytes + alignment - 1) / alignment * alignment;
+    }
 }
 
 enum avvik_status avvik__opencl_worker_create(void *opaque, size_t max_rows, void **worker_out,
@@ -83,6 +94,7 @@ enum avvik_status avvik__opencl_worker_create(void *opaque, size_t max_rows, voi
     worker->max_rows = max_rows;
     if ((worker->piece_rows = piece_rows_choose(state, max_rows)) == 0)
         AVVIK_FAIL(AVVIK_ERR_BACKEND, 0, "%s cannot hold a row of %u features", device, state->plan->n_features);
+    results_place(worker);
     AVVIK_TRY(timeout_read(&worker->timeout_ns, error));
     if ((worker->counts = calloc(2 * (size_t)state->plan->n_features, sizeof *worker->counts)) == NULL)
         AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");

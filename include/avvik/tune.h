@@ -15,7 +15,8 @@ struct avvik_tuning {
     char target[32];        /* "cpu" or "opencl:0.0" */
     char subject[48];       /* what was varied: "16 features, up to 8 levels" (on the CPU), "walk", "group", "piece" */
     char setting[32];       /* "avx512vbmi", "lanes:16", "32 work-items", "1024 KiB" */
-    double rows_per_second; /* of one worker; 0 if it cannot run here, or fails its self-test */
+    double rows_per_second; /* of one worker; for a device's "walk" and "group" of its kernels alone, by its own clock;
+                               for "piece" of all workers. 0 if it cannot run here, or fails its self-test */
     int is_chosen;          /* 1 for one setting of each subject: avvik_engine_open() takes it from now on */
 };
 

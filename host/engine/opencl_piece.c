@@ -156,6 +156,10 @@ enum avvik_status avvik__cl_slot_finish(struct avvik__cl_worker *worker, struct 
     const size_t first = slot->first;
     void *const to[N_CL_RESULTS] = {scores->path_sum + first, scores->deviation + first,
                                     scores->deviation_feature + first, scores->beyond + first, scores->missing + first};
+    /* The last command waits for all others, which are then only asked whether they failed: the first is the reason. */
+    const enum avvik_status last = avvik__cl_event_wait(worker, slot->received, "the last command of a piece", error);
+    if (worker->is_lost)
+        return last;
     AVVIK_TRY(avvik__cl_event_wait(worker, slot->sent, "sending rows", error));
     for (int k = 0; k < N_CL_KERNELS; k++)
         AVVIK_TRY(avvik__cl_event_wait(worker, slot->ran[k], avvik__cl_kernel_names[k], error));

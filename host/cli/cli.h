@@ -94,6 +94,6 @@ int cli_split_labels(const char *text, char **path_out, const char **dataset_out
 int cli_same_file(const char *a, const char *b);
 
 extern const struct cli_command cli_check, cli_fit, cli_score, cli_flag, cli_evaluate, cli_devices, cli_selftest,
-    cli_model, cli_night, cli_tune;
+    cli_find, cli_model, cli_night, cli_synth, cli_tune;
 
 #endif

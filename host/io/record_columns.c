@@ -12,12 +12,17 @@ static enum avvik_status column_add(struct avvik__record *record, const char *pa
                                     struct avvik_error *error)
 {
     XXH3_state_t *digest = XXH3_createState();
-    if (record->n_columns == AVVIK_RECORD_COLUMNS || digest == NULL) {
+    struct avvik__record_column *column = malloc(sizeof *column);
+    void *larger = realloc(record->columns, (record->n_columns + 1) * sizeof *record->columns);
+    if (larger != NULL)
+        record->columns = larger;
+    if (larger == NULL || digest == NULL || column == NULL) {
         avvik__h5_close(dataset);
         XXH3_freeState(digest);
+        free(column);
         return avvik__error_set(error, AVVIK_ERR_MEMORY, 0, "out of memory");
     }
-    struct avvik__record_column *column = &record->columns[record->n_columns++];
+    record->columns[record->n_columns++] = column;
     *column = (struct avvik__record_column){
         .record = record, .dataset = dataset, .type = type, .n_rows = n_rows, .digest = digest};
     snprintf(column->path, sizeof column->path, "%s", path);
@@ -79,6 +84,20 @@ static enum avvik_status chunk_put(struct avvik__record_column *column, const vo
                : AVVIK_OK;
 }
 
+/* A run of rows of a contiguous column. */
+static enum avvik_status rows_put(struct avvik__record_column *column, const void *data, size_t n_rows,
+                                  struct avvik_error *error)
+{
+    hid_t memory, space;
+    const int failed = column_select(column, n_rows, &memory, &space) != 0 ||
+                       H5Dwrite(column->dataset, avvik__type_id(column->type), memory, space, H5P_DEFAULT, data) < 0;
+    avvik__h5_close(memory);
+    avvik__h5_close(space);
+    return failed || column->record->output.first_errno != 0
+               ? avvik__record_write_failed(column->record, column->path, error)
+               : AVVIK_OK;
+}
+
 void avvik__record_column_accept(struct avvik__record_column *column, const void *data, size_t n_rows)
 {
     XXH3_128bits_update(column->digest, data, n_rows * avvik__type_size(column->type));
@@ -97,6 +116,12 @@ enum avvik_status avvik__record_column_write(struct avvik__record_column *column
 {
     const size_t size = avvik__type_size(column->type), chunk_bytes = column->chunk_rows * size;
     void *padded = NULL;
+    if (column->chunk_rows == 0) {
+        const enum avvik_status put = rows_put(column, data, n_rows, error);
+        if (put == AVVIK_OK)
+            avvik__record_column_accept(column, data, n_rows);
+        return put;
+    }
     if (encoded == NULL) {
         encoded = data;
         encoded_bytes = chunk_bytes;
@@ -161,4 +186,9 @@ enum avvik_status avvik__record_column_read(struct avvik__record_column *column,
         XXH3_128bits_update(column->digest, data, n_rows * avvik__type_size(column->type));
     column->next += n_rows;
     return status;
+}
+
+void avvik__record_column_skip(struct avvik__record_column *column, size_t n_rows)
+{
+    column->next += n_rows;
 }

@@ -84,9 +84,11 @@ void avvik__record_hash(struct avvik__record *record, char *hash_out)
 static void record_free(struct avvik__record *record)
 {
     for (size_t i = 0; i < record->n_columns; i++) {
-        avvik__h5_close(record->columns[i].dataset);
-        XXH3_freeState(record->columns[i].digest);
+        avvik__h5_close(record->columns[i]->dataset);
+        XXH3_freeState(record->columns[i]->digest);
+        free(record->columns[i]);
     }
+    free(record->columns);
     avvik__h5_close(record->file);
     if (record->output.descriptor >= 0)
         close(record->output.descriptor);
@@ -268,7 +270,7 @@ enum avvik_status avvik__record_commit(struct avvik__record **owned, struct avvi
     struct avvik__record *record = *owned;
     char hash[AVVIK_HASH_SIZE];
     for (size_t i = 0; i < record->n_columns; i++) {
-        struct avvik__record_column *column = &record->columns[i];
+        struct avvik__record_column *column = record->columns[i];
         AVVIK_TRY(avvik__record_add(record, column->path, XXH3_128bits_digest(column->digest), error));
         if (column->next != column->n_rows)
             AVVIK_FAIL(AVVIK_ERR_INTERNAL, 0, "%s: %s is not complete", record->path, column->path);
@@ -300,7 +302,7 @@ enum avvik_status avvik__record_verify(struct avvik__record *record, struct avvi
     char computed[AVVIK_HASH_SIZE], stated[AVVIK_HASH_SIZE];
     for (size_t i = 0; i < record->n_columns; i++) {
         const enum avvik_status status =
-            avvik__record_add(record, record->columns[i].path, XXH3_128bits_digest(record->columns[i].digest), error);
+            avvik__record_add(record, record->columns[i]->path, XXH3_128bits_digest(record->columns[i]->digest), error);
         if (status != AVVIK_OK)
             return status;
     }

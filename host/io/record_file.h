@@ -15,7 +15,7 @@
 #define AVVIK_FORMAT_VERSION 1
 #define AVVIK_HASH_SIZE 48 /* "xxh3-128:" and 32 hex digits, with the final zero */
 
-enum avvik__type { AVVIK_U16, AVVIK_U32, AVVIK_U64, AVVIK_I32, AVVIK_F32, AVVIK_F64, AVVIK_TEXT };
+enum avvik__type { AVVIK_U16, AVVIK_U32, AVVIK_U64, AVVIK_I32, AVVIK_F32, AVVIK_F64, AVVIK_TEXT, AVVIK_I64 };
 
 struct avvik__record;
 struct avvik__record_column;
@@ -87,8 +87,17 @@ enum avvik_status avvik__record_get_u64(struct avvik__record *record, const char
 enum avvik_status avvik__record_get_text(struct avvik__record *record, const char *group, const char *name, char *value,
                                          size_t size, int counts, struct avvik_error *error);
 
+/* The attribute `name` of the data set or group `path`: an array of n strings of `size` bytes each, zero padded. Counts
+ * in the content hash. */
+enum avvik_status avvik__record_put_texts(struct avvik__record *record, const char *path, const char *name,
+                                          const char *texts, size_t n, size_t size, struct avvik_error *error);
+/* The attribute `name` of a data set: one number of type `type`. Counts in the content hash. */
+enum avvik_status avvik__record_put_number(struct avvik__record *record, const char *path, const char *name,
+                                           enum avvik__type type, const void *value, struct avvik_error *error);
+
 /* One-dimensional arrays of n_rows elements. The column belongs to the record. They are written chunk by chunk in row
- * order: chunk_rows rows each, fewer in the last. level: 0, or 1 to 9 for shuffle and deflate. */
+ * order: chunk_rows rows each, fewer in the last. level: 0, or 1 to 9 for shuffle and deflate. chunk_rows 0:
+ * contiguous, written in runs of any length. */
 enum avvik_status avvik__record_column_create(struct avvik__record *record, const char *path, enum avvik__type type,
                                               uint64_t n_rows, size_t chunk_rows, int level,
                                               struct avvik__record_column **column_out, struct avvik_error *error);
@@ -114,6 +123,8 @@ enum avvik_status avvik__record_column_open(struct avvik__record *record, const 
                                             struct avvik_error *error);
 enum avvik_status avvik__record_column_read(struct avvik__record_column *column, void *data, size_t n_rows,
                                             struct avvik_error *error);
+/* Go on n_rows further down, without reading them; such a record cannot be verified. */
+void avvik__record_column_skip(struct avvik__record_column *column, size_t n_rows);
 
 /* Reading: does what was read (all of what counts) have the hash that the file says? AVVIK_ERR_FORMAT if not. */
 enum avvik_status avvik__record_verify(struct avvik__record *record, struct avvik_error *error);

@@ -8,8 +8,6 @@
 #include "output_driver.h"
 #include "record_file.h"
 
-#define AVVIK_RECORD_COLUMNS 32
-
 /* One line of the list that is hashed. */
 struct item {
     char path[192];
@@ -22,7 +20,7 @@ struct avvik__record_column {
     hid_t dataset;
     enum avvik__type type;
     uint64_t n_rows, next;
-    size_t chunk_rows; /* when writing */
+    size_t chunk_rows; /* when writing; 0: contiguous */
     int level;         /* of deflate; 0: not compressed */
     XXH3_state_t *digest;
 };
@@ -33,7 +31,7 @@ struct avvik__record {
     struct avvik__output output; /* when writing */
     struct item *items;
     size_t n_items, capacity;
-    struct avvik__record_column columns[AVVIK_RECORD_COLUMNS];
+    struct avvik__record_column **columns;
     size_t n_columns;
 };
 

@@ -13,6 +13,7 @@ size_t avvik__type_size(enum avvik__type type)
     case AVVIK_I32:
     case AVVIK_F32: return 4;
     case AVVIK_U64:
+    case AVVIK_I64:
     case AVVIK_F64: return 8;
     case AVVIK_TEXT: return 1;
     }
@@ -26,6 +27,7 @@ hid_t avvik__type_id(enum avvik__type type)
     case AVVIK_U32: return H5T_STD_U32LE;
     case AVVIK_U64: return H5T_STD_U64LE;
     case AVVIK_I32: return H5T_STD_I32LE;
+    case AVVIK_I64: return H5T_STD_I64LE;
     case AVVIK_F32: return H5T_IEEE_F32LE;
     case AVVIK_F64: return H5T_IEEE_F64LE;
     case AVVIK_TEXT: break;
@@ -201,10 +203,12 @@ static void attribute_path(char *path, size_t size, const char *group, const cha
     snprintf(path, size, "%s@%s", group, name);
 }
 
+/* n 0: one value, else an array of n. */
 static enum avvik_status attribute_put(struct avvik__record *record, const char *group, const char *name, hid_t type,
-                                       const void *data, struct avvik_error *error)
+                                       hsize_t n, const void *data, struct avvik_error *error)
 {
-    const hid_t object = H5Oopen(record->file, group, H5P_DEFAULT), space = H5Screate(H5S_SCALAR);
+    const hid_t object = H5Oopen(record->file, group, H5P_DEFAULT);
+    const hid_t space = n == 0 ? H5Screate(H5S_SCALAR) : H5Screate_simple(1, &n, NULL);
     const hid_t attribute = H5Acreate2(object, name, type, space, H5P_DEFAULT, H5P_DEFAULT);
     const int written = attribute >= 0 && H5Awrite(attribute, type, data) >= 0 && record->output.first_errno == 0;
     avvik__h5_close(attribute);
@@ -217,7 +221,7 @@ enum avvik_status avvik__record_put_u64(struct avvik__record *record, const char
                                         uint64_t value, int counts, struct avvik_error *error)
 {
     char path[192];
-    const enum avvik_status status = attribute_put(record, group, name, H5T_STD_U64LE, &value, error);
+    const enum avvik_status status = attribute_put(record, group, name, H5T_STD_U64LE, 0, &value, error);
     attribute_path(path, sizeof path, group, name);
     return status != AVVIK_OK || !counts ? status
                                          : add_array(record, path, AVVIK_U64, 0, NULL, &value, sizeof value, error);
@@ -228,11 +232,32 @@ enum avvik_status avvik__record_put_text(struct avvik__record *record, const cha
 {
     char path[192];
     const hid_t type = avvik__text_type(strlen(value));
-    const enum avvik_status status = attribute_put(record, group, name, type, value, error);
+    const enum avvik_status status = attribute_put(record, group, name, type, 0, value, error);
     H5Tclose(type);
     attribute_path(path, sizeof path, group, name);
     return status != AVVIK_OK || !counts ? status
                                          : add_array(record, path, AVVIK_TEXT, 0, NULL, value, strlen(value), error);
+}
+
+enum avvik_status avvik__record_put_texts(struct avvik__record *record, const char *path, const char *name,
+                                          const char *texts, size_t n, size_t size, struct avvik_error *error)
+{
+    char item[192];
+    const uint64_t dims[2] = {n, size};
+    const hid_t type = avvik__text_type(size);
+    const enum avvik_status status = attribute_put(record, path, name, type, n, texts, error);
+    H5Tclose(type);
+    attribute_path(item, sizeof item, path, name);
+    return status != AVVIK_OK ? status : add_array(record, item, AVVIK_TEXT, 2, dims, texts, n * size, error);
+}
+
+enum avvik_status avvik__record_put_number(struct avvik__record *record, const char *path, const char *name,
+                                           enum avvik__type type, const void *value, struct avvik_error *error)
+{
+    char item[192];
+    const enum avvik_status status = attribute_put(record, path, name, avvik__type_id(type), 0, value, error);
+    attribute_path(item, sizeof item, path, name);
+    return status != AVVIK_OK ? status : add_array(record, item, type, 0, NULL, value, avvik__type_size(type), error);
 }
 
 enum avvik_status avvik__record_get_u64(struct avvik__record *record, const char *group, const char *name,

@@ -13,7 +13,7 @@ import program
 import sets
 from program import BAD_INPUT, DONE, WRONG_USAGE, fails
 
-COMMANDS = ["fit", "score", "flag", "evaluate", "devices", "selftest", "model", "check", "night", "tune"]
+COMMANDS = ["fit", "score", "flag", "evaluate", "devices", "selftest", "model", "check", "night", "tune", "synth", "find"]
 ROWS = 600  # of the fixture `batch`
 
 

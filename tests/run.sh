@@ -24,6 +24,10 @@ case $tier in
     ;;
 esac
 
+# Tests at a time. Most wait for a program that is starting, or use one thread.
+jobs=$(nproc 2>/dev/null || echo 2)
+if [ "$jobs" -gt 8 ]; then jobs=8; fi
+
 passed=0
 failed=0
 skipped=0
@@ -63,7 +67,7 @@ count() {
 run_ctest() { # PRESET
   echo "== Check suites ($1)"
   rm -f "build/ctest-$1.xml"
-  ctest --test-dir "build/$1" --output-on-failure --no-tests=error --timeout 600 \
+  ctest --test-dir "build/$1" --parallel "$jobs" --output-on-failure --no-tests=error --timeout 600 \
     --output-junit "../ctest-$1.xml"
   count "ctest ($1)" "build/ctest-$1.xml" $?
 }
@@ -74,7 +78,7 @@ run_pytest() { # PRESET PYTEST-ARGUMENTS...
   echo "== Python tests ($preset)"
   rm -f "build/pytest-$preset.xml"
   AVVIK="$(pwd)/build/$preset/avvik" PYTHONPYCACHEPREFIX="$(pwd)/build/pycache" \
-    build/venv/bin/python -m pytest -c tests/python/pytest.ini --rootdir tests/python \
+    build/venv/bin/python -m pytest -c tests/python/pytest.ini --rootdir tests/python -n "$jobs" --dist loadgroup \
     --junitxml "build/pytest-$preset.xml" "$@"
   count "pytest ($preset)" "build/pytest-$preset.xml" $?
 }

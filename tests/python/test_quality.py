@@ -21,6 +21,9 @@ SEEDS = range(1, 11)
 TREES = 100
 SAMPLE = 256
 
+# All of them in one process, which collects the table.
+pytestmark = pytest.mark.xdist_group("quality")
+
 rows_of_table = []
 
 

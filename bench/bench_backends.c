@@ -8,6 +8,7 @@
 #include "bench.h"
 #include "bench_batch.h"
 #include "bench_random.h"
+#include "bench_resident.h"
 #include "engine_internal.h"
 
 #define MAX_BLOCK_ROWS ((size_t)65536)
@@ -299,6 +300,15 @@ static enum bench_exit shape_measure(void *context, const struct bench_shape *sh
         status = backend_init(&scalar, &rows, "scalar", bench_cores_allowed());
     if (status == BENCH_DONE)
         status = rows_measure(walk, &rows, backends, &scalar.results);
+    const struct avvik_scores want = {.path_sum = scalar.results.path_sum,
+                                      .deviation = scalar.results.deviation,
+                                      .deviation_feature = scalar.results.small[0],
+                                      .beyond = scalar.results.small[1],
+                                      .missing = scalar.results.small[2]};
+    for (size_t i = 0; i < walk->n_devices && status == BENCH_DONE; i++)
+        if (strncmp(walk->devices[i].backend, "opencl:", 7) == 0 && strcmp(walk->devices[i].backend, "opencl:all") != 0)
+            status = bench_resident(walk->options, walk->results, rows.model, walk->devices[i].backend, shape,
+                                    rows.columns, &want);
     backend_destroy(&scalar);
     avvik_model_free(rows.model);
     free(rows.columns);

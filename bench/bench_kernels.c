@@ -38,7 +38,9 @@ struct work {
     float *deviation;
     uint16_t *feature, *beyond;
     uint64_t *counts;
-    struct avvik__moments *moments; /* [feature][block] */
+    struct avvik__moments *moments;    /* [feature][block] */
+    struct avvik__sift_counts *sifted; /* [feature] */
+    size_t n_kept;
 };
 
 static size_t n_blocks(const struct work *w)
@@ -48,8 +50,8 @@ static size_t n_blocks(const struct work *w)
 
 static void work_destroy(struct work *w)
 {
-    void *const owned[] = {w->columns,   w->tile,    w->out_tile, w->mean,   w->rscale, w->path_sum,
-                           w->deviation, w->feature, w->beyond,   w->counts, w->moments};
+    void *const owned[] = {w->columns,   w->tile,    w->out_tile, w->mean,   w->rscale,  w->path_sum,
+                           w->deviation, w->feature, w->beyond,   w->counts, w->moments, w->sifted};
     for (size_t i = 0; i < sizeof owned / sizeof owned[0]; i++)
         free(owned[i]);
     avvik__forest_layout_destroy(&w->layout);
@@ -86,7 +88,7 @@ static int work_init(struct work *w, const struct bench_shape *shape, uint64_t s
     *w = (struct work){.shape = shape, .n_rows = n_rows, .n_features = n_features, .stride = stride};
     w->columns = avvik__aligned_alloc(n_rows * n_features, sizeof(float));
     w->tile = avvik__aligned_calloc(n_rows * stride, sizeof(float));
-    w->out_tile = avvik__aligned_calloc(n_rows * stride, sizeof(float));
+    w->out_tile = avvik__aligned_calloc(n_rows * stride + AVVIK_LANES, sizeof(float)); /* sift writes whole vectors */
     w->mean = avvik__aligned_calloc(stride, sizeof(float));
     w->rscale = avvik__aligned_calloc(stride, sizeof(float));
     w->path_sum = avvik__aligned_calloc(n_rows, sizeof(int32_t));
@@ -95,9 +97,10 @@ static int work_init(struct work *w, const struct bench_shape *shape, uint64_t s
     w->beyond = avvik__aligned_calloc(n_rows, sizeof(uint16_t));
     w->counts = avvik__aligned_calloc(2 * n_features, sizeof(uint64_t));
     w->moments = avvik__aligned_calloc(n_features * n_blocks(w), sizeof *w->moments);
+    w->sifted = avvik__aligned_calloc(n_features, sizeof *w->sifted);
     if (w->columns == NULL || w->tile == NULL || w->out_tile == NULL || w->mean == NULL || w->rscale == NULL ||
         w->path_sum == NULL || w->deviation == NULL || w->feature == NULL || w->beyond == NULL || w->counts == NULL ||
-        w->moments == NULL)
+        w->moments == NULL || w->sifted == NULL)
         return 0;
     for (size_t f = 0; f < n_features; f++) {
         w->mean[f] = (float)f / 64;
@@ -177,6 +180,28 @@ static struct trace trace_statistics(const struct work *w)
                           {w->n_features * n_blocks(w) * sizeof *w->moments}};
 }
 
+/* Windows that keep one value in twenty of a normal column, as those do that a fit narrows from its sample. */
+static void run_sift(any_fn *f, struct work *w)
+{
+    const struct avvik__sieve sieve = {-0.70f, -0.65f, -0.03f, 0.03f, 0.65f, 0.70f, NAN};
+    memset(w->sifted, 0, w->n_features * sizeof *w->sifted);
+    w->n_kept = 0;
+    for (size_t column = 0; column < w->n_features; column++)
+        for (size_t first = 0; first < w->n_rows; first += AVVIK_STATISTICS_ROWS) {
+            const size_t left = w->n_rows - first;
+            w->n_kept += ((avvik__sift_fn *)f)(w->out_tile + w->n_kept, &w->sifted[column],
+                                               w->columns + column * w->n_rows + first,
+                                               left < AVVIK_STATISTICS_ROWS ? left : AVVIK_STATISTICS_ROWS, &sieve);
+        }
+}
+
+static struct trace trace_sift(const struct work *w)
+{
+    return (struct trace){(double)(w->n_rows * w->n_features * sizeof(float)),
+                          {w->sifted, w->out_tile},
+                          {w->n_features * sizeof *w->sifted, w->n_kept * sizeof(float)}};
+}
+
 static void run_forest_path(any_fn *f, struct work *w)
 {
     ((avvik__forest_path_fn *)f)(w->path_sum, w->tile, w->stride, w->n_rows, &w->layout.view);
@@ -198,6 +223,7 @@ static const struct job {
     {"fill_missing", run_fill_missing, trace_fill_missing, BENCH_READ},
     {"deviation", run_deviation, trace_deviation, BENCH_READ},
     {"statistics", run_statistics, trace_statistics, BENCH_READ},
+    {"sift", run_sift, trace_sift, BENCH_READ},
     {"forest_path", run_forest_path, trace_forest_path, BENCH_GATHER},
     {"forest_path_wide", run_forest_path, trace_forest_path, BENCH_GATHER},
 };

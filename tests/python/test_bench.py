@@ -74,7 +74,14 @@ def test_every_variant_and_every_backend_is_measured(kernels):
                 continue
             assert (kernel, variant, features) in found
     for device in program.ok_json("devices")["devices"]:
-        assert ((("engine", device["backend"], 16) in found) == device["available"])
+        alone = ["deviation", "fill_missing", "forest_path"] if device["backend"].startswith("opencl") else []
+        for name in ["engine"] + alone:
+            assert ((name, device["backend"], 16) in found) == device["available"], name
+
+
+def on_a_device(result):
+    """Is it a kernel of an OpenCL device, by the device's clock? Those are compared with nothing."""
+    return result["variant"].startswith("opencl") and result["name"] != "engine"
 
 
 def test_figures_follow_from_the_samples(kernels):
@@ -85,8 +92,9 @@ def test_figures_follow_from_the_samples(kernels):
         assert len(samples) == 5 and (samples > 0).all()
         np.testing.assert_allclose(r["best_rows_per_s"], r["rows"] / samples.min(), rtol=1e-4)
         np.testing.assert_allclose(r["median_rows_per_s"], r["rows"] / np.median(samples), rtol=1e-4)
-        reference = np.array(scalar[r["name"], *(r[key] for key in LISTS)]["samples_s"])
-        np.testing.assert_allclose(r["times"]["scalar"], reference.min() / samples.min(), rtol=1e-4)
+        if not on_a_device(r):
+            reference = np.array(scalar[r["name"], *(r[key] for key in LISTS)]["samples_s"])
+            np.testing.assert_allclose(r["times"]["scalar"], reference.min() / samples.min(), rtol=1e-4)
         if r["trees"]:
             np.testing.assert_allclose(r["ns_per_row_tree"], samples.min() * 1e9 / r["rows"] / r["trees"], rtol=1e-4)
 
@@ -96,6 +104,9 @@ def test_shares_follow_from_the_limits(kernels):
     assert all(rate > 0 for rate in limits["copy_gb_per_s"] + limits["read_gb_per_s"])
     for r in kernels["results"]:
         best = min(r["samples_s"])
+        if on_a_device(r):
+            assert r["limit"] == "none" and r["share_of_limit"] == 0
+            continue
         if r["limit"] == "gather":
             height = int(np.ceil(np.log2(r["sample"])))
             lookup_ns = min(ns for ns in limits["lookups_16_ns"].values() if ns > 0) / 16

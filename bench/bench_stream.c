@@ -227,8 +227,11 @@ static enum bench_exit scores_check(struct stream *stream, const char *backend)
     struct avvik_engine *engine = NULL;
     struct avvik_worker *worker = NULL;
     enum bench_exit status = BENCH_DONE;
-    const size_t budget = stream->batch.n_rows < CHECKED_CASES ? stream->batch.n_rows : CHECKED_CASES;
-    if (avvik_flag(stream->scores, budget, AVVIK_BY_FOREST, &list, &error) != AVVIK_OK ||
+    const char *const scores = stream->scores;
+    struct avvik_flag_options options = AVVIK_FLAG_DEFAULTS;
+    options.budget = stream->batch.n_rows < CHECKED_CASES ? stream->batch.n_rows : CHECKED_CASES;
+    options.by = AVVIK_BY_FOREST;
+    if (avvik_flag(&scores, 1, &options, &list, &error) != AVVIK_OK ||
         avvik_engine_open(stream->model, "scalar", &engine, &error) != AVVIK_OK ||
         avvik_worker_create(engine, 1, &worker, &error) != AVVIK_OK)
         status = bench_fail(BENCH_FAILED, "%s", error.text);

@@ -83,6 +83,12 @@ static enum avvik_status job_run(struct avvik_error *error)
     struct avvik_case_list list = {0};
     struct avvik_evaluation evaluation;
     enum avvik_status status;
+    const char *const score_paths[] = {scores_path};
+    struct avvik_flag_options flag = AVVIK_FLAG_DEFAULTS;
+    flag.budget = 5;
+    flag.fdr = 0.5;
+    flag.random_share = 0.4;
+    flag.by = AVVIK_BY_COMBINED;
     fit.trees = 3;
     fit.threads = 1;
     (void)((status = avvik_source_open(paths, 1, &selection, &source, error)) != AVVIK_OK ||
@@ -92,8 +98,9 @@ static enum avvik_status job_run(struct avvik_error *error)
            (status = batch_check(model, error)) != AVVIK_OK ||
            (status = avvik_engine_open(model, "scalar", &engine, error)) != AVVIK_OK ||
            (status = avvik_score_file(model, engine, source, scores_path, &score, &summary, error)) != AVVIK_OK ||
-           (status = avvik_flag(scores_path, 5, AVVIK_BY_FOREST, &list, error)) != AVVIK_OK ||
-           (status = avvik_evaluate(scores_path, batch, "/glass/label", 0, &evaluation, error)) != AVVIK_OK);
+           (status = avvik_flag(score_paths, 1, &flag, &list, error)) != AVVIK_OK ||
+           (status = avvik_evaluate(scores_path, batch, "/glass/label", 0, flag.weights, &evaluation, error)) !=
+               AVVIK_OK);
     avvik_case_list_destroy(&list);
     avvik_engine_close(engine);
     avvik_model_free(model);

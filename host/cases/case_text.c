@@ -18,6 +18,12 @@ size_t avvik_case_list_input(const struct avvik_case_list *list, uint64_t row)
     return i;
 }
 
+/* What brought a case onto the list. */
+static const char *selected_by(const struct avvik_case_list *list, const struct avvik_case *one)
+{
+    return one->is_random ? "random" : avvik_detector_name(list->by);
+}
+
 /* A field of a CSV line, quoted where needed. A name is a byte string from a file: what is no printable character of
  * UTF-8 becomes '?'. */
 static void csv_field(FILE *stream, const char *text)
@@ -42,19 +48,27 @@ static void csv_field(FILE *stream, const char *text)
         fputc('"', stream);
 }
 
+/* Rows by rank have one; those that were drawn at random have none. */
 static void csv_write(const struct avvik_case_list *list, const uint8_t *labels, FILE *stream)
 {
-    fprintf(stream, "rank,row,input,input_row,path_sum,forest,deviation,deviation_feature,beyond,missing%s\n",
-            labels == NULL ? "" : ",label");
+    fputs("rank,row,input,input_row,path_sum,forest,deviation,deviation_feature,beyond,missing", stream);
+    for (int d = 0; d < AVVIK_N_DETECTORS; d++)
+        fprintf(stream, ",p_%s", avvik_detector_name((enum avvik_detector)d));
+    fprintf(stream, ",selected_by%s\n", labels == NULL ? "" : ",label");
     for (size_t i = 0; i < list->n_cases; i++) {
         const struct avvik_case *one = &list->cases[i];
         const size_t input = avvik_case_list_input(list, one->row);
-        fprintf(stream, "%llu,%llu,", (unsigned long long)one->rank, (unsigned long long)one->row);
+        if (!one->is_random)
+            fprintf(stream, "%llu", (unsigned long long)one->rank);
+        fprintf(stream, ",%llu,", (unsigned long long)one->row);
         csv_field(stream, list->inputs[input]);
         fprintf(stream, ",%llu,%d,%.9g,%.9g,", (unsigned long long)(one->row - list->input_offsets[input]),
                 one->path_sum, (double)one->forest, (double)one->deviation);
         csv_field(stream, list->features[one->deviation_feature]);
         fprintf(stream, ",%u,%u", one->beyond, one->missing);
+        for (int d = 0; d < AVVIK_N_DETECTORS; d++)
+            fprintf(stream, ",%.9g", one->p[d]);
+        fprintf(stream, ",%s", selected_by(list, one));
         if (labels != NULL)
             fprintf(stream, ",%u", labels[one->row]);
         fputc('\n', stream);
@@ -75,20 +89,29 @@ static json_t *json_text(const char *text)
     return string;
 }
 
+static json_t *json_p_values(const struct avvik_case *one)
+{
+    json_t *p = json_object();
+    for (int d = 0; d < AVVIK_N_DETECTORS; d++)
+        json_object_set_new(p, avvik_detector_name((enum avvik_detector)d), json_real(one->p[d]));
+    return p;
+}
+
 /* NULL if memory is out. */
-static json_t *json_of(const struct avvik_case_list *list, enum avvik_detector detector, const uint8_t *labels)
+static json_t *json_of(const struct avvik_case_list *list, const uint8_t *labels)
 {
     json_t *flags = json_array();
     int is_whole = flags != NULL;
     for (size_t i = 0; is_whole && i < list->n_cases; i++) {
         const struct avvik_case *one = &list->cases[i];
         const size_t input = avvik_case_list_input(list, one->row);
-        json_t *flag = json_pack("{s:I, s:I, s:o, s:I, s:i, s:f, s:f, s:o, s:i, s:i}", "rank", (json_int_t)one->rank,
-                                 "row", (json_int_t)one->row, "input", json_text(list->inputs[input]), "input_row",
-                                 (json_int_t)(one->row - list->input_offsets[input]), "path_sum", (int)one->path_sum,
-                                 "forest", (double)one->forest, "deviation", (double)one->deviation,
-                                 "deviation_feature", json_text(list->features[one->deviation_feature]), "beyond",
-                                 (int)one->beyond, "missing", (int)one->missing);
+        json_t *flag = json_pack(
+            "{s:o, s:I, s:o, s:I, s:i, s:f, s:f, s:o, s:i, s:i, s:o, s:s}", "rank",
+            one->is_random ? json_null() : json_integer((json_int_t)one->rank), "row", (json_int_t)one->row, "input",
+            json_text(list->inputs[input]), "input_row", (json_int_t)(one->row - list->input_offsets[input]),
+            "path_sum", (int)one->path_sum, "forest", (double)one->forest, "deviation", (double)one->deviation,
+            "deviation_feature", json_text(list->features[one->deviation_feature]), "beyond", (int)one->beyond,
+            "missing", (int)one->missing, "p", json_p_values(one), "selected_by", selected_by(list, one));
         if (labels != NULL)
             is_whole = json_object_set_new(flag, "label", json_integer(labels[one->row])) == 0;
         is_whole = json_array_append_new(flags, flag) == 0 && is_whole;
@@ -97,14 +120,15 @@ static json_t *json_of(const struct avvik_case_list *list, enum avvik_detector d
         json_decref(flags);
         return NULL;
     }
-    return json_pack("{s:I, s:I, s:s, s:s, s:o, s:o}", "rows", (json_int_t)list->n_rows, "absent",
-                     (json_int_t)list->n_absent, "by", avvik_detector_name(detector), "content_hash",
+    return json_pack("{s:I, s:I, s:s, s:I, s:I, s:f, s:f, s:f, s:s, s:o, s:o}", "rows", (json_int_t)list->n_rows,
+                     "absent", (json_int_t)list->n_absent, "by", avvik_detector_name(list->by), "random",
+                     (json_int_t)list->n_random, "calibration_rows", (json_int_t)list->n_calibration, "expected",
+                     list->expected, "fdr_estimate", list->fdr_estimate, "fdr_bound", list->fdr_bound, "content_hash",
                      list->content_hash, "table", json_text(list->table), "flags", flags);
 }
 
-enum avvik_status avvik_case_list_write(const struct avvik_case_list *list, enum avvik_detector detector,
-                                        const uint8_t *labels, enum avvik_list_format format, FILE *stream,
-                                        struct avvik_error *error)
+enum avvik_status avvik_case_list_write(const struct avvik_case_list *list, const uint8_t *labels,
+                                        enum avvik_list_format format, FILE *stream, struct avvik_error *error)
 {
     enum avvik_status status = AVVIK_OK;
     json_t *document = NULL;
@@ -112,7 +136,7 @@ enum avvik_status avvik_case_list_write(const struct avvik_case_list *list, enum
     if (locale != (locale_t)0)
         before = uselocale(locale); /* this thread's alone */
     if (format == AVVIK_LIST_JSON) {
-        if ((document = json_of(list, detector, labels)) == NULL)
+        if ((document = json_of(list, labels)) == NULL)
             AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
         json_dumpf(document, stream, JSON_INDENT(2));
         fputc('\n', stream);

@@ -5,6 +5,7 @@
 #include "avvik_internal.h"
 #include "ranking.h"
 #include "score_reader.h"
+#include "surprise.h"
 
 static int key_compare(const void *a, const void *b)
 {
@@ -41,14 +42,17 @@ static void ranking_measure(const struct avvik__rank_key *keys, const uint8_t *l
 }
 
 enum avvik_status avvik_evaluate(const char *path, const char *labels_path, const char *dataset, uint64_t budget,
-                                 struct avvik_evaluation *evaluation_out, struct avvik_error *error)
+                                 const double *weights, struct avvik_evaluation *evaluation_out,
+                                 struct avvik_error *error)
 {
     enum avvik_status status = AVVIK_OK;
     struct avvik__score_reader reader;
     struct avvik_evaluation evaluation = {0};
     struct avvik__rank_key *keys[AVVIK_N_DETECTORS] = {NULL};
     uint8_t *labels = NULL;
+    struct avvik__surprise surprise = {0};
     AVVIK_TRY(avvik__score_reader_open(&reader, path, error));
+    AVVIK_TRY(avvik__surprise_init(&surprise, &reader.calibration, weights, error));
     AVVIK_TRY(avvik_labels_read(labels_path, dataset, reader.n_rows, &labels, error));
     for (int d = 0; d < AVVIK_N_DETECTORS; d++)
         if ((keys[d] = calloc(reader.n_rows, sizeof *keys[d])) == NULL)
@@ -61,8 +65,9 @@ enum avvik_status avvik_evaluate(const char *path, const char *labels_path, cons
             if (isnan(reader.forest[i]))
                 continue;
             for (int d = 0; d < AVVIK_N_DETECTORS; d++)
-                keys[d][evaluation.n_rows] =
-                    avvik__rank_key((enum avvik_detector)d, reader.path_sum[i], reader.deviation[i], reader.next + i);
+                keys[d][evaluation.n_rows] = (struct avvik__rank_key){
+                    avvik__surprise_of(&surprise, (enum avvik_detector)d, reader.path_sum[i], reader.deviation[i]),
+                    reader.next + i};
             evaluation.n_rows++;
             evaluation.n_anomalies += labels[reader.next + i];
         }
@@ -83,6 +88,7 @@ enum avvik_status avvik_evaluate(const char *path, const char *labels_path, cons
     *evaluation_out = evaluation;
 done:
     avvik__score_reader_close(&reader);
+    avvik__surprise_destroy(&surprise);
     free(labels);
     for (int d = 0; d < AVVIK_N_DETECTORS; d++)
         free(keys[d]);

@@ -1,77 +1,32 @@
-/* The rows that deviate most: a heap of the best `budget` seen so far, its worst at the root. */
+/* A short list: the rows that deviate most, and some drawn at random from the others. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "avvik_internal.h"
+#include "case_heap.h"
+#include "draw.h"
+#include "fdr.h"
 #include "hash_text.h"
-#include "ranking.h"
 #include "score_reader.h"
+#include "surprise.h"
 
-const char *avvik_detector_name(enum avvik_detector detector)
-{
-    switch (detector) {
-    case AVVIK_BY_FOREST: return "forest";
-    case AVVIK_BY_DEVIATION: return "deviation";
-    case AVVIK_N_DETECTORS: break;
-    }
-    return "unknown";
-}
+/* The job of making a list. */
+struct flagging {
+    const char *const *paths;
+    size_t n_paths;
+    const struct avvik_flag_options *options;
+    struct avvik_case_list list;
+    struct avvik__surprise surprise;
+    uint64_t n_scored;
 
-struct heap {
-    struct avvik_case *cases;
-    size_t n, capacity;
-    enum avvik_detector detector;
+    uint64_t *counts; /* [rank]: rows of that rank */
+    struct avvik__case_heap heap;
+    uint64_t *listed; /* row numbers in the heap, ascending */
+    size_t n_listed;
+    uint64_t n_rest, at_rest; /* rows that are not listed, and how many have gone by */
+    size_t n_random;          /* to be drawn of them */
 };
-
-static struct avvik__rank_key case_key(const struct heap *heap, const struct avvik_case *one)
-{
-    return avvik__rank_key(heap->detector, one->path_sum, one->deviation, one->row);
-}
-
-static int is_worse(const struct heap *heap, const struct avvik_case *a, const struct avvik_case *b)
-{
-    return avvik__rank_before(case_key(heap, b), case_key(heap, a));
-}
-
-static void heap_sift_down(struct heap *heap, size_t at, size_t n)
-{
-    const struct avvik_case moving = heap->cases[at];
-    for (size_t child; (child = 2 * at + 1) < n; at = child) {
-        if (child + 1 < n && is_worse(heap, &heap->cases[child + 1], &heap->cases[child]))
-            child++;
-        if (!is_worse(heap, &heap->cases[child], &moving))
-            break;
-        heap->cases[at] = heap->cases[child];
-    }
-    heap->cases[at] = moving;
-}
-
-static void heap_offer(struct heap *heap, const struct avvik_case *one)
-{
-    if (heap->n < heap->capacity) {
-        size_t at = heap->n++;
-        for (; at > 0 && is_worse(heap, one, &heap->cases[(at - 1) / 2]); at = (at - 1) / 2)
-            heap->cases[at] = heap->cases[(at - 1) / 2];
-        heap->cases[at] = *one;
-    } else if (is_worse(heap, &heap->cases[0], one)) {
-        heap->cases[0] = *one;
-        heap_sift_down(heap, 0, heap->n);
-    }
-}
-
-/* Heap sort in place: the worst goes to the end. */
-static void heap_sort(struct heap *heap)
-{
-    for (size_t n = heap->n; n > 1; n--) {
-        const struct avvik_case worst = heap->cases[0];
-        heap->cases[0] = heap->cases[n - 1];
-        heap->cases[n - 1] = worst;
-        heap_sift_down(heap, 0, n - 1);
-    }
-    for (size_t i = 0; i < heap->n; i++)
-        heap->cases[i].rank = i + 1;
-}
 
 void avvik_case_list_destroy(struct avvik_case_list *list)
 {
@@ -115,8 +70,20 @@ static enum avvik_status list_extend(struct avvik_case_list *list, struct avvik_
     return AVVIK_OK;
 }
 
-static enum avvik_status rows_offer(struct heap *heap, struct avvik__score_reader *reader, uint64_t first_row,
-                                    uint64_t *n_absent, struct avvik_error *error)
+/* The hash of one file is that of the list; that of several is the hash of their hashes. */
+static void hash_join(XXH3_state_t *hashes, size_t n_paths, const char *of_last, char *text)
+{
+    if (n_paths == 1)
+        memcpy(text, of_last, AVVIK_HASH_SIZE);
+    else
+        avvik__hash_text(XXH3_128bits_digest(hashes), text);
+}
+
+/* What is done with each row that has a score. */
+typedef void row_fn(struct flagging *flagging, const struct avvik_case *one);
+
+static enum avvik_status file_each(struct flagging *flagging, struct avvik__score_reader *reader, uint64_t first_row,
+                                   row_fn *take, uint64_t *n_absent, struct avvik_error *error)
 {
     for (;;) {
         const enum avvik_status status = avvik__score_reader_next(reader, error);
@@ -133,81 +100,213 @@ static enum avvik_status rows_offer(struct heap *heap, struct avvik__score_reade
             if (isnan(one.forest))
                 (*n_absent)++;
             else
-                heap_offer(heap, &one);
+                take(flagging, &one);
         }
     }
 }
 
-/* The hash of one file is that of the list; that of several is the hash of their hashes. */
-static void hash_join(XXH3_state_t *hashes, size_t n_paths, const char *of_last, char *text)
-{
-    if (n_paths == 1)
-        memcpy(text, of_last, AVVIK_HASH_SIZE);
-    else
-        avvik__hash_text(XXH3_128bits_digest(hashes), text);
-}
-
-/* Rows of all files together: what the budget is held against before memory is taken for it. */
-static enum avvik_status budget_check(const char *const *paths, size_t n_paths, uint64_t budget,
-                                      struct avvik_error *error)
-{
-    uint64_t n_rows = 0;
-    for (size_t i = 0; i < n_paths; i++) {
-        struct avvik__score_reader reader;
-        const enum avvik_status status = avvik__score_reader_open(&reader, paths[i], error);
-        if (status != AVVIK_OK)
-            return status;
-        n_rows += reader.n_rows;
-        avvik__score_reader_close(&reader);
-    }
-    if (budget > 0 && budget <= n_rows)
-        return AVVIK_OK;
-    return avvik__error_set(error, AVVIK_ERR_USAGE, 0, "a budget of %llu cannot be met: %s%s has %llu rows",
-                            (unsigned long long)budget, n_paths == 0 ? "no file" : paths[0],
-                            n_paths > 1 ? " with the files after it" : "", (unsigned long long)n_rows);
-}
-
-enum avvik_status avvik_flag_files(const char *const *paths, size_t n_paths, uint64_t budget,
-                                   enum avvik_detector detector, struct avvik_case_list *list_out,
-                                   struct avvik_error *error)
+/* Go through all rows of all files. */
+static enum avvik_status rows_each(struct flagging *flagging, row_fn *take, struct avvik_error *error)
 {
     enum avvik_status status = AVVIK_OK;
     struct avvik__score_reader reader = {0};
-    struct avvik_case_list list = {0};
-    struct heap heap = {.detector = detector};
+    uint64_t first_row = 0, n_absent = 0;
+    for (size_t i = 0; i < flagging->n_paths; i++) {
+        AVVIK_TRY(avvik__score_reader_open(&reader, flagging->paths[i], error));
+        if (strcmp(reader.model_hash, flagging->list.model_hash) != 0 ||
+            first_row + reader.n_rows > flagging->list.n_rows)
+            AVVIK_FAIL(AVVIK_ERR_FORMAT, 0, "%s: changed while it was read", flagging->paths[i]);
+        AVVIK_TRY(file_each(flagging, &reader, first_row, take, &n_absent, error));
+        first_row += reader.n_rows;
+        avvik__score_reader_close(&reader);
+    }
+    flagging->list.n_absent = n_absent;
+    flagging->n_scored = first_row - n_absent;
+done:
+    avvik__score_reader_close(&reader);
+    return status;
+}
+
+static double surprise_of(const struct flagging *flagging, const struct avvik_case *one)
+{
+    return avvik__surprise_of(&flagging->surprise, flagging->options->by, one->path_sum, one->deviation);
+}
+
+static void row_count(struct flagging *flagging, const struct avvik_case *one)
+{
+    const double surprise = surprise_of(flagging, one);
+    flagging->counts[avvik__surprise_rank(&flagging->surprise, flagging->options->by, surprise)]++;
+}
+
+static void row_offer(struct flagging *flagging, const struct avvik_case *one)
+{
+    avvik__case_heap_offer(&flagging->heap, one, surprise_of(flagging, one));
+}
+
+/* The next of the rows that are drawn is one of those that are not listed, counted in row order. */
+static void row_draw(struct flagging *flagging, const struct avvik_case *one)
+{
+    struct avvik_case_list *list = &flagging->list;
+    size_t low = 0, high = flagging->n_listed;
+    while (low < high) {
+        const size_t middle = (low + high) / 2;
+        if (flagging->listed[middle] < one->row)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    if ((low < flagging->n_listed && flagging->listed[low] == one->row) || list->n_random == flagging->n_random)
+        return;
+    if (flagging->at_rest++ == avvik__draw_stratified(flagging->options->seed, AVVIK_DRAW_AUDIT, list->n_random,
+                                                      flagging->n_random, flagging->n_rest)) {
+        list->cases[list->n_cases] = *one;
+        list->cases[list->n_cases++].is_random = 1;
+        list->n_random++;
+    }
+}
+
+static enum avvik_status options_check(const struct flagging *flagging, struct avvik_error *error)
+{
+    const struct avvik_flag_options *options = flagging->options;
+    if (options->fdr != 0 && !(options->fdr > 0 && options->fdr < 1))
+        return avvik__error_set(error, AVVIK_ERR_USAGE, 0, "a rate of false discoveries of %g is not between 0 and 1",
+                                options->fdr);
+    if (!(options->random_share >= 0 && options->random_share <= 1))
+        return avvik__error_set(error, AVVIK_ERR_USAGE, 0, "a share of %g drawn at random is outside 0 to 1",
+                                options->random_share);
+    if (options->fdr != 0 && flagging->surprise.n == 0)
+        return avvik__error_set(error, AVVIK_ERR_USAGE, 0,
+                                "%s: the model was fitted without calibration rows, so that no rate of false "
+                                "discoveries can be told; a budget can",
+                                flagging->paths[0]);
+    if (options->budget > flagging->list.n_rows || (options->budget == 0 && options->fdr == 0))
+        return avvik__error_set(error, AVVIK_ERR_USAGE, 0, "a budget of %llu cannot be met: %s%s has %llu rows",
+                                (unsigned long long)options->budget, flagging->paths[0],
+                                flagging->n_paths > 1 ? " with the files after it" : "",
+                                (unsigned long long)flagging->list.n_rows);
+    return AVVIK_OK;
+}
+
+/* What the files say of themselves, and what their scores mean. */
+static enum avvik_status flagging_begin(struct flagging *flagging, struct avvik_error *error)
+{
+    enum avvik_status status = AVVIK_OK;
+    struct avvik__score_reader reader = {0};
     XXH3_state_t *hashes = XXH3_createState();
     if (hashes == NULL)
         AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
     XXH3_128bits_reset(hashes);
-    AVVIK_TRY(budget_check(paths, n_paths, budget, error));
-    heap.capacity = (size_t)budget;
-    if ((heap.cases = calloc(heap.capacity, sizeof *heap.cases)) == NULL)
-        AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "not enough memory for %llu cases", (unsigned long long)budget);
-    for (size_t i = 0; i < n_paths; i++) {
-        const uint64_t first_row = list.n_rows;
-        AVVIK_TRY(avvik__score_reader_open(&reader, paths[i], error));
-        AVVIK_TRY(list_extend(&list, &reader, error));
-        AVVIK_TRY(rows_offer(&heap, &reader, first_row, &list.n_absent, error));
+    if (flagging->n_paths == 0)
+        AVVIK_FAIL(AVVIK_ERR_USAGE, 0, "no score file is named");
+    for (size_t i = 0; i < flagging->n_paths; i++) {
+        AVVIK_TRY(avvik__score_reader_open(&reader, flagging->paths[i], error));
+        if (i == 0)
+            AVVIK_TRY(
+                avvik__surprise_init(&flagging->surprise, &reader.calibration, flagging->options->weights, error));
+        AVVIK_TRY(list_extend(&flagging->list, &reader, error));
         XXH3_128bits_update(hashes, reader.content_hash, strlen(reader.content_hash));
-        hash_join(hashes, n_paths, reader.content_hash, list.content_hash);
+        hash_join(hashes, flagging->n_paths, reader.content_hash, flagging->list.content_hash);
         avvik__score_reader_close(&reader);
     }
-    heap_sort(&heap);
-    list.cases = heap.cases;
-    list.n_cases = heap.n;
-    *list_out = list;
-    heap.cases = NULL; /* the list's now, as are the strings */
-    list = (struct avvik_case_list){0};
+    flagging->list.by = flagging->options->by;
+    flagging->list.n_calibration = flagging->surprise.n;
 done:
-    free(heap.cases);
-    avvik_case_list_destroy(&list);
     avvik__score_reader_close(&reader);
     XXH3_freeState(hashes);
     return status;
 }
 
-enum avvik_status avvik_flag(const char *path, uint64_t budget, enum avvik_detector detector,
+/* How many rows the ranking may choose, and how many are drawn besides. */
+static enum avvik_status lengths_choose(struct flagging *flagging, uint64_t *n_ranked_out, struct avvik_error *error)
+{
+    enum avvik_status status = AVVIK_OK;
+    const struct avvik_flag_options *options = flagging->options;
+    uint64_t n_random = (uint64_t)llround((double)options->budget * options->random_share);
+    uint64_t n_ranked = options->budget - n_random;
+    if (options->fdr != 0) {
+        if ((flagging->counts = calloc((size_t)flagging->surprise.n + 2, sizeof *flagging->counts)) == NULL)
+            AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
+        AVVIK_TRY(rows_each(flagging, row_count, error));
+        const uint32_t cut = avvik__fdr_cut(flagging->counts, flagging->surprise.n, flagging->n_scored, options->fdr);
+        uint64_t n_safe = 0;
+        for (uint32_t rank = 1; rank <= cut; rank++)
+            n_safe += flagging->counts[rank];
+        if (options->budget == 0) {
+            const double share = options->random_share;
+            n_ranked = share == 1 ? 0 : n_safe;
+            n_random = share == 1 ? n_safe : (uint64_t)llround((double)n_safe * share / (1 - share));
+        } else
+            n_ranked = n_ranked < n_safe ? n_ranked : n_safe;
+    }
+    flagging->n_random = (size_t)n_random;
+    *n_ranked_out = n_ranked;
+done:
+    return status;
+}
+
+/* Put the rows that the ranking chose into the list, with what is told of them. */
+static enum avvik_status ranked_take(struct flagging *flagging, struct avvik_error *error)
+{
+    struct avvik_case_list *list = &flagging->list;
+    const size_t n = flagging->heap.n;
+    flagging->n_rest = flagging->n_scored - n;
+    if (flagging->n_random > flagging->n_rest)
+        flagging->n_random = (size_t)flagging->n_rest;
+    avvik__case_heap_sort(&flagging->heap);
+    list->cases = calloc(n + flagging->n_random + 1, sizeof *list->cases);
+    flagging->listed = calloc(n + 1, sizeof *flagging->listed);
+    if (list->cases == NULL || flagging->listed == NULL)
+        return avvik__error_set(error, AVVIK_ERR_MEMORY, 0, "not enough memory for %zu cases", n + flagging->n_random);
+    for (size_t i = 0; i < n; i++) {
+        list->cases[i] = flagging->heap.entries[i].one;
+        list->cases[i].rank = i + 1;
+        flagging->listed[i] = list->cases[i].row;
+    }
+    list->n_cases = flagging->n_listed = n;
+    avvik__rows_sort(flagging->listed, n);
+    if (n > 0) {
+        const uint32_t rank =
+            avvik__surprise_rank(&flagging->surprise, list->by, flagging->heap.entries[n - 1].surprise);
+        const double rows = (double)flagging->n_scored / (double)n;
+        list->expected = (double)flagging->n_scored * rank / (flagging->surprise.n + 1.0);
+        list->fdr_estimate = fmin(1, list->expected / (double)n);
+        list->fdr_bound = fmin(1, rows * avvik__p_bound(rank, flagging->surprise.n));
+    }
+    return AVVIK_OK;
+}
+
+static void p_values_set(const struct flagging *flagging, struct avvik_case *one)
+{
+    const struct avvik__surprise *surprise = &flagging->surprise;
+    for (int d = 0; d < AVVIK_N_DETECTORS; d++) {
+        const double of_row = avvik__surprise_of(surprise, (enum avvik_detector)d, one->path_sum, one->deviation);
+        one->p[d] = avvik__surprise_rank(surprise, (enum avvik_detector)d, of_row) / (surprise->n + 1.0);
+    }
+}
+
+enum avvik_status avvik_flag(const char *const *paths, size_t n_paths, const struct avvik_flag_options *options,
                              struct avvik_case_list *list_out, struct avvik_error *error)
 {
-    return avvik_flag_files(&path, 1, budget, detector, list_out, error);
+    enum avvik_status status = AVVIK_OK;
+    struct flagging flagging = {.paths = paths, .n_paths = n_paths, .options = options};
+    uint64_t n_ranked = 0;
+    AVVIK_TRY(flagging_begin(&flagging, error));
+    AVVIK_TRY(options_check(&flagging, error));
+    AVVIK_TRY(lengths_choose(&flagging, &n_ranked, error));
+    AVVIK_TRY(avvik__case_heap_init(&flagging.heap, n_ranked, error));
+    AVVIK_TRY(rows_each(&flagging, row_offer, error));
+    AVVIK_TRY(ranked_take(&flagging, error));
+    if (flagging.n_random > 0)
+        AVVIK_TRY(rows_each(&flagging, row_draw, error));
+    for (size_t i = 0; i < flagging.list.n_cases; i++)
+        p_values_set(&flagging, &flagging.list.cases[i]);
+    *list_out = flagging.list;
+    flagging.list = (struct avvik_case_list){0};
+done:
+    avvik_case_list_destroy(&flagging.list);
+    avvik__surprise_destroy(&flagging.surprise);
+    avvik__case_heap_destroy(&flagging.heap);
+    free(flagging.counts);
+    free(flagging.listed);
+    return status;
 }

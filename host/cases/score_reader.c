@@ -77,6 +77,7 @@ done:
 void avvik__score_reader_close(struct avvik__score_reader *reader)
 {
     avvik__record_close(reader->record);
+    avvik__calibration_destroy(&reader->calibration);
     free(reader->path_sum);
     free(reader->forest);
     free(reader->deviation);
@@ -119,6 +120,7 @@ enum avvik_status avvik__score_reader_open(struct avvik__score_reader *reader, c
     const uint64_t dims[1] = {reader->n_inputs};
     AVVIK_TRY(avvik__record_get(reader->record, "/run/input_offset", AVVIK_U64, 1, dims, &offsets, error));
     reader->input_offsets = offsets;
+    AVVIK_TRY(avvik__calibration_get(&reader->calibration, reader->record, path, error));
     AVVIK_TRY(absent_read(reader, error));
     for (int c = 0; c < 6; c++)
         AVVIK_TRY(avvik__record_column_open(reader->record, columns[c].path, columns[c].type, reader->n_rows,

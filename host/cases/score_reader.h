@@ -3,6 +3,7 @@
 #define AVVIK_SCORE_READER_H
 
 #include "avvik/cases.h"
+#include "calibration.h"
 #include "record_file.h"
 
 #define AVVIK_READER_ROWS 65536
@@ -16,8 +17,9 @@ struct avvik__score_reader {
     int32_t *path_sum;
     float *forest, *deviation;
     uint16_t *deviation_feature, *beyond, *missing;
-    int has_absent;            /* some rows have no score: those whose forest score is NaN */
-    char **features, **inputs; /* names */
+    struct avvik__calibration calibration; /* of the model */
+    int has_absent;                        /* some rows have no score: those whose forest score is NaN */
+    char **features, **inputs;             /* names */
     uint64_t *input_offsets;
     size_t n_features, n_inputs;
     char table[1024], content_hash[AVVIK_HASH_SIZE], model_hash[AVVIK_HASH_SIZE];

@@ -31,7 +31,8 @@ static void table_print(const struct avvik_evaluation *evaluation)
 
 static int run(const struct cli_command *command, int argc, char **argv)
 {
-    const char *labels = NULL, *dataset;
+    const char *labels = NULL, *dataset, *weights = NULL;
+    struct avvik_flag_options flag = AVVIK_FLAG_DEFAULTS;
     char *labels_path;
     uint64_t budget = 0;
     int is_json = 0, first;
@@ -39,6 +40,7 @@ static int run(const struct cli_command *command, int argc, char **argv)
         {"labels", CLI_TEXT, &labels, "FILE:/DATA", "the labels, 0 or 1 a row (needed)", 0, 0},
         {"budget", CLI_NUMBER, &budget, "K", "rows that can be looked at (as many as there are anomalies)", 1,
          UINT64_MAX},
+        {"weights", CLI_TEXT, &weights, "A=N,...", "of detectors in the combination (forest=4,deviation=1)", 0, 0},
         {"json", CLI_FLAG, &is_json, NULL, "one JSON document on standard output", 0, 0},
         {"quiet", CLI_FLAG, &cli_quiet, NULL, "tell nothing but errors", 0, 0}};
     const int code = cli_parse(command, options, sizeof options / sizeof options[0], argc, argv, &first);
@@ -50,9 +52,12 @@ static int run(const struct cli_command *command, int argc, char **argv)
         return cli_usage_error(command, "--labels FILE:/DATASET is needed");
     if (!cli_split_labels(labels, &labels_path, &dataset))
         return cli_usage_error(command, "--labels takes FILE:/DATASET, not '%s'", labels);
+    if (weights != NULL && !avvik_weights_parse(weights, flag.weights))
+        return cli_usage_error(command, "--weights takes weights such as forest=4,deviation=1, not '%s'", weights);
     struct avvik_error error;
     struct avvik_evaluation evaluation;
-    const enum avvik_status status = avvik_evaluate(argv[first], labels_path, dataset, budget, &evaluation, &error);
+    const enum avvik_status status =
+        avvik_evaluate(argv[first], labels_path, dataset, budget, flag.weights, &evaluation, &error);
     free(labels_path);
     if (status != AVVIK_OK)
         return cli_error(&error);

@@ -36,8 +36,9 @@ static void columns_tell(const struct avvik_model *model, uint64_t wanted_sample
     struct avvik_model_summary summary;
     avvik_model_summarize(model, &summary);
     if (summary.sample < wanted_sample)
-        cli_warn("there are %s rows, so that trees grow from %u and not from %llu", cli_count(summary.n_rows),
-                 summary.sample, (unsigned long long)wanted_sample);
+        cli_warn("there are %s rows, %s of them held out, so that trees grow from %u and not from %llu",
+                 cli_count(summary.n_rows), cli_count(summary.held_out), summary.sample,
+                 (unsigned long long)wanted_sample);
     for (uint32_t f = 0; f < summary.n_features; f++) {
         struct avvik_feature_summary feature;
         avvik_model_feature(model, f, &feature);
@@ -56,10 +57,11 @@ static void columns_tell(const struct avvik_model *model, uint64_t wanted_sample
 static json_t *result_json(const struct avvik_model_summary *model, const struct avvik_fit_summary *fitted,
                            const char *out, double seconds)
 {
-    return json_pack("{s:o, s:I, s:i, s:i, s:i, s:I, s:f, s:f, s:o, s:I, s:I, s:i, s:i}", "model", cli_json_text(out),
-                     "rows", (json_int_t)model->n_rows, "features", (int)model->n_features, "trees", (int)model->trees,
-                     "sample", (int)model->sample, "seed", (json_int_t)model->seed, "seconds", seconds, "grow_seconds",
-                     (double)fitted->grow_ns / 1e9, "stage_seconds", cli_stages_json(&fitted->stages), "rows_resumed",
+    return json_pack("{s:o, s:I, s:i, s:i, s:i, s:i, s:I, s:f, s:f, s:o, s:I, s:I, s:i, s:i}", "model",
+                     cli_json_text(out), "rows", (json_int_t)model->n_rows, "features", (int)model->n_features, "trees",
+                     (int)model->trees, "sample", (int)model->sample, "held_out", (int)model->held_out, "seed",
+                     (json_int_t)model->seed, "seconds", seconds, "grow_seconds", (double)fitted->grow_ns / 1e9,
+                     "stage_seconds", cli_stages_json(&fitted->stages), "rows_resumed",
                      (json_int_t)fitted->rows_resumed, "bytes_read", (json_int_t)fitted->stages.bytes_read,
                      "checkpoints", (int)fitted->checkpoints, "passes", (int)fitted->passes);
 }
@@ -96,7 +98,8 @@ static int is_saved(const struct avvik_model *model, const char *path)
     avvik_model_summarize(saved, &theirs);
     int is_same = strcmp(ours.table, theirs.table) == 0 && strcmp(ours.input_hash, theirs.input_hash) == 0 &&
                   ours.seed == theirs.seed && ours.deviation == theirs.deviation && ours.n_rows == theirs.n_rows &&
-                  ours.trees == theirs.trees && ours.sample == theirs.sample && ours.n_features == theirs.n_features;
+                  ours.trees == theirs.trees && ours.sample == theirs.sample && ours.held_out == theirs.held_out &&
+                  ours.n_features == theirs.n_features;
     for (uint32_t f = 0; is_same && f < ours.n_features; f++) {
         struct avvik_feature_summary our, their;
         avvik_model_feature(model, f, &our);
@@ -111,7 +114,7 @@ static int run(const struct cli_command *command, int argc, char **argv)
 {
     const char *table = NULL, *features = NULL, *out = NULL, *log = "auto";
     const char *deviation = "robust";
-    uint64_t trees = 128, sample = 256, seed = 1, threads = 0, memory = 0;
+    uint64_t trees = 128, sample = 256, calibration = 65536, seed = 1, threads = 0, memory = 0;
     uint64_t checkpoint_s = AVVIK_CHECKPOINT_DEFAULT_MS / 1000;
     int is_json = 0, replace = 0, resume = 0, first;
     const struct cli_option options[] = {
@@ -121,6 +124,7 @@ static int run(const struct cli_command *command, int argc, char **argv)
         {"trees", CLI_NUMBER, &trees, "N", "trees of the forest, 1 to 10000 (128)", 1, 10000},
         {"sample", CLI_NUMBER, &sample, "N", "rows a tree grows from, 16 to 4096 (256)", 16, 4096},
         {"deviation", CLI_TEXT, &deviation, "KIND", "robust: median and MAD; classical: mean and sd (robust)", 0, 0},
+        {"calibration", CLI_NUMBER, &calibration, "N", "rows held out to calibrate scores; 0: none (65536)", 0, 65536},
         {"seed", CLI_NUMBER, &seed, "N", "the same seed gives the same model everywhere (1)", 0, INT64_MAX},
         {"threads", CLI_NUMBER, &threads, "N", "worker threads; 0: one per CPU (0)", 0, 256},
         {"memory", CLI_SIZE, &memory, "SIZE", "what the fit may take, like 256M or 2G (512M)", 32 << 20, UINT64_MAX},
@@ -169,6 +173,7 @@ static int run(const struct cli_command *command, int argc, char **argv)
     cli_progress_start(&progress, "fitting", NULL);
     const struct avvik_fit_options fit = {.trees = (uint32_t)trees,
                                           .sample = (uint32_t)sample,
+                                          .calibration = (uint32_t)calibration,
                                           .seed = seed,
                                           .threads = (uint32_t)threads,
                                           .stop = cli_stop(),

@@ -4,7 +4,35 @@
 
 #include "cli.h"
 
-static void table_print(const struct avvik_case_list *list, enum avvik_detector detector, const uint8_t *labels)
+/* What the numbers mean, and what they rest on. */
+static void explanation_print(const struct avvik_case_list *list, const uint8_t *labels)
+{
+    const size_t n_ranked = list->n_cases - list->n_random;
+    printf("\n%s of %s rows by %s", cli_count(n_ranked), cli_count(list->n_rows), avvik_detector_name(list->by));
+    if (list->n_random > 0)
+        printf(", and %s drawn at random from the others", cli_count(list->n_random));
+    printf(
+        ". p: share of past rows that score as high;\n"
+        "forest: anomaly score, 0 to 1, higher is more unusual; deviation: the largest |z| of the row and the feature\n"
+        "that has it; beyond: features with |z| above %.1f.\n",
+        (double)AVVIK_DEVIATION_CUT);
+    if (list->n_calibration == 0)
+        puts("The model was fitted without calibration rows: every p is 1, and no rate of false discoveries can be "
+             "told.");
+    else if (n_ranked > 0)
+        printf("Of as many rows like those %s that calibrate, %.3g would score as high: if they are what is usual, the "
+               "rate of\n"
+               "false discoveries is about %.2g (at most %.2g for nine in ten draws of them).\n",
+               cli_count(list->n_calibration), list->expected, list->fdr_estimate, list->fdr_bound);
+    if (labels == NULL)
+        return;
+    uint64_t n_anomalies = 0;
+    for (size_t i = 0; i < list->n_cases; i++)
+        n_anomalies += labels[list->cases[i].row];
+    printf("%s of these %s rows are labelled anomalous.\n", cli_count(n_anomalies), cli_count(list->n_cases));
+}
+
+static void table_print(const struct avvik_case_list *list, const uint8_t *labels)
 {
     size_t widest = strlen("feature");
     int has_missing = 0;
@@ -15,14 +43,18 @@ static void table_print(const struct avvik_case_list *list, enum avvik_detector 
     }
     if (widest > 32)
         widest = 32;
-    printf("%6s  %12s  %7s  %10s  %-*s  %6s%s%s%s\n", "rank", "row", "forest", "deviation", (int)widest, "feature",
-           "beyond", has_missing ? "  missing" : "", labels == NULL ? "" : "  label",
+    printf("%6s  %12s  %8s  %7s  %10s  %-*s  %6s%s%s%s\n", "rank", "row", "p", "forest", "deviation", (int)widest,
+           "feature", "beyond", has_missing ? "  missing" : "", labels == NULL ? "" : "  label",
            list->n_inputs > 1 ? "  input" : "");
     for (size_t i = 0; i < list->n_cases; i++) {
         const struct avvik_case *one = &list->cases[i];
         const char *name = list->features[one->deviation_feature];
-        printf("%6llu  %12llu  %7.4f  %10.4g  ", (unsigned long long)one->rank, (unsigned long long)one->row,
-               (double)one->forest, (double)one->deviation);
+        if (one->is_random)
+            printf("%6s", "random");
+        else
+            printf("%6llu", (unsigned long long)one->rank);
+        printf("  %12llu  %8.2g  %7.4f  %10.4g  ", (unsigned long long)one->row, one->p[list->by], (double)one->forest,
+               (double)one->deviation);
         char shown[33];
         snprintf(shown, sizeof shown, "%s", name);
         cli_print_text(stdout, shown);
@@ -37,43 +69,58 @@ static void table_print(const struct avvik_case_list *list, enum avvik_detector 
         }
         putchar('\n');
     }
-    printf("\n%s of %s rows, ranked by %s. forest: anomaly score, 0 to 1, higher is more unusual; deviation: the\n"
-           "largest |z| of the row and the feature that has it; beyond: features with |z| above %.1f",
-           cli_count(list->n_cases), cli_count(list->n_rows), avvik_detector_name(detector),
-           (double)AVVIK_DEVIATION_CUT);
-    if (labels != NULL) {
-        uint64_t n_anomalies = 0;
-        for (size_t i = 0; i < list->n_cases; i++)
-            n_anomalies += labels[list->cases[i].row];
-        printf(".\n%s of these %s rows are labelled anomalous", cli_count(n_anomalies), cli_count(list->n_cases));
-    }
-    puts(".");
+    explanation_print(list, labels);
 }
 
-/* The number of rows of a list that nothing was said about. */
-static enum avvik_status list_make(const char *path, const uint64_t *budget, enum avvik_detector detector,
+/* A list of the length that was asked for, or of every row where there are fewer and nothing was asked for. */
+static enum avvik_status list_make(const char *path, struct avvik_flag_options *options, int has_budget,
                                    struct avvik_case_list *list, struct avvik_error *error)
 {
-    enum avvik_status status = avvik_flag(path, *budget == 0 ? 100 : *budget, detector, list, error);
-    if (status == AVVIK_ERR_USAGE && *budget == 0) { /* fewer rows than the default budget */
-        status = avvik_flag(path, 1, detector, list, error);
-        if (status == AVVIK_OK) {
-            const uint64_t n_rows = list->n_rows;
-            avvik_case_list_destroy(list);
-            status = avvik_flag(path, n_rows, detector, list, error);
-        }
+    const uint64_t budget = options->budget;
+    enum avvik_status status = avvik_flag(&path, 1, options, list, error);
+    if (status == AVVIK_ERR_USAGE && !has_budget && budget > 0) { /* fewer rows than the default budget? */
+        options->budget = 1;
+        if (avvik_flag(&path, 1, options, list, NULL) != AVVIK_OK || list->n_rows >= budget)
+            return status;
+        options->budget = list->n_rows;
+        avvik_case_list_destroy(list);
+        status = avvik_flag(&path, 1, options, list, error);
     }
     return status;
 }
 
+/* -1, or the exit code of an option that cannot be. */
+static int options_take(const struct cli_command *command, const char *by, const char *fdr, const char *share,
+                        const char *weights, struct avvik_flag_options *options)
+{
+    for (options->by = 0; options->by < AVVIK_N_DETECTORS; options->by++)
+        if (strcmp(by, avvik_detector_name(options->by)) == 0)
+            break;
+    if (options->by == AVVIK_N_DETECTORS)
+        return cli_usage_error(command, "--by takes forest, deviation or combined, not '%s'", by);
+    if (fdr != NULL && (!avvik_share_parse(fdr, &options->fdr) || options->fdr == 0 || options->fdr == 1))
+        return cli_usage_error(command, "--fdr takes a rate between 0 and 1, like 0.05 or 5%%, not '%s'", fdr);
+    if (share != NULL && !avvik_share_parse(share, &options->random_share))
+        return cli_usage_error(command, "--random-share takes 0%% to 100%%, not '%s'", share);
+    if (weights != NULL && !avvik_weights_parse(weights, options->weights))
+        return cli_usage_error(command, "--weights takes weights such as forest=4,deviation=1, not '%s'", weights);
+    return -1;
+}
+
 static int run(const struct cli_command *command, int argc, char **argv)
 {
-    const char *by = "forest", *labels_text = NULL, *dataset = NULL;
+    const char *by = "forest", *labels_text = NULL, *dataset = NULL, *fdr = NULL, *share = NULL, *weights = NULL;
+    struct avvik_flag_options flag = AVVIK_FLAG_DEFAULTS;
     uint64_t budget = 0;
     int is_json = 0, is_csv = 0, first;
     const struct cli_option options[] = {
-        {"budget", CLI_NUMBER, &budget, "K", "how many rows to list (100)", 1, UINT64_MAX},
-        {"by", CLI_TEXT, &by, "DETECTOR", "what to rank by: forest or deviation (forest)", 0, 0},
+        {"budget", CLI_NUMBER, &budget, "K", "how many rows to list (100; with --fdr as many as that lets)", 1,
+         UINT64_MAX},
+        {"fdr", CLI_TEXT, &fdr, "Q", "end where the rate of false discoveries may exceed Q, like 5%", 0, 0},
+        {"random-share", CLI_TEXT, &share, "S", "draw this share of the list from the other rows, like 10% (0%)", 0, 0},
+        {"seed", CLI_NUMBER, &flag.seed, "N", "of that draw (1)", 0, INT64_MAX},
+        {"by", CLI_TEXT, &by, "DETECTOR", "what to rank by: forest, deviation or combined (forest)", 0, 0},
+        {"weights", CLI_TEXT, &weights, "A=N,...", "of detectors in the combination (forest=4,deviation=1)", 0, 0},
         {"labels", CLI_TEXT, &labels_text, "FILE:/DATA", "show known labels (0 or 1) beside the rows", 0, 0},
         {"csv", CLI_FLAG, &is_csv, NULL, "comma-separated values", 0, 0},
         {"json", CLI_FLAG, &is_json, NULL, "one JSON document on standard output", 0, 0},
@@ -85,11 +132,10 @@ static int run(const struct cli_command *command, int argc, char **argv)
         return cli_usage_error(command, "one score file is needed");
     if (is_json && is_csv)
         return cli_usage_error(command, "--csv and --json exclude one another");
-    enum avvik_detector detector = AVVIK_BY_FOREST;
-    while (detector < AVVIK_N_DETECTORS && strcmp(by, avvik_detector_name(detector)) != 0)
-        detector++;
-    if (detector == AVVIK_N_DETECTORS)
-        return cli_usage_error(command, "--by takes forest or deviation, not '%s'", by);
+    if ((code = options_take(command, by, fdr, share, weights, &flag)) >= 0)
+        return code;
+    if (budget > 0 || fdr != NULL)
+        flag.budget = budget;
     char *labels_path = NULL;
     if (labels_text != NULL && !cli_split_labels(labels_text, &labels_path, &dataset))
         return cli_usage_error(command, "--labels takes FILE:/DATASET, not '%s'", labels_text);
@@ -97,7 +143,7 @@ static int run(const struct cli_command *command, int argc, char **argv)
     struct avvik_error error = {AVVIK_OK, 0, ""};
     struct avvik_case_list list = {0};
     uint8_t *labels = NULL;
-    if (list_make(argv[first], &budget, detector, &list, &error) != AVVIK_OK ||
+    if (list_make(argv[first], &flag, budget > 0, &list, &error) != AVVIK_OK ||
         (labels_path != NULL && avvik_labels_read(labels_path, dataset, list.n_rows, &labels, &error) != AVVIK_OK)) {
         code = cli_error(&error);
         goto done;
@@ -106,9 +152,9 @@ static int run(const struct cli_command *command, int argc, char **argv)
     if (list.n_absent > 0)
         cli_warn("%s rows have no score, because they were damaged: they are in no list", cli_count(list.n_absent));
     if (!is_json && !is_csv)
-        table_print(&list, detector, labels);
-    else if (avvik_case_list_write(&list, detector, labels, is_json ? AVVIK_LIST_JSON : AVVIK_LIST_CSV, stdout,
-                                   &error) != AVVIK_OK)
+        table_print(&list, labels);
+    else if (avvik_case_list_write(&list, labels, is_json ? AVVIK_LIST_JSON : AVVIK_LIST_CSV, stdout, &error) !=
+             AVVIK_OK)
         code = cli_error(&error);
 done:
     free(labels);

@@ -22,13 +22,14 @@ static int json_print(const struct avvik_model *model, const struct avvik_model_
                                         (json_int_t)feature.count, "missing", (json_int_t)feature.missing, "infinite",
                                         (json_int_t)feature.infinite, "constant", feature.is_constant));
     }
-    return cli_print_json(json_pack(
-        "{s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:i, s:i, s:i, s:s, s:s, s:o}", "table", cli_json_text(summary->table),
-        "created", cli_json_text(summary->created), "producer", cli_json_text(summary->producer), "content_hash",
-        cli_json_text(summary->content_hash), "input_hash", cli_json_text(summary->input_hash), "rows",
-        (json_int_t)summary->n_rows, "seed", (json_int_t)summary->seed, "trees", (int)summary->trees, "sample",
-        (int)summary->sample, "height", (int)summary->height, "layout", summary->is_wide ? "wide" : "packed",
-        "deviation", deviation_name(summary), "features", features));
+    return cli_print_json(
+        json_pack("{s:o, s:o, s:o, s:o, s:o, s:I, s:i, s:I, s:i, s:i, s:i, s:s, s:s, s:o}", "table",
+                  cli_json_text(summary->table), "created", cli_json_text(summary->created), "producer",
+                  cli_json_text(summary->producer), "content_hash", cli_json_text(summary->content_hash), "input_hash",
+                  cli_json_text(summary->input_hash), "rows", (json_int_t)summary->n_rows, "held_out",
+                  (int)summary->held_out, "seed", (json_int_t)summary->seed, "trees", (int)summary->trees, "sample",
+                  (int)summary->sample, "height", (int)summary->height, "layout", summary->is_wide ? "wide" : "packed",
+                  "deviation", deviation_name(summary), "features", features));
 }
 
 static void line_print(const char *name, const char *value)
@@ -44,6 +45,7 @@ static void table_print(const struct avvik_model *model, const struct avvik_mode
     const int is_robust = summary->deviation == AVVIK_DEVIATION_ROBUST;
     line_print("table", summary->table);
     line_print("rows", cli_count(summary->n_rows));
+    line_print("held out", cli_count(summary->held_out));
     printf("%-13s %u trees of %u rows, height %u, %s nodes, seed %llu\n", "forest", summary->trees, summary->sample,
            summary->height, summary->is_wide ? "wide" : "packed", (unsigned long long)summary->seed);
     line_print("deviation", is_robust ? "robust: 0.6745 (x - median) / MAD" : "classical: (x - mean) / sd");

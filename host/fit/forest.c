@@ -5,38 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <Random123/philox.h>
-
 #include "avvik_internal.h"
+#include "draw.h"
 #include "kernel_types.h"
-
-/* What a draw is for: the last word of the Philox counter (Salmon et al. 2011), so that no two purposes share a
- * number. */
-enum draw_purpose { DRAW_ROWS = 1, DRAW_SPLIT = 2 };
-
-struct draw {
-    uint64_t first, second;
-};
-
-static struct draw draw_make(uint64_t seed, enum draw_purpose purpose, uint32_t tree, uint32_t node, uint32_t number)
-{
-    const philox4x32_ctr_t counter = {{number, node, tree, (uint32_t)purpose}};
-    const philox4x32_key_t key = {{(uint32_t)seed, (uint32_t)(seed >> 32)}};
-    const philox4x32_ctr_t word = philox4x32(counter, key); /* ten rounds */
-    return (struct draw){word.v[0] | (uint64_t)word.v[1] << 32, word.v[2] | (uint64_t)word.v[3] << 32};
-}
-
-/* Uniform in [0, bound), by multiplication; the bias is below bound / 2^64. */
-static uint64_t draw_below(uint64_t word, uint64_t bound)
-{
-    return (uint64_t)((unsigned __int128)word * bound >> 64);
-}
-
-/* Uniform in [0, 1) on a lattice of 2^-53. */
-static double draw_unit(uint64_t word)
-{
-    return (double)(word >> 11) * 0x1p-53;
-}
 
 enum avvik_status avvik__forest_init(struct avvik__forest *forest, struct avvik_error *error)
 {
@@ -171,15 +142,15 @@ static int split_draw(const struct growth *growth, uint32_t k, uint32_t begin, u
         }
     }
     for (uint32_t number = 0; n_open > 0; number++) {
-        const struct draw draw = draw_make(growth->seed, DRAW_SPLIT, growth->tree, k, number);
-        const uint32_t chosen = (uint32_t)draw_below(draw.first, n_open), f = open[chosen];
+        const struct avvik__draw draw = avvik__draw_make(growth->seed, AVVIK_DRAW_SPLIT, growth->tree, k, number);
+        const uint32_t chosen = (uint32_t)avvik__draw_below(draw.first, n_open), f = open[chosen];
         float min = INFINITY, max = -INFINITY;
         for (uint32_t i = begin; i < end; i++) {
             const float x = growth->rows[growth->order[i] * growth->stride + f];
             min = x < min ? x : min;
             max = x > max ? x : max;
         }
-        const float drawn = (float)(min + draw_unit(draw.second) * ((double)max - min));
+        const float drawn = (float)(min + avvik__draw_unit(draw.second) * ((double)max - min));
         const size_t node = ((size_t)growth->tree << forest->height) + k;
         *feature_out = f;
         if (forest->nodes == NULL) {
@@ -250,7 +221,7 @@ void avvik__forest_draw_rows(const struct avvik__forest *forest, uint32_t tree, 
 {
     for (uint32_t i = 0; i < forest->sample; i++) {
         const uint64_t last = n_rows - forest->sample + i;
-        uint64_t row = draw_below(draw_make(seed, DRAW_ROWS, tree, 0, i).first, last + 1);
+        uint64_t row = avvik__draw_below(avvik__draw_make(seed, AVVIK_DRAW_ROWS, tree, 0, i).first, last + 1);
         uint32_t low = 0, high = i; /* rows_out[0, i) is sorted */
         while (low < high) {
             const uint32_t middle = (low + high) / 2;

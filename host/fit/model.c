@@ -61,6 +61,7 @@ void avvik_model_free(struct avvik_model *model)
     if (model == NULL)
         return;
     avvik__forest_destroy(&model->forest);
+    avvik__calibration_destroy(&model->calibration);
     free(model->features);
     free(model->table);
     free(model);
@@ -80,6 +81,7 @@ void avvik_model_summarize(const struct avvik_model *model, struct avvik_model_s
                                                 .height = model->forest.height,
                                                 .n_features = model->n_features,
                                                 .deviation = model->deviation,
+                                                .held_out = model->calibration.held_out.n,
                                                 .is_wide = model->forest.nodes == NULL};
 }
 

@@ -219,6 +219,7 @@ enum avvik_status avvik_model_save(const struct avvik_model *model, const char *
     AVVIK_TRY(avvik__record_create(path, "model", replace, &record, error));
     AVVIK_TRY(features_put(model, record, error));
     AVVIK_TRY(forest_put(model, record, error));
+    AVVIK_TRY(avvik__calibration_put(&model->calibration, record, error));
     AVVIK_TRY(avvik__record_group(record, "/provenance", error));
     AVVIK_TRY(avvik__record_put_text(record, "/provenance", "table", model->table, 1, error));
     AVVIK_TRY(avvik__record_put_u64(record, "/provenance", "rows", model->n_rows, 1, error));
@@ -260,6 +261,7 @@ enum avvik_status avvik_model_load(const char *path, struct avvik_model **model_
     AVVIK_TRY(features_get(model, record, path, error));
     AVVIK_TRY(forest_get(model, record, path, error));
     AVVIK_TRY(references_check(model, path, error));
+    AVVIK_TRY(avvik__calibration_get(&model->calibration, record, path, error));
     AVVIK_TRY(avvik__record_verify(record, error));
     avvik__record_hash(record, model->content_hash);
     if ((model->table = strdup(table)) == NULL)

@@ -3,6 +3,7 @@
 #define AVVIK_MODEL_INTERNAL_H
 
 #include "avvik/model.h"
+#include "calibration.h"
 #include "forest.h"
 #include "kernel_types.h"
 #include "record_file.h"
@@ -36,6 +37,7 @@ struct avvik_model {
     enum avvik_deviation deviation;
     struct avvik__feature *features;
     struct avvik__forest forest;
+    struct avvik__calibration calibration;
 };
 
 /* Add a block of rows that comes right after those of `total` (Chan, Golub and LeVeque 1983, eq. 2.1). */

@@ -29,7 +29,7 @@ struct avvik__night_yaml {
         char *backend, *threads, *memory, *compress, *damaged;
     } * score;
     struct flag_yaml {
-        char *budget, *by;
+        char *budget, *by, *fdr, *random_share, *seed, *weights;
     } * flag;
     struct keep_yaml {
         char *nights, *days;
@@ -54,7 +54,12 @@ static const cyaml_schema_field_t score_fields[] = {
     TEXT("memory", struct score_yaml, memory),   TEXT("compress", struct score_yaml, compress),
     TEXT("damaged", struct score_yaml, damaged), CYAML_FIELD_END};
 static const cyaml_schema_field_t flag_fields[] = {TEXT("budget", struct flag_yaml, budget),
-                                                   TEXT("by", struct flag_yaml, by), CYAML_FIELD_END};
+                                                   TEXT("by", struct flag_yaml, by),
+                                                   TEXT("fdr", struct flag_yaml, fdr),
+                                                   TEXT("random_share", struct flag_yaml, random_share),
+                                                   TEXT("seed", struct flag_yaml, seed),
+                                                   TEXT("weights", struct flag_yaml, weights),
+                                                   CYAML_FIELD_END};
 static const cyaml_schema_field_t keep_fields[] = {TEXT("nights", struct keep_yaml, nights),
                                                    TEXT("days", struct keep_yaml, days), CYAML_FIELD_END};
 static const cyaml_schema_field_t night_fields[] = {
@@ -205,21 +210,43 @@ done:
     return status;
 }
 
+/* "0.05" or "5 %", within [0, 1] as the command line takes it. NULL leaves *share as it is. */
+static enum avvik_status share_take(const struct avvik__yaml *file, const char *field, const char *text, double *share,
+                                    struct avvik_error *error)
+{
+    if (text == NULL || avvik_share_parse(text, share))
+        return AVVIK_OK;
+    return avvik__yaml_bad(file, field, error, "takes a share such as '5 %%' or '0.05', not '%.60s'", text);
+}
+
 static enum avvik_status flag_take(struct avvik_night_config *config, const struct avvik__yaml *file,
                                    const struct avvik__night_yaml *yaml, struct avvik_error *error)
 {
     enum avvik_status status = AVVIK_OK;
-    config->budget = 100;
-    config->by = AVVIK_BY_FOREST;
+    struct avvik_flag_options *flag = &config->flag;
+    *flag = (struct avvik_flag_options)AVVIK_FLAG_DEFAULTS;
     if (yaml->flag != NULL) {
         AVVIK_TRY(number_take(file, "flag.budget", yaml->flag->budget, no_units, 1, 100000000,
-                              "a whole number from 1 to 100000000", &config->budget, error));
+                              "a whole number from 1 to 100000000", &flag->budget, error));
+        AVVIK_TRY(share_take(file, "flag.fdr", yaml->flag->fdr, &flag->fdr, error));
+        if (yaml->flag->fdr != NULL && yaml->flag->budget == NULL)
+            flag->budget = 0; /* as long as the rate lets it be */
+        if (yaml->flag->fdr != NULL && !(flag->fdr > 0 && flag->fdr < 1))
+            AVVIK_TRY(
+                avvik__yaml_bad(file, "flag.fdr", error, "takes a rate between 0 and 1, not '%.60s'", yaml->flag->fdr));
+        AVVIK_TRY(share_take(file, "flag.random_share", yaml->flag->random_share, &flag->random_share, error));
+        AVVIK_TRY(number_take(file, "flag.seed", yaml->flag->seed, no_units, 0, INT64_MAX, "a whole number",
+                              &flag->seed, error));
+        if (yaml->flag->weights != NULL && !avvik_weights_parse(yaml->flag->weights, flag->weights))
+            AVVIK_TRY(avvik__yaml_bad(file, "flag.weights", error,
+                                      "takes weights such as forest=4,deviation=1, not '%.60s'", yaml->flag->weights));
         if (yaml->flag->by != NULL) {
-            while (config->by < AVVIK_N_DETECTORS && strcmp(yaml->flag->by, avvik_detector_name(config->by)) != 0)
-                config->by++;
-            if (config->by == AVVIK_N_DETECTORS)
-                AVVIK_TRY(
-                    avvik__yaml_bad(file, "flag.by", error, "takes forest or deviation, not '%.60s'", yaml->flag->by));
+            for (flag->by = 0; flag->by < AVVIK_N_DETECTORS; flag->by++)
+                if (strcmp(yaml->flag->by, avvik_detector_name(flag->by)) == 0)
+                    break;
+            if (flag->by == AVVIK_N_DETECTORS)
+                AVVIK_TRY(avvik__yaml_bad(file, "flag.by", error, "takes forest, deviation or combined, not '%.60s'",
+                                          yaml->flag->by));
         }
     }
     if (yaml->keep != NULL) {

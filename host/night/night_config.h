@@ -41,8 +41,7 @@ struct avvik_night_config {
     uint32_t compress;     /* deflate level of the score files, 0: none */
     int skip_damaged;      /* rows that cannot be read are left out instead of the whole input */
 
-    uint64_t budget;
-    enum avvik_detector by;
+    struct avvik_flag_options flag;
 
     struct avvik_check_rules rules;
 

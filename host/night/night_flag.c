@@ -11,14 +11,13 @@ static const char *const list_names[] = {"flags.csv", "flags.json"};
 
 struct list_fill {
     const struct avvik_case_list *list;
-    enum avvik_detector by;
     enum avvik_list_format format;
 };
 
 static enum avvik_status list_fill(FILE *stream, void *context, struct avvik_error *error)
 {
     const struct list_fill *fill = context;
-    return avvik_case_list_write(fill->list, fill->by, NULL, fill->format, stream, error);
+    return avvik_case_list_write(fill->list, NULL, fill->format, stream, error);
 }
 
 /* The score files that there are, their rows, and the hash of their hashes. paths_out: n_out malloc'ed texts. */
@@ -56,17 +55,19 @@ static enum avvik_status lists_write(struct avvik__night *night, char *const *pa
     enum avvik_status status = AVVIK_OK;
     struct avvik_case_list list = {0};
     char *path = NULL;
-    const enum avvik_detector by = night->config->by;
-    AVVIK_TRY(avvik_flag_files((const char *const *)paths, n_paths, budget, by, &list, error));
+    struct avvik_flag_options options = night->config->flag;
+    options.budget = budget;
+    AVVIK_TRY(avvik_flag((const char *const *)paths, n_paths, &options, &list, error));
     for (int i = 0; i < 2; i++) {
-        struct list_fill fill = {&list, by, i == 0 ? AVVIK_LIST_CSV : AVVIK_LIST_JSON};
+        struct list_fill fill = {&list, i == 0 ? AVVIK_LIST_CSV : AVVIK_LIST_JSON};
         free(path);
         if ((path = avvik__night_path(night, list_names[i])) == NULL)
             AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
         AVVIK_TRY(avvik__file_replace(path, list_fill, &fill, error));
     }
-    json_t *facts = json_pack("{s:I, s:I, s:s}", "flagged", (json_int_t)list.n_cases, "rows", (json_int_t)list.n_rows,
-                              "content_hash", list.content_hash);
+    json_t *facts = json_pack("{s:I, s:I, s:I, s:f, s:f, s:s}", "flagged", (json_int_t)list.n_cases, "random",
+                              (json_int_t)list.n_random, "fdr_estimate", list.fdr_estimate, "fdr_bound", list.fdr_bound,
+                              "rows", (json_int_t)list.n_rows, "content_hash", list.content_hash);
     AVVIK_TRY(avvik__unit_end(night, unit, list_names, 2, facts, error));
     avvik__night_tell(night, 0, "flagged %zu of %llu rows -> %s/flags.csv", list.n_cases,
                       (unsigned long long)list.n_rows, night->folder);
@@ -81,7 +82,7 @@ enum avvik_status avvik__step_flag(struct avvik__night *night, struct avvik_erro
     enum avvik_status status = AVVIK_OK;
     char key[AVVIK_HASH_SIZE], hash[AVVIK_HASH_SIZE];
     size_t n_paths = 0;
-    uint64_t n_rows = 0, budget = night->config->budget;
+    uint64_t n_rows = 0, budget = night->config->flag.budget;
     json_t *unit = avvik__unit(night, "flag", NULL);
     char **paths = calloc(night->files.n, sizeof *paths);
     if (paths == NULL)
@@ -91,7 +92,10 @@ enum avvik_status avvik__step_flag(struct avvik__night *night, struct avvik_erro
         AVVIK_FAIL(AVVIK_ERR_FORMAT, 0, "no row was scored, so that there is nothing to flag");
     if (budget > n_rows) /* a small night is no failure */
         budget = n_rows;
-    avvik__unit_key(key, "flag|%s|%llu|%d", hash, (unsigned long long)budget, (int)night->config->by);
+    const struct avvik_flag_options *flag = &night->config->flag;
+    avvik__unit_key(key, "flag|%s|%llu|%d|%.17g|%.17g|%llu|%.17g|%.17g", hash, (unsigned long long)budget,
+                    (int)flag->by, flag->fdr, flag->random_share, (unsigned long long)flag->seed,
+                    flag->weights[AVVIK_BY_FOREST], flag->weights[AVVIK_BY_DEVIATION]);
     if (avvik__unit_is_done(night, unit, key))
         goto done;
     AVVIK_TRY(avvik__unit_begin(night, unit, key, error));

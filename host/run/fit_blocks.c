@@ -32,7 +32,7 @@ enum avvik_status avvik__fit_blocks_init(struct fit *fit, struct avvik_error *er
     for (unsigned i = 0; i < fit->cut.n_workers; i++) {
         struct fit_worker *worker = &fit->workers[i];
         worker->piece = avvik__aligned_alloc(fit->cut.piece_rows * n_features, sizeof *worker->piece);
-        worker->drawn = calloc(fit->model->forest.n_trees, sizeof *worker->drawn);
+        worker->drawn = calloc(avvik__fit_lists(fit), sizeof *worker->drawn);
         if (worker->piece == NULL || worker->drawn == NULL)
             AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
         AVVIK_TRY(avvik__fetcher_create(fit->source, &worker->fetcher, error));
@@ -66,7 +66,7 @@ enum avvik_status avvik__fit_block_plan(void *context, unsigned slot, uint64_t b
                             error);
 }
 
-/* The first of a tree's draws that is not before `row`. */
+/* The first of a list's draws that is not before `row`. */
 static uint32_t first_draw(const uint64_t *draws, uint32_t n, uint64_t row)
 {
     uint32_t low = 0, high = n;
@@ -80,22 +80,27 @@ static uint32_t first_draw(const uint64_t *draws, uint32_t n, uint64_t row)
     return low;
 }
 
-struct range avvik__fit_drawn(const struct fit *fit, size_t tree, uint64_t first, size_t n_rows)
+size_t avvik__fit_lists(const struct fit *fit)
 {
-    const uint32_t sample = fit->model->forest.sample;
-    const uint64_t *draws = fit->draws + tree * sample;
-    return (struct range){first_draw(draws, sample, first), first_draw(draws, sample, first + n_rows)};
+    return (size_t)fit->model->forest.n_trees + 1;
 }
 
-/* Copy one column of the rows that some tree has drawn from this piece to their places. */
+struct range avvik__fit_drawn(const struct fit *fit, size_t list, uint64_t first, size_t n_rows)
+{
+    const uint32_t sample = fit->model->forest.sample, n = list < fit->model->forest.n_trees ? sample : fit->n_held_out;
+    const uint64_t *draws = fit->draws + list * sample;
+    return (struct range){first_draw(draws, n, first), first_draw(draws, n, first + n_rows)};
+}
+
+/* Copy one column of the rows that some list has drawn from this piece to their places. */
 static void sample_gather(const struct fit *fit, const struct range *drawn, size_t feature, const float *column,
                           uint64_t first)
 {
     const struct avvik__forest *forest = &fit->model->forest;
-    for (size_t tree = 0; tree < forest->n_trees; tree++) {
-        const uint64_t *draws = fit->draws + tree * forest->sample;
-        float *sample = fit->sample + tree * forest->sample * forest->n_features + feature;
-        for (uint32_t i = drawn[tree].first; i < drawn[tree].end; i++) {
+    for (size_t list = 0; list < avvik__fit_lists(fit); list++) {
+        const uint64_t *draws = fit->draws + list * forest->sample;
+        float *sample = fit->sample + list * forest->sample * forest->n_features + feature;
+        for (uint32_t i = drawn[list].first; i < drawn[list].end; i++) {
             const float x = column[(size_t)(draws[i] - first)];
             sample[(size_t)i * forest->n_features] = !isfinite(x) ? NAN : fabsf(x) < FLT_MIN ? 0 : x;
         }
@@ -111,8 +116,8 @@ static enum avvik_status piece_work(const struct fit *fit, const struct fit_work
         avvik__plan_fetch(slot->plan, worker->fetcher, first, n_rows, worker->piece, stride, 0, error);
     if (status != AVVIK_OK)
         return status;
-    for (size_t tree = 0; tree < fit->model->forest.n_trees; tree++)
-        worker->drawn[tree] = avvik__fit_drawn(fit, tree, block_row + first, n_rows);
+    for (size_t list = 0; list < avvik__fit_lists(fit); list++)
+        worker->drawn[list] = avvik__fit_drawn(fit, list, block_row + first, n_rows);
     for (size_t f = 0; f < n_features; f++) {
         const float *column = worker->piece + f * stride;
         size_t place = first / AVVIK_STATISTICS_ROWS * n_features + f;

@@ -29,7 +29,7 @@ struct fit_slot {
 struct fit_worker {
     struct avvik__fetcher *fetcher;
     float *piece;        /* [feature][piece_rows] */
-    struct range *drawn; /* [tree]: the draws in the piece at hand */
+    struct range *drawn; /* [list]: the draws in the piece at hand */
     struct avvik__fetch_times times;
     struct avvik__search_part *parts; /* [feature]: of the pass for medians that is going on */
     size_t *capacities;               /* [feature]: floats that a part can keep */
@@ -46,9 +46,10 @@ struct fit {
     struct fit_slot *slots;
     struct fit_worker *workers;
     struct avvik__pipeline pipeline;
-    uint64_t *draws; /* [tree][sample] row numbers, ascending in a tree */
-    size_t n_draws;
-    float *sample;                         /* [tree][sample][feature]: those rows */
+    uint64_t *draws; /* [tree][sample] row numbers, ascending in a tree; then those that are held out, ascending */
+    size_t n_draws;  /* of the trees */
+    uint32_t n_held_out;
+    float *sample;                         /* [tree][sample][feature], then [held out][feature]: those rows */
     XXH3_state_t *hash;                    /* of the input */
     struct avvik__journal *journal;        /* NULL: none is wanted */
     struct avvik__median_search *searches; /* [feature] */
@@ -77,18 +78,25 @@ avvik__work_fn avvik__fit_block_work;
 void avvik__fit_stages_take(struct fit_worker *worker, struct fit_slot *slot, uint64_t start);
 void avvik__fit_block_tell(struct fit *fit, const struct fit_slot *slot, uint64_t block);
 
-/* Work that threads share, this one included: `work` is called with the fit by each, and takes from fit->next. Helpers
- * that cannot be started are not missed. */
+/* Work that threads share, this one included: `work` is called with the fit by each, and takes from fit->next. */
 void avvik__fit_share(struct fit *fit, void *(*work)(void *));
 
 /* Medians and MADs of all features, whose searches have begun. AVVIK_ERR_FORMAT if the rows have changed; what reading
  * them returns. */
 enum avvik_status avvik__fit_medians(struct fit *fit, struct avvik_error *error);
 
-/* The draws of a tree among rows [first, first + n_rows). */
-struct range avvik__fit_drawn(const struct fit *fit, size_t tree, uint64_t first, size_t n_rows);
+/* Lists of drawn rows: one a tree, and one of those that are held out. */
+size_t avvik__fit_lists(const struct fit *fit);
+/* Which of a list's draws are among rows [first, first + n_rows). */
+struct range avvik__fit_drawn(const struct fit *fit, size_t list, uint64_t first, size_t n_rows);
 /* Add what a block yielded to the model, in row order. */
 void avvik__fit_moments_add(struct fit *fit, const struct fit_slot *slot, size_t n_rows);
+
+/* Run `work` in n_threads threads, this one included; those that cannot be started are not missed. */
+void avvik__threads_share(void *(*work)(void *), void *context, unsigned n_threads);
+
+/* Score the rows that are held out, and some that the trees grew from, with the finished model. */
+enum avvik_status avvik__fit_calibrate(struct fit *fit, struct avvik_error *error);
 
 /* A record of the journal for a block that has been added. */
 enum avvik_status avvik__fit_journal_add(struct fit *fit, uint64_t block, const struct fit_slot *slot,

@@ -19,9 +19,11 @@ char *avvik__fit_identity(const struct fit *fit)
     FILE *stream = open_memstream(&text, &length);
     if (stream == NULL)
         return NULL;
-    fprintf(stream, "fit by avvik %s\ntable %s\ninputs %s\nrows %llu\nblock %zu\ntrees %u\nsample %u\nseed %llu\n",
+    fprintf(stream,
+            "fit by avvik %s\ntable %s\ninputs %s\nrows %llu\nblock %zu\ntrees %u\nsample %u\nheld out %u\n"
+            "seed %llu\n",
             version.avvik, model->table, state, (unsigned long long)model->n_rows, fit->cut.block_rows,
-            model->forest.n_trees, model->forest.sample, (unsigned long long)model->seed);
+            model->forest.n_trees, model->forest.sample, fit->n_held_out, (unsigned long long)model->seed);
     for (uint32_t f = 0; f < model->n_features; f++)
         fprintf(stream, "feature %s\n", model->features[f].name);
     if (fclose(stream) == 0)
@@ -30,7 +32,7 @@ char *avvik__fit_identity(const struct fit *fit)
     return NULL;
 }
 
-/* A record: the block's number, its moments, its digests, then the rows that were drawn from it, tree by tree. Bytes of
+/* A record: the block's number, its moments, its digests, then the rows that were drawn from it, list by list. Bytes of
  * it.
  */
 static size_t record_bytes(const struct fit *fit, uint64_t block)
@@ -38,8 +40,8 @@ static size_t record_bytes(const struct fit *fit, uint64_t block)
     const struct avvik__forest *forest = &fit->model->forest;
     const size_t n_rows = avvik__fit_block_rows(fit, block), n = avvik__input_digest_count(n_rows, forest->n_features);
     size_t n_drawn = 0;
-    for (size_t tree = 0; tree < forest->n_trees; tree++) {
-        const struct range drawn = avvik__fit_drawn(fit, tree, block * fit->cut.block_rows, n_rows);
+    for (size_t list = 0; list < avvik__fit_lists(fit); list++) {
+        const struct range drawn = avvik__fit_drawn(fit, list, block * fit->cut.block_rows, n_rows);
         n_drawn += drawn.end - drawn.first;
     }
     return sizeof block + n * (sizeof(struct avvik__moments) + sizeof(XXH128_hash_t)) +
@@ -58,10 +60,10 @@ static void record_copy(const struct fit *fit, uint64_t block, const struct fit_
     record += sizeof block;
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; record += parts[i++].bytes)
         memcpy(is_put ? (void *)record : parts[i].memory, is_put ? parts[i].memory : (void *)record, parts[i].bytes);
-    for (size_t tree = 0; tree < forest->n_trees; tree++) {
-        const struct range drawn = avvik__fit_drawn(fit, tree, block * fit->cut.block_rows, n_rows);
+    for (size_t list = 0; list < avvik__fit_lists(fit); list++) {
+        const struct range drawn = avvik__fit_drawn(fit, list, block * fit->cut.block_rows, n_rows);
         const size_t bytes = (size_t)(drawn.end - drawn.first) * forest->n_features * sizeof(float);
-        float *rows = fit->sample + (tree * forest->sample + drawn.first) * forest->n_features;
+        float *rows = fit->sample + (list * forest->sample + drawn.first) * forest->n_features;
         memcpy(is_put ? (void *)record : rows, is_put ? (void *)rows : record, bytes);
         record += bytes;
     }

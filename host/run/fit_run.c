@@ -23,9 +23,12 @@ static void *rows_draw(void *context)
 {
     struct fit *fit = context;
     const struct avvik__forest *forest = &fit->model->forest;
-    for (uint32_t tree; (tree = atomic_fetch_add(&fit->next, 1)) < forest->n_trees && !is_stopped(fit);)
-        avvik__forest_draw_rows(forest, tree, fit->model->n_rows, fit->model->seed,
-                                fit->draws + (size_t)tree * forest->sample);
+    const uint64_t *held_out = fit->draws + fit->n_draws, n_rows = fit->model->n_rows;
+    for (uint32_t tree; (tree = atomic_fetch_add(&fit->next, 1)) < forest->n_trees && !is_stopped(fit);) {
+        uint64_t *draws = fit->draws + (size_t)tree * forest->sample;
+        avvik__forest_draw_rows(forest, tree, n_rows - fit->n_held_out, fit->model->seed, draws);
+        avvik__calibration_skip(held_out, fit->n_held_out, n_rows, draws, forest->sample);
+    }
     return NULL;
 }
 
@@ -67,16 +70,21 @@ static void *trees_grow(void *context)
     return NULL;
 }
 
-void avvik__fit_share(struct fit *fit, void *(*work)(void *))
+void avvik__threads_share(void *(*work)(void *), void *context, unsigned n_threads)
 {
     pthread_t helpers[AVVIK_MAX_WORKERS];
     unsigned n_helpers = 0;
-    atomic_store(&fit->next, 0);
-    while (n_helpers + 1 < fit->cut.n_workers && pthread_create(&helpers[n_helpers], NULL, work, fit) == 0)
+    while (n_helpers + 1 < n_threads && pthread_create(&helpers[n_helpers], NULL, work, context) == 0)
         n_helpers++;
-    work(fit);
+    work(context);
     while (n_helpers > 0)
         pthread_join(helpers[--n_helpers], NULL);
+}
+
+void avvik__fit_share(struct fit *fit, void *(*work)(void *))
+{
+    atomic_store(&fit->next, 0);
+    avvik__threads_share(work, fit, fit->cut.n_workers);
 }
 
 static enum avvik_status options_check(const struct avvik_fit_options *options, struct avvik_error *error)
@@ -109,7 +117,9 @@ static enum avvik_status model_begin(struct avvik_source *source, const struct a
                    avvik_source_path(source, 0), model->table, (unsigned long long)model->n_rows, MIN_ROWS);
     for (size_t f = 0; f < n_features; f++)
         snprintf(model->features[f].name, AVVIK_NAME_SIZE, "%s", avvik_source_feature(source, f));
-    const uint32_t sample = model->n_rows < options->sample ? (uint32_t)model->n_rows : options->sample;
+    const uint64_t left =
+        model->n_rows - avvik__calibration_count(model->n_rows, model->n_features, options->calibration);
+    const uint32_t sample = left < options->sample ? (uint32_t)left : options->sample;
     model->forest = (struct avvik__forest){.n_trees = options->trees,
                                            .sample = sample,
                                            .height = avvik__forest_height(sample),
@@ -129,20 +139,22 @@ static enum avvik_status fit_init(struct fit *fit, struct avvik_error *error)
     const struct avvik__forest *forest = &fit->model->forest;
     const size_t n_features = fit->model->n_features;
     fit->n_draws = (size_t)forest->n_trees * forest->sample;
+    fit->n_held_out = avvik__calibration_count(fit->model->n_rows, fit->model->n_features, fit->options->calibration);
+    const size_t n_kept = fit->n_draws + fit->n_held_out; /* rows */
     const struct avvik__needs needs = {
         .threads = fit->options->threads,
         .memory_bytes = fit->options->memory_bytes,
         .slot_row_bytes =
             n_features * (sizeof(struct avvik__moments) + sizeof(XXH128_hash_t)) / AVVIK_STATISTICS_ROWS + 1,
-        .worker_bytes = forest->n_trees * sizeof(struct range) + 3 * fit->n_draws * sizeof(float),
-        .fixed_bytes = fit->n_draws * (sizeof *fit->draws + n_features * sizeof *fit->sample) +
+        .worker_bytes = avvik__fit_lists(fit) * sizeof(struct range) + 3 * fit->n_draws * sizeof(float),
+        .fixed_bytes = n_kept * (sizeof *fit->draws + n_features * sizeof *fit->sample) +
                        ((size_t)32 << 20)}; /* LEAST_KEPT_BYTES in it */
     AVVIK_TRY(avvik__rows_cut(fit->source, &needs, &fit->cut, error));
     fit->summary->stages.threads = fit->cut.n_workers;
     fit->summary->memory_bytes = fit->cut.bytes;
     AVVIK_TRY(avvik__fit_blocks_init(fit, error));
-    fit->draws = calloc(fit->n_draws, sizeof *fit->draws);
-    fit->sample = avvik__aligned_alloc(fit->n_draws * n_features, sizeof *fit->sample);
+    fit->draws = calloc(n_kept, sizeof *fit->draws);
+    fit->sample = avvik__aligned_alloc(n_kept * n_features, sizeof *fit->sample);
     fit->hash = avvik__input_hash_new();
     fit->searches = calloc(n_features, sizeof *fit->searches);
     fit->is_taking_part = calloc(n_features, 1);
@@ -151,7 +163,8 @@ static enum avvik_status fit_init(struct fit *fit, struct avvik_error *error)
     fit->rows_planned = fit->model->n_rows * (fit->model->deviation == AVVIK_DEVIATION_ROBUST ? 2 : 1);
     if (fit->draws == NULL || fit->sample == NULL || fit->hash == NULL || fit->searches == NULL ||
         fit->is_taking_part == NULL)
-        AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "not enough memory for %zu sampled rows", fit->n_draws);
+        AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "not enough memory for %zu sampled rows", n_kept);
+    avvik__calibration_draw(fit->model->seed, fit->model->n_rows, fit->n_held_out, fit->draws + fit->n_draws);
     avvik__fit_share(fit, rows_draw);
     avvik__kernels_select(&fit->kernels, avvik__cpu_features());
 done:
@@ -257,6 +270,7 @@ enum avvik_status avvik_model_fit(struct avvik_source *source, const struct avvi
     AVVIK_TRY(features_finish(&fit, error));
     const uint64_t start = avvik__now_ns();
     AVVIK_TRY(forest_make(&fit, error));
+    AVVIK_TRY(avvik__fit_calibrate(&fit, error));
     summary.grow_ns = avvik__now_ns() - start;
     *model_out = fit.model;
     fit.model = NULL;

@@ -65,6 +65,7 @@ enum avvik_status avvik__score_output_begin(struct score_run *run, struct avvik_
     AVVIK_TRY(avvik__record_put_u64(record, "/run", "trees", run->model->forest.n_trees, 1, error));
     AVVIK_TRY(avvik__record_put_u64(record, "/run", "sample", run->model->forest.sample, 1, error));
     AVVIK_TRY(avvik__record_put_u64(record, "/run", "seed", run->model->seed, 1, error));
+    AVVIK_TRY(avvik__calibration_put(&run->model->calibration, record, error));
     avvik__source_state(run->source, state);
     AVVIK_TRY(avvik__record_put_text(record, "/run", "input_state", state, 0, error));
     for (int c = 0; c < N_COLUMNS; c++)

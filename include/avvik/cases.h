@@ -13,27 +13,71 @@ extern "C" {
 #endif
 
 /* What rows are ranked by. AVVIK_BY_FOREST compares path sums, which are integers and exact: the smaller the more
- * unusual. AVVIK_BY_DEVIATION compares the largest |z|. Ties go to the smaller row number. */
-enum avvik_detector { AVVIK_BY_FOREST, AVVIK_BY_DEVIATION, AVVIK_N_DETECTORS };
+ * unusual. AVVIK_BY_DEVIATION compares the largest |z|. AVVIK_BY_COMBINED compares the weighted mean of what the
+ * detectors before it say, each in bits: -log2 of the share of past rows that score as high (host/cases/README.md).
+ * Ties go to the smaller row number. */
+enum avvik_detector {
+    AVVIK_BY_FOREST,
+    AVVIK_BY_DEVIATION,
+    AVVIK_BY_COMBINED,
+    AVVIK_N_DETECTORS,
+    AVVIK_N_COMBINED = AVVIK_BY_COMBINED
+};
 
-/* "forest", "deviation"; static storage. */
+/* "forest", "deviation", "combined"; static storage. */
 const char *avvik_detector_name(enum avvik_detector detector);
 
 struct avvik_case {
-    uint64_t rank; /* from 1 */
+    uint64_t rank; /* from 1 among those by rank; 0 for a row that was drawn at random */
     uint64_t row;  /* from 0, over all inputs of the run */
     int32_t path_sum;
     float forest, deviation;
     uint16_t deviation_feature, beyond, missing;
+    int is_random;               /* drawn at random from the rows that the ranking left out */
+    double p[AVVIK_N_DETECTORS]; /* conformal p-values: the share of held-out rows, and this one, that score as high */
 };
+
+/* Which rows get into a list; start from AVVIK_FLAG_DEFAULTS. */
+struct avvik_flag_options {
+    uint64_t budget; /* length of the list; 0: as long as fdr lets it be */
+    double fdr;      /* in (0, 1): the list ends where the rate of false discoveries may exceed this; 0: it does not */
+    double random_share; /* 0 to 1: this share of the list is drawn at random from the other rows */
+    uint64_t seed;       /* of that draw */
+    enum avvik_detector by;
+    double weights[AVVIK_N_COMBINED]; /* of the detectors in the combination, no less than 0 */
+};
+#define AVVIK_FLAG_DEFAULTS                                                                                            \
+    {                                                                                                                  \
+        100, 0, 0, 1, AVVIK_BY_FOREST,                                                                                 \
+        {                                                                                                              \
+            4, 1                                                                                                       \
+        }                                                                                                              \
+    }
+
+/* "0.05", "5%" or "5 %" as a share from 0 to 1. 1 on success. */
+int avvik_share_parse(const char *text, double *share_out);
+
+/* "forest=4,deviation=1": weights of the named detectors of the combination; those that are not named get 0. 1 on
+ * success; 0 if a name is not known or named twice, or a weight is no number from 0 on. */
+int avvik_weights_parse(const char *text, double *weights_out);
+
+/* Held against the confidence of avvik_case_list.fdr_bound: of ten draws of calibration rows, nine keep it. */
+#define AVVIK_FDR_CONFIDENCE 0.9
 
 /* A short list. Strings and arrays are its own. */
 struct avvik_case_list {
-    struct avvik_case *cases;
-    size_t n_cases;
-    uint64_t n_rows;   /* of the score files */
-    uint64_t n_absent; /* of these, rows without a score: they were damaged, and are in no list */
-    char **features;   /* names, by number */
+    struct avvik_case *cases; /* by rank, then the random ones by row */
+    size_t n_cases, n_random;
+    enum avvik_detector by;
+    uint64_t n_rows;        /* of the score files */
+    uint64_t n_absent;      /* of these, rows without a score: they were damaged, and are in no list */
+    uint32_t n_calibration; /* rows that were held out when the model was made; 0: all p-values are 1 */
+    double expected;        /* rows that would score as high as the last one listed by rank, if all were like the
+                               calibration rows */
+    double fdr_estimate;    /* of the rows listed by rank, at most this share is expected to be such as the calibration
+                               rows are: rows x p of the last one / rows listed (Benjamini and Hochberg 1995) */
+    double fdr_bound;       /* the same for all but one in ten draws of calibration rows (Bates et al. 2023) */
+    char **features;        /* names, by number */
     size_t n_features;
     char **inputs; /* the files that were scored, and the first row of each */
     uint64_t *input_offsets;
@@ -43,18 +87,19 @@ struct avvik_case_list {
     char content_hash[48]; /* of the score file; the hash of their hashes where there are several */
 };
 
-/* The `budget` rows of the score file `path` that deviate most by `detector`, most unusual first. Streams the file in
- * bounded memory and checks its content hash.
- * Returns AVVIK_OK; AVVIK_ERR_USAGE (a budget of 0 or above the number of rows: the text says how many there are);
- * AVVIK_ERR_IO; AVVIK_ERR_FORMAT (not a score file, damaged or changed); AVVIK_ERR_MEMORY. */
-enum avvik_status avvik_flag(const char *path, uint64_t budget, enum avvik_detector detector,
+/* The rows of n_paths score files of one model that deviate most, as if they were one file: rows are numbered on from
+ * file to file. The files are streamed in bounded memory, once, and once more each for an fdr and for a random share;
+ * their content hashes are checked.
+ *
+ * With an fdr q the list ends at the last row whose p, made safe for nine draws of calibration rows in ten, is at most
+ * q x place / rows; it may be empty. Both rates hold for rows that would be exchangeable with the calibration rows if
+ * there was nothing unusual about them.
+ *
+ * Returns AVVIK_OK; AVVIK_ERR_USAGE (a budget of 0 without an fdr, or above the number of rows: the text says how many
+ * there are; fdr, share or weights outside their range; an fdr where no rows were held out); AVVIK_ERR_IO;
+ * AVVIK_ERR_FORMAT (not a score file, damaged or changed; the models differ); AVVIK_ERR_MEMORY. */
+enum avvik_status avvik_flag(const char *const *paths, size_t n_paths, const struct avvik_flag_options *options,
                              struct avvik_case_list *list_out, struct avvik_error *error);
-
-/* The same over several score files of one model, as if they were one: rows are numbered on from file to file.
- * Returns as avvik_flag(); AVVIK_ERR_FORMAT too where the models differ. */
-enum avvik_status avvik_flag_files(const char *const *paths, size_t n_paths, uint64_t budget,
-                                   enum avvik_detector detector, struct avvik_case_list *list_out,
-                                   struct avvik_error *error);
 void avvik_case_list_destroy(struct avvik_case_list *list);
 
 /* The number, in list->inputs, of the file that a row came from. */
@@ -65,12 +110,10 @@ enum avvik_list_format { AVVIK_LIST_CSV, AVVIK_LIST_JSON };
 /* Write a list to `stream`: a line a case under a heading, or one JSON document (host/cases/case_text.c has the
  * fields). Names come from files: what could drive a terminal or break a line becomes '?'. The bytes do not depend on
  * the locale.
- * detector  what the list was ranked by, told in the JSON.
  * labels    as avvik_labels_read() gives them, one more field; NULL: none.
  * Returns AVVIK_OK, AVVIK_ERR_IO (the stream cannot be written) or AVVIK_ERR_MEMORY. Does not flush. */
-enum avvik_status avvik_case_list_write(const struct avvik_case_list *list, enum avvik_detector detector,
-                                        const uint8_t *labels, enum avvik_list_format format, FILE *stream,
-                                        struct avvik_error *error);
+enum avvik_status avvik_case_list_write(const struct avvik_case_list *list, const uint8_t *labels,
+                                        enum avvik_list_format format, FILE *stream, struct avvik_error *error);
 
 /* Labels: one number a row, from the one-dimensional data set `dataset` of the HDF5 file `path`: 0 or 1, anomalous.
  * labels_out  on success n_rows bytes of 0 or 1; release with free().
@@ -91,10 +134,11 @@ struct avvik_evaluation {
 };
 
 /* Compare the score file `path` with the labels in `dataset` of `labels_path`. budget 0: as many as there are
- * anomalies. Returns as avvik_flag() and avvik_labels_read(); AVVIK_ERR_FORMAT if all labels are the same. Needs about
- * 24 bytes a row. */
+ * anomalies; weights: as in struct avvik_flag_options. Returns as avvik_flag() and avvik_labels_read();
+ * AVVIK_ERR_FORMAT if all labels are the same. Needs about 48 bytes a row. */
 enum avvik_status avvik_evaluate(const char *path, const char *labels_path, const char *dataset, uint64_t budget,
-                                 struct avvik_evaluation *evaluation_out, struct avvik_error *error);
+                                 const double *weights, struct avvik_evaluation *evaluation_out,
+                                 struct avvik_error *error);
 
 #ifdef __cplusplus
 }

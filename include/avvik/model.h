@@ -34,10 +34,12 @@ struct avvik_fit_summary {
 
 /* Parameters of a fit; start from AVVIK_FIT_DEFAULTS. Names and meaning as in scikit-learn's IsolationForest. */
 struct avvik_fit_options {
-    uint32_t trees;   /* 1 to 10000 */
-    uint32_t sample;  /* rows a tree is grown from, 16 to 4096; shrinks to the number of rows where those are fewer */
-    uint64_t seed;    /* the same seed gives the same model on any machine with any number of threads */
-    uint32_t threads; /* 0: one per CPU this process may run on */
+    uint32_t trees;  /* 1 to 10000 */
+    uint32_t sample; /* rows a tree is grown from, 16 to 4096; shrinks to the number of rows where those are fewer */
+    uint32_t calibration; /* rows held out from the trees, from which scores get their probabilities: at most 65,536, a
+                             quarter of the rows, and 2^22 / features. 0: none, and every p-value is 1 */
+    uint64_t seed;        /* the same seed gives the same model on any machine with any number of threads */
+    uint32_t threads;     /* 0: one per CPU this process may run on */
     const volatile int *stop;    /* polled; non-zero ends the fit with AVVIK_INTERRUPTED; may be NULL */
     avvik_progress_fn *progress; /* from the calling thread; may be NULL */
     void *user;
@@ -51,7 +53,7 @@ struct avvik_fit_options {
 };
 #define AVVIK_FIT_DEFAULTS                                                                                             \
     {                                                                                                                  \
-        128, 256, 1, 0, NULL, NULL, NULL, 0, NULL, 0, 0, NULL, AVVIK_DEVIATION_ROBUST                                  \
+        128, 256, 65536, 1, 0, NULL, NULL, NULL, 0, NULL, 0, 0, NULL, AVVIK_DEVIATION_ROBUST                           \
     }
 
 /* Learn from all rows of `source`. The first pass over them gives mean and standard deviation of every feature, and the
@@ -87,6 +89,7 @@ struct avvik_model_summary {
     uint64_t seed, n_rows;
     uint32_t trees, sample, height, n_features;
     enum avvik_deviation deviation;
+    uint32_t held_out; /* rows that calibrate */
     int is_wide;
 };
 struct avvik_feature_summary {

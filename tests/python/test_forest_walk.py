@@ -202,7 +202,7 @@ def test_bundled_sets(bundled, tmp_path):
 
 @pytest.mark.parametrize("sample", [16, 17, 31, 32, 33, 100, 255, 257, 1024, 4096])
 def test_any_sample_size(sample, tmp_path):
-    columns = sets.random_columns(5000, 6)
+    columns = sets.random_columns(6000, 6)
     path = sets.write_table(tmp_path / "batch.h5", columns)
     model, scores = fit_and_score(tmp_path, path, "--trees", 7, "--sample", sample, "--seed", sample)
     assert model.sample == sample

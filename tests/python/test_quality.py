@@ -16,6 +16,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 import program
 import sets
+from calibration import Calibration
 
 SEEDS = range(1, 11)
 TREES = 100
@@ -118,6 +119,7 @@ def check_evaluate(labelled, folder):
     with h5py.File(scores) as file:
         values = {"forest": file["/scores/forest"][:], "deviation": file["/scores/deviation"][:]}
         path_sum = file["/scores/path_sum"][:]
+    values["combined"] = Calibration(scores).rows(scores)["combined"]
     for budget in (1, 20, int(truth.sum())):
         result = program.ok_json("evaluate", scores, "--labels", f"{labelled.path}:{labelled.labels}",
                                  "--budget", budget)

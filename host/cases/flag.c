@@ -267,10 +267,9 @@ static enum avvik_status ranked_take(struct flagging *flagging, struct avvik_err
     if (n > 0) {
         const uint32_t rank =
             avvik__surprise_rank(&flagging->surprise, list->by, flagging->heap.entries[n - 1].surprise);
-        const double rows = (double)flagging->n_scored / (double)n;
         list->expected = (double)flagging->n_scored * rank / (flagging->surprise.n + 1.0);
         list->fdr_estimate = fmin(1, list->expected / (double)n);
-        list->fdr_bound = fmin(1, rows * avvik__p_bound(rank, flagging->surprise.n));
+        list->fdr_bound = avvik__fdr_bound(rank, flagging->surprise.n, flagging->n_scored, n);
     }
     return AVVIK_OK;
 }

@@ -65,7 +65,7 @@ static enum avvik_status lists_write(struct avvik__night *night, char *const *pa
             AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
         AVVIK_TRY(avvik__file_replace(path, list_fill, &fill, error));
     }
-    json_t *facts = json_pack("{s:I, s:I, s:I, s:f, s:f, s:s}", "flagged", (json_int_t)list.n_cases, "random",
+    json_t *facts = json_pack("{s:I, s:I, s:f, s:f, s:I, s:s}", "flagged", (json_int_t)list.n_cases, "random",
                               (json_int_t)list.n_random, "fdr_estimate", list.fdr_estimate, "fdr_bound", list.fdr_bound,
                               "rows", (json_int_t)list.n_rows, "content_hash", list.content_hash);
     AVVIK_TRY(avvik__unit_end(night, unit, list_names, 2, facts, error));

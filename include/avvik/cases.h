@@ -61,7 +61,7 @@ int avvik_share_parse(const char *text, double *share_out);
  * success; 0 if a name is not known or named twice, or a weight is no number from 0 on. */
 int avvik_weights_parse(const char *text, double *weights_out);
 
-/* Held against the confidence of avvik_case_list.fdr_bound: of ten draws of calibration rows, nine keep it. */
+/* How many of the lists, and of the draws of calibration rows, keep avvik_case_list.fdr_bound. */
 #define AVVIK_FDR_CONFIDENCE 0.9
 
 /* A short list. Strings and arrays are its own. */
@@ -76,7 +76,7 @@ struct avvik_case_list {
                                calibration rows */
     double fdr_estimate;    /* of the rows listed by rank, at most this share is expected to be such as the calibration
                                rows are: rows x p of the last one / rows listed (Benjamini and Hochberg 1995) */
-    double fdr_bound;       /* the same for all but one in ten draws of calibration rows (Bates et al. 2023) */
+    double fdr_bound;       /* the share that nine in ten such lists keep (host/cases/fdr.h) */
     char **features;        /* names, by number */
     size_t n_features;
     char **inputs; /* the files that were scored, and the first row of each */
@@ -91,9 +91,8 @@ struct avvik_case_list {
  * file to file. The files are streamed in bounded memory, once, and once more each for an fdr and for a random share;
  * their content hashes are checked.
  *
- * With an fdr q the list ends at the last row whose p, made safe for nine draws of calibration rows in ten, is at most
- * q x place / rows; it may be empty. Both rates hold for rows that would be exchangeable with the calibration rows if
- * there was nothing unusual about them.
+ * With an fdr the list is the longest that keeps it nine times in ten (fdr_bound); it may be empty. All rates are about
+ * rows that would be exchangeable with the calibration rows if there was nothing unusual about them.
  *
  * Returns AVVIK_OK; AVVIK_ERR_USAGE (a budget of 0 without an fdr, or above the number of rows: the text says how many
  * there are; fdr, share or weights outside their range; an fdr where no rows were held out); AVVIK_ERR_IO;

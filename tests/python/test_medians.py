@@ -77,7 +77,7 @@ def test_short_of_memory(tmp_path):
     columns = {f"x{k:03}": column_of(KINDS[k % 4], 150_000, random) for k in range(60)}
     path = sets.write_table(tmp_path / "batch.h5", columns)
     large, small = tmp_path / "large.h5", tmp_path / "small.h5"
-    options = ("--trees", 20, "--sample", 64, "--threads", 2)
+    options = ("--trees", 20, "--sample", 64, "--threads", 2, "--calibration", 0)
     assert program.ok_json("fit", path, *options, "--out", large)["passes"] == 2
     told = program.ok_json("fit", path, *options, "--out", small, "--memory", "66M")
     assert 4 < told["passes"] <= 1 + 3 + 6

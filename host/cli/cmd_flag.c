@@ -22,7 +22,7 @@ static void explanation_print(const struct avvik_case_list *list, const uint8_t 
     else if (n_ranked > 0)
         printf("Of as many rows like those %s that calibrate, %.3g would score as high: if they are what is usual, the "
                "rate of\n"
-               "false discoveries is about %.2g (at most %.2g for nine in ten draws of them).\n",
+               "false discoveries is about %.2g (%.2g or less nine times in ten).\n",
                cli_count(list->n_calibration), list->expected, list->fdr_estimate, list->fdr_bound);
     if (labels == NULL)
         return;

@@ -5,7 +5,7 @@
 
 #include "avvik_internal.h"
 #include "case_heap.h"
-#include "draw.h"
+#include "counter_draw.h"
 #include "fdr.h"
 #include "hash_text.h"
 #include "score_reader.h"

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "avvik_internal.h"
-#include "draw.h"
+#include "counter_draw.h"
 
 uint32_t avvik__calibration_count(uint64_t n_rows, uint32_t n_features, uint32_t wanted)
 {

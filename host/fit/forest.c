@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "avvik_internal.h"
-#include "draw.h"
+#include "counter_draw.h"
 #include "kernel_types.h"
 
 enum avvik_status avvik__forest_init(struct avvik__forest *forest, struct avvik_error *error)

@@ -1,6 +1,6 @@
 /* Every random number of avvik: Philox4x32-10 of a counter (kernels/README.md, "Draws"). */
-#ifndef AVVIK_DRAW_H
-#define AVVIK_DRAW_H
+#ifndef AVVIK_COUNTER_DRAW_H
+#define AVVIK_COUNTER_DRAW_H
 
 #include <stdint.h>
 

@@ -49,27 +49,28 @@ void cli_progress_start(struct cli_progress *progress, const char *what, const c
     progress->start_ns = progress->shown_ns = cli_now_ns();
 }
 
-static void terminal_show(const struct cli_progress *progress, const struct avvik_progress *state, double rate,
-                          double bytes_rate, double left)
+static void text_show(const struct cli_progress *progress, const struct avvik_progress *state, double rate,
+                      double bytes_rate, double left)
 {
-    fprintf(stderr, "\r\033[K%s", progress->what);
+    const int is_terminal = isatty(STDERR_FILENO);
+    const unsigned long seconds = (unsigned long)(left + 0.5);
+    fprintf(stderr, "%s%s", is_terminal ? "\r\033[K" : "", progress->what);
     if (progress->name != NULL) {
         fputc(' ', stderr);
         cli_print_text(stderr, progress->name);
     }
-    fprintf(stderr, "  %s of %s rows  %.2f M rows/s  %.2f GB/s  %.0f:%02.0f left  (%s binds)",
-            cli_count(state->rows_done), cli_count(state->n_rows), rate / 1e6, bytes_rate / 1e9,
-            (double)(uint64_t)(left / 60), left - 60 * (double)(uint64_t)(left / 60),
-            avvik_stages_binding(&state->stages));
+    fprintf(stderr, "  %s of %s rows  %.2f M rows/s  %.2f GB/s  %lu:%02lu left  (%s binds)%s",
+            cli_count(state->rows_done), cli_count(state->n_rows), rate / 1e6, bytes_rate / 1e9, seconds / 60,
+            seconds % 60, avvik_stages_binding(&state->stages), is_terminal ? "" : "\n");
     fflush(stderr);
-    is_shown = 1;
+    is_shown = is_terminal;
 }
 
 void cli_progress_show(void *opaque, const struct avvik_progress *state)
 {
     struct cli_progress *progress = opaque;
     const uint64_t now = cli_now_ns();
-    if (cli_quiet || now - progress->shown_ns < (cli_log_is_json() ? LOG_NS : SHOW_NS))
+    if (cli_quiet || now - progress->shown_ns < (cli_log_is_json() || !isatty(STDERR_FILENO) ? LOG_NS : SHOW_NS))
         return;
     const double seconds = (double)state->elapsed_ns / 1e9;
     const double rate = (double)(state->rows_done - state->rows_resumed) / seconds;
@@ -77,7 +78,7 @@ void cli_progress_show(void *opaque, const struct avvik_progress *state)
     const double left = rate > 0 ? (double)(state->n_rows - state->rows_done) / rate : 0;
     progress->shown_ns = now;
     if (!cli_log_is_json())
-        terminal_show(progress, state, rate, bytes_rate, left);
+        text_show(progress, state, rate, bytes_rate, left);
     else
         cli_log_line(progress->what, json_pack("{s:o, s:I, s:I, s:f, s:f, s:f, s:s}", "file",
                                                progress->name == NULL ? json_null() : cli_json_text(progress->name),

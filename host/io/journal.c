@@ -170,7 +170,7 @@ done:
 static enum avvik_status journal_take(struct avvik__journal *journal, int resume, char *note, struct avvik_error *error)
 {
     struct stat info;
-    const void *record;
+    void *record;
     size_t n;
     int is_begun = 0;
     if (flock(journal->descriptor, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
@@ -228,7 +228,7 @@ done:
     return status;
 }
 
-int avvik__journal_next(struct avvik__journal *journal, const void **record_out, size_t *n_out)
+int avvik__journal_next(struct avvik__journal *journal, void **record_out, size_t *n_out)
 {
     struct record_head head;
     free(journal->record);

@@ -32,8 +32,9 @@ enum avvik_status avvik__journal_open(const char *path, const char *identity, in
                                       uint64_t interval_ns, struct avvik__journal **journal_out,
                                       struct avvik_error *error);
 
-/* The next record of the journal that is resumed; 1 if there is one. It is valid until the next call. */
-int avvik__journal_next(struct avvik__journal *journal, const void **record_out, size_t *n_out);
+/* The next record of the journal that is resumed; 1 if there is one. It is the caller's until the
+ * next call. */
+int avvik__journal_next(struct avvik__journal *journal, void **record_out, size_t *n_out);
 /* Go on writing after the last record that was read, or (drop_last) before it. */
 void avvik__journal_rewind(struct avvik__journal *journal, int drop_last);
 

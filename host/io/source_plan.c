@@ -14,7 +14,7 @@
 
 #include "element.h"
 #include "input_driver.h"
-#include "input_hash.h"
+#include "hash_text.h"
 #include "source_internal.h"
 
 #define RAW_BYTES ((size_t)256 << 10) /* rows that are read before they are converted; more where a row is larger */
@@ -552,16 +552,21 @@ void avvik__source_read_plainly(struct avvik_source *source)
 
 void avvik__source_state(const struct avvik_source *source, char *text)
 {
-    XXH3_state_t *state = avvik__input_hash_new();
-    for (size_t i = 0; i < source->n_files && state != NULL; i++) {
+    struct {
+        XXH128_canonical_t before, path;
+        int64_t is_known, bytes, seconds, nanoseconds;
+    } part = {0};
+    for (size_t i = 0; i < source->n_files; i++) {
+        const struct avvik__source_file *file = &source->files[i];
         struct stat info = {0};
         uint64_t bytes;
-        const int descriptor = avvik__input_descriptor(source->files[i].file, &bytes);
-        const int is_known = descriptor >= 0 && fstat(descriptor, &info) == 0;
-        const int64_t numbers[4] = {is_known, info.st_size, info.st_mtim.tv_sec, info.st_mtim.tv_nsec};
-        XXH3_128bits_update(state, source->files[i].path, strlen(source->files[i].path) + 1);
-        XXH3_128bits_update(state, numbers, sizeof numbers);
+        const int descriptor = avvik__input_descriptor(file->file, &bytes);
+        XXH128_canonicalFromHash(&part.path, XXH3_128bits(file->path, strlen(file->path)));
+        part.is_known = descriptor >= 0 && fstat(descriptor, &info) == 0;
+        part.bytes = info.st_size;
+        part.seconds = info.st_mtim.tv_sec;
+        part.nanoseconds = info.st_mtim.tv_nsec;
+        XXH128_canonicalFromHash(&part.before, XXH3_128bits(&part, sizeof part));
     }
-    avvik__input_hash_text(state, text);
-    XXH3_freeState(state);
+    avvik__hash_text(XXH128_hashFromCanonical(&part.before), text);
 }

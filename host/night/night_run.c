@@ -169,6 +169,8 @@ static enum avvik_status night_end(struct avvik__night *night, enum avvik_status
         *error = later;
     } else if (ending != AVVIK_OK)
         avvik__night_tell(night, 1, "%s", later.text);
+    if (status == AVVIK_OK)
+        avvik__night_tell(night, 0, "the night %s is complete: %s", night->date, night->folder);
     return status;
 }
 

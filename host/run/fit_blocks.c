@@ -178,14 +178,15 @@ enum avvik_status avvik__fit_block_work(void *context, unsigned number, unsigned
     return status;
 }
 
-void avvik__fit_moments_add(struct fit *fit, const struct fit_slot *slot, size_t n_rows)
+/* Add what a block yielded to the model, in row order. */
+static void moments_add(struct fit *fit, const struct fit_slot *slot, size_t n_rows)
 {
     const size_t n_features = fit->model->n_features;
     const struct avvik__moments *moments = slot->moments;
     for (size_t i = 0; i < n_rows; i += AVVIK_STATISTICS_ROWS)
         for (size_t f = 0; f < n_features; f++)
             avvik__moments_add(&fit->model->features[f].moments, moments++);
-    avvik__input_hash_add(fit->hash, slot->digests, n_rows, n_features);
+    avvik__input_hash_add(&fit->hash, slot->digests, n_rows, n_features);
 }
 
 enum avvik_status avvik__fit_block_add(void *context, unsigned slot_number, uint64_t block, struct avvik_error *error)
@@ -193,9 +194,9 @@ enum avvik_status avvik__fit_block_add(void *context, unsigned slot_number, uint
     struct fit *fit = context;
     const struct fit_slot *slot = &fit->slots[slot_number];
     const size_t n_rows = avvik__fit_block_rows(fit, block);
-    avvik__fit_moments_add(fit, slot, n_rows);
+    moments_add(fit, slot, n_rows);
     if (fit->journal != NULL) {
-        const enum avvik_status status = avvik__fit_journal_add(fit, block, slot, error);
+        const enum avvik_status status = avvik__fit_journal_add(fit, block, error);
         if (status != AVVIK_OK)
             return status;
         avvik__journal_checkpoint(fit->journal, -1, 0);

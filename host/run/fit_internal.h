@@ -22,7 +22,7 @@ struct range {
 struct fit_slot {
     struct avvik__plan *plan;
     struct avvik__moments *moments; /* [block_rows / 4096][feature] */
-    XXH128_hash_t *digests;         /* likewise */
+    XXH128_canonical_t *digests;    /* likewise */
     struct avvik_stages stages;
 };
 
@@ -49,8 +49,8 @@ struct fit {
     uint64_t *draws; /* [tree][sample] row numbers, ascending in a tree; then those that are held out, ascending */
     size_t n_draws;  /* of the trees */
     uint32_t n_held_out;
-    float *sample;                         /* [tree][sample][feature], then [held out][feature]: those rows */
-    XXH3_state_t *hash;                    /* of the input */
+    float *sample; /* [tree][sample][feature], then [held out][feature]: those rows */
+    struct avvik__input_hash hash;
     struct avvik__journal *journal;        /* NULL: none is wanted */
     struct avvik__median_search *searches; /* [feature] */
     char *is_taking_part;                  /* [feature]: in the pass for medians that is going on */
@@ -89,8 +89,6 @@ enum avvik_status avvik__fit_medians(struct fit *fit, struct avvik_error *error)
 size_t avvik__fit_lists(const struct fit *fit);
 /* Which of a list's draws are among rows [first, first + n_rows). */
 struct range avvik__fit_drawn(const struct fit *fit, size_t list, uint64_t first, size_t n_rows);
-/* Add what a block yielded to the model, in row order. */
-void avvik__fit_moments_add(struct fit *fit, const struct fit_slot *slot, size_t n_rows);
 
 /* Run `work` in n_threads threads, this one included; those that cannot be started are not missed. */
 void avvik__threads_share(void *(*work)(void *), void *context, unsigned n_threads);
@@ -99,8 +97,7 @@ void avvik__threads_share(void *(*work)(void *), void *context, unsigned n_threa
 enum avvik_status avvik__fit_calibrate(struct fit *fit, struct avvik_error *error);
 
 /* A record of the journal for a block that has been added. */
-enum avvik_status avvik__fit_journal_add(struct fit *fit, uint64_t block, const struct fit_slot *slot,
-                                         struct avvik_error *error);
+enum avvik_status avvik__fit_journal_add(struct fit *fit, uint64_t block, struct avvik_error *error);
 /* A text that only a fit of the same rows with the same options has; malloc'ed, NULL without memory. */
 char *avvik__fit_identity(const struct fit *fit);
 /* Take over what the journal tells of; *first_block_out is the first block that is left to do. */

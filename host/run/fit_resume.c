@@ -1,4 +1,5 @@
-/* Going on where an interrupted fit stopped: a record of the journal holds all that a block has yielded. */
+/* Going on where an interrupted fit stopped: a record of the journal holds all that a fit
+ * has of the rows up to some block's end, but for drawn rows, of which it holds the block's. */
 #define _GNU_SOURCE /* asprintf */
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,52 +33,51 @@ char *avvik__fit_identity(const struct fit *fit)
     return NULL;
 }
 
-/* A record: the block's number, its moments, its digests, then the rows that were drawn from it, list by list. Bytes of
- * it.
- */
+/* A record: the block's number, hash and moments of all rows up to its end, then the rows that were drawn from it, list
+ * by list. Bytes of it. */
 static size_t record_bytes(const struct fit *fit, uint64_t block)
 {
     const struct avvik__forest *forest = &fit->model->forest;
-    const size_t n_rows = avvik__fit_block_rows(fit, block), n = avvik__input_digest_count(n_rows, forest->n_features);
+    const size_t n_rows = avvik__fit_block_rows(fit, block);
     size_t n_drawn = 0;
     for (size_t list = 0; list < avvik__fit_lists(fit); list++) {
         const struct range drawn = avvik__fit_drawn(fit, list, block * fit->cut.block_rows, n_rows);
         n_drawn += drawn.end - drawn.first;
     }
-    return sizeof block + n * (sizeof(struct avvik__moments) + sizeof(XXH128_hash_t)) +
+    return sizeof block + sizeof fit->hash + forest->n_features * sizeof(struct avvik__moments_total) +
            n_drawn * forest->n_features * sizeof(float);
 }
 
-/* Copy between a record and what it is of. */
-static void record_copy(const struct fit *fit, uint64_t block, const struct fit_slot *slot, char *record, int is_put)
+/* Copy n bytes into a record, or out of it; the place in the record that follows. */
+static char *part_copy(char *record, void *memory, size_t n, int is_put)
+{
+    memcpy(is_put ? (void *)record : memory, is_put ? memory : (void *)record, n);
+    return record + n;
+}
+
+/* Copy between a record and the fit. */
+static void record_copy(struct fit *fit, uint64_t block, char *record, int is_put)
 {
     const struct avvik__forest *forest = &fit->model->forest;
-    const size_t n_rows = avvik__fit_block_rows(fit, block), n = avvik__input_digest_count(n_rows, forest->n_features);
-    struct part {
-        void *memory;
-        size_t bytes;
-    } parts[] = {{slot->moments, n * sizeof *slot->moments}, {slot->digests, n * sizeof *slot->digests}};
-    record += sizeof block;
-    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; record += parts[i++].bytes)
-        memcpy(is_put ? (void *)record : parts[i].memory, is_put ? parts[i].memory : (void *)record, parts[i].bytes);
+    record = part_copy(record, &block, sizeof block, is_put);
+    record = part_copy(record, &fit->hash, sizeof fit->hash, is_put);
+    for (size_t f = 0; f < forest->n_features; f++)
+        record = part_copy(record, &fit->model->features[f].moments, sizeof fit->model->features[f].moments, is_put);
+    const size_t n_rows = avvik__fit_block_rows(fit, block);
     for (size_t list = 0; list < avvik__fit_lists(fit); list++) {
         const struct range drawn = avvik__fit_drawn(fit, list, block * fit->cut.block_rows, n_rows);
-        const size_t bytes = (size_t)(drawn.end - drawn.first) * forest->n_features * sizeof(float);
-        float *rows = fit->sample + (list * forest->sample + drawn.first) * forest->n_features;
-        memcpy(is_put ? (void *)record : rows, is_put ? (void *)rows : record, bytes);
-        record += bytes;
+        record = part_copy(record, fit->sample + (list * forest->sample + drawn.first) * forest->n_features,
+                           (size_t)(drawn.end - drawn.first) * forest->n_features * sizeof(float), is_put);
     }
 }
 
-enum avvik_status avvik__fit_journal_add(struct fit *fit, uint64_t block, const struct fit_slot *slot,
-                                         struct avvik_error *error)
+enum avvik_status avvik__fit_journal_add(struct fit *fit, uint64_t block, struct avvik_error *error)
 {
     const size_t bytes = record_bytes(fit, block);
     char *record = malloc(bytes);
     if (record == NULL)
         return avvik__error_set(error, AVVIK_ERR_MEMORY, 0, "out of memory");
-    memcpy(record, &block, sizeof block);
-    record_copy(fit, block, slot, record, 1);
+    record_copy(fit, block, record, 1);
     const enum avvik_status status = avvik__journal_append(fit->journal, record, bytes, error);
     free(record);
     return status;
@@ -88,19 +88,13 @@ void avvik__fit_replay(struct fit *fit, uint64_t *first_block_out)
     uint64_t block = 0;
     const uint64_t n_blocks = fit->pipeline.n_blocks;
     int is_whole = 1;
-    const void *record;
+    void *record;
     size_t n;
     for (; block < n_blocks && avvik__journal_next(fit->journal, &record, &n); block++) {
         is_whole = n == record_bytes(fit, block) && memcmp(record, &block, sizeof block) == 0;
         if (!is_whole)
             break;
-        char *copy = malloc(n);
-        if ((is_whole = copy != NULL) == 0)
-            break;
-        memcpy(copy, record, n);
-        record_copy(fit, block, &fit->slots[0], copy, 0);
-        free(copy);
-        avvik__fit_moments_add(fit, &fit->slots[0], avvik__fit_block_rows(fit, block));
+        record_copy(fit, block, record, 0);
         fit->summary->rows_resumed += avvik__fit_block_rows(fit, block);
     }
     avvik__journal_rewind(fit->journal, !is_whole);

@@ -145,7 +145,7 @@ static enum avvik_status fit_init(struct fit *fit, struct avvik_error *error)
         .threads = fit->options->threads,
         .memory_bytes = fit->options->memory_bytes,
         .slot_row_bytes =
-            n_features * (sizeof(struct avvik__moments) + sizeof(XXH128_hash_t)) / AVVIK_STATISTICS_ROWS + 1,
+            n_features * (sizeof(struct avvik__moments) + sizeof(XXH128_canonical_t)) / AVVIK_STATISTICS_ROWS + 1,
         .worker_bytes = avvik__fit_lists(fit) * sizeof(struct range) + 3 * fit->n_draws * sizeof(float),
         .fixed_bytes = n_kept * (sizeof *fit->draws + n_features * sizeof *fit->sample) +
                        ((size_t)32 << 20)}; /* LEAST_KEPT_BYTES in it */
@@ -155,14 +155,12 @@ static enum avvik_status fit_init(struct fit *fit, struct avvik_error *error)
     AVVIK_TRY(avvik__fit_blocks_init(fit, error));
     fit->draws = calloc(n_kept, sizeof *fit->draws);
     fit->sample = avvik__aligned_alloc(n_kept * n_features, sizeof *fit->sample);
-    fit->hash = avvik__input_hash_new();
     fit->searches = calloc(n_features, sizeof *fit->searches);
     fit->is_taking_part = calloc(n_features, 1);
     const uint64_t limit = fit->options->memory_bytes == 0 ? AVVIK_MEMORY_DEFAULT : fit->options->memory_bytes;
     fit->memory_bytes = LEAST_KEPT_BYTES + (limit > fit->cut.bytes ? limit - fit->cut.bytes : 0);
     fit->rows_planned = fit->model->n_rows * (fit->model->deviation == AVVIK_DEVIATION_ROBUST ? 2 : 1);
-    if (fit->draws == NULL || fit->sample == NULL || fit->hash == NULL || fit->searches == NULL ||
-        fit->is_taking_part == NULL)
+    if (fit->draws == NULL || fit->sample == NULL || fit->searches == NULL || fit->is_taking_part == NULL)
         AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "not enough memory for %zu sampled rows", n_kept);
     avvik__calibration_draw(fit->model->seed, fit->model->n_rows, fit->n_held_out, fit->draws + fit->n_draws);
     avvik__fit_share(fit, rows_draw);
@@ -252,7 +250,7 @@ static enum avvik_status forest_make(struct fit *fit, struct avvik_error *error)
     avvik__fit_share(fit, trees_grow);
     if (is_stopped(fit))
         AVVIK_FAIL(AVVIK_INTERRUPTED, 0, "interrupted");
-    avvik__input_hash_text(fit->hash, fit->model->input_hash);
+    avvik__input_hash_text(&fit->hash, fit->model->input_hash);
 done:
     return status;
 }
@@ -281,7 +279,6 @@ done:
         *options->summary = summary;
     avvik_model_free(fit.model);
     avvik__fit_blocks_free(&fit);
-    XXH3_freeState(fit.hash);
     free(fit.draws);
     free(fit.sample);
     free(fit.searches);

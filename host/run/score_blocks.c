@@ -126,7 +126,7 @@ static enum avvik_status piece_score(const struct score_run *run, struct score_w
 {
     enum avvik_status status = AVVIK_OK;
     const size_t n_features = run->model->n_features, stride = run->cut.piece_rows;
-    XXH128_hash_t *digest = block->digests + avvik__input_digest_count(first, n_features);
+    XXH128_canonical_t *digest = block->digests + avvik__input_digest_count(first, n_features);
     const int32_t *path_sum = (const int32_t *)block->results[PATH_SUM] + first;
     float *forest = (float *)block->results[FOREST] + first;
     AVVIK_TRY(avvik__plan_fetch(block->plan, worker->fetcher, first, n, worker->piece, stride,
@@ -259,7 +259,7 @@ enum avvik_status avvik__score_block_write(void *context, unsigned slot, uint64_
     for (int c = 0; c < N_COLUMNS; c++)
         AVVIK_TRY(avvik__record_column_write(run->columns[c], block->results[c], n_rows, block->encoded[c],
                                              block->encoded_bytes[c], error));
-    avvik__input_hash_add(run->hash, block->digests, n_rows, run->model->n_features);
+    avvik__input_hash_add(&run->hash, block->digests, n_rows, run->model->n_features);
     for (size_t i = 0; i < n_damage; i++) {
         struct absent absent = {.first = damage[i].first, .n_rows = damage[i].n_rows, .feature = damage[i].feature};
         snprintf(absent.reason, sizeof absent.reason, "%s", damage[i].reason);

@@ -41,7 +41,7 @@ struct block {
     void *results[N_COLUMNS];
     void *encoded[N_COLUMNS]; /* where the output is compressed */
     size_t encoded_bytes[N_COLUMNS];
-    XXH128_hash_t *digests; /* of the input */
+    XXH128_canonical_t *digests; /* of the input */
     struct block_totals totals;
     struct avvik_stages stages;
 };
@@ -72,7 +72,7 @@ struct score_run {
     struct avvik__record *record;
     struct avvik__record_column *columns[N_COLUMNS];
     struct avvik__journal *journal;
-    XXH3_state_t *hash; /* of the input */
+    struct avvik__input_hash hash;
     struct absent *absent;
     size_t n_absent, absent_capacity;
 };

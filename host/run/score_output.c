@@ -111,7 +111,7 @@ enum avvik_status avvik__score_output_end(struct score_run *run, struct avvik_er
 {
     enum avvik_status status = AVVIK_OK;
     char input_hash[AVVIK_HASH_SIZE];
-    avvik__input_hash_text(run->hash, input_hash);
+    avvik__input_hash_text(&run->hash, input_hash);
     AVVIK_TRY(absent_put(run, error));
     AVVIK_TRY(avvik__record_put_text(run->record, "/run", "input_hash", input_hash, 1, error));
     /* last, because their lengths may differ between the run that began the file and the one that ends it */

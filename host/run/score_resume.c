@@ -9,13 +9,14 @@
 
 #define DIGEST_BYTES sizeof(XXH128_canonical_t)
 
-/* A record of the journal; then n_digests digests of the input, then n_absent runs of absent rows. */
+/* A record of the journal; then n_absent runs of absent rows. */
 struct block_record {
     uint64_t block;
     struct block_totals totals;
     uint64_t encoded_bytes[N_COLUMNS];
     unsigned char digest[N_COLUMNS][DIGEST_BYTES]; /* of each column's chunk */
-    uint64_t n_digests, n_absent;
+    struct avvik__input_hash hash;                 /* of all rows up to the end of the block */
+    uint64_t n_absent;
 };
 
 enum avvik_status avvik__score_journal_add(struct score_run *run, uint64_t block, const struct block *written,
@@ -24,11 +25,8 @@ enum avvik_status avvik__score_journal_add(struct score_run *run, uint64_t block
     size_t n_damage;
     const struct avvik__damage *damage = avvik__plan_damage(written->plan, &n_damage);
     const size_t n_rows = avvik__score_block_rows(run, block);
-    struct block_record head = {.block = block,
-                                .totals = written->totals,
-                                .n_digests = avvik__input_digest_count(n_rows, run->model->n_features),
-                                .n_absent = n_damage};
-    const size_t bytes = sizeof head + head.n_digests * DIGEST_BYTES + n_damage * sizeof(struct absent);
+    struct block_record head = {.block = block, .totals = written->totals, .hash = run->hash, .n_absent = n_damage};
+    const size_t bytes = sizeof head + n_damage * sizeof(struct absent);
     char *record = malloc(bytes), *place = record;
     if (record == NULL)
         return avvik__error_set(error, AVVIK_ERR_MEMORY, 0, "out of memory");
@@ -41,11 +39,6 @@ enum avvik_status avvik__score_journal_add(struct score_run *run, uint64_t block
     }
     memcpy(place, &head, sizeof head);
     place += sizeof head;
-    for (size_t i = 0; i < head.n_digests; i++, place += DIGEST_BYTES) {
-        XXH128_canonical_t canonical;
-        XXH128_canonicalFromHash(&canonical, written->digests[i]);
-        memcpy(place, &canonical, DIGEST_BYTES);
-    }
     for (size_t i = 0; i < n_damage; i++, place += sizeof(struct absent)) {
         struct absent absent = {.first = damage[i].first, .n_rows = damage[i].n_rows, .feature = damage[i].feature};
         snprintf(absent.reason, sizeof absent.reason, "%s", damage[i].reason);
@@ -78,34 +71,28 @@ enum avvik_status avvik__score_replay(struct score_run *run, uint64_t *first_blo
 {
     enum avvik_status status = AVVIK_OK;
     const uint64_t n_blocks = (run->n_rows + run->cut.block_rows - 1) / run->cut.block_rows;
-    const void *bytes;
+    void *bytes;
     size_t n;
     uint64_t block = 0;
     int is_whole = 1;
     for (; block < n_blocks && avvik__journal_next(run->journal, &bytes, &n); block++) {
         const char *place = bytes;
         struct block_record head;
-        const size_t n_rows = avvik__score_block_rows(run, block),
-                     n_digests = avvik__input_digest_count(n_rows, run->model->n_features);
+        const size_t n_rows = avvik__score_block_rows(run, block);
         if (avvik__is_stopped(run->options->stop))
             AVVIK_FAIL(AVVIK_INTERRUPTED, 0, "interrupted");
         is_whole = 0;
         if (n < sizeof head)
             break;
         memcpy(&head, place, sizeof head);
-        if (head.block != block || head.n_digests != n_digests || head.n_absent > n / sizeof(struct absent) ||
-            n != sizeof head + n_digests * DIGEST_BYTES + head.n_absent * sizeof(struct absent))
+        if (head.block != block || head.n_absent > n / sizeof(struct absent) ||
+            n != sizeof head + head.n_absent * sizeof(struct absent))
             break;
         AVVIK_TRY(columns_replay(run, &head, &is_whole, error));
         if (!is_whole)
             break;
         place += sizeof head;
-        for (size_t i = 0; i < n_digests; i++, place += DIGEST_BYTES) {
-            XXH128_canonical_t canonical;
-            memcpy(&canonical, place, DIGEST_BYTES);
-            run->blocks[0].digests[i] = XXH128_hashFromCanonical(&canonical);
-        }
-        avvik__input_hash_add(run->hash, run->blocks[0].digests, n_rows, run->model->n_features);
+        run->hash = head.hash;
         for (size_t i = 0; i < head.n_absent; i++, place += sizeof(struct absent)) {
             struct absent absent;
             memcpy(&absent, place, sizeof absent);

@@ -30,7 +30,7 @@ static enum avvik_status rows_cut(struct score_run *run, struct avvik_error *err
     const struct avvik__needs needs = {.threads = options->threads,
                                        .memory_bytes = options->memory_bytes,
                                        .slot_row_bytes = (size_t)SCORE_ROW_BYTES * (options->compress > 0 ? 2 : 1) +
-                                                         n_features * sizeof(XXH128_hash_t) / AVVIK_HASH_ROWS + 1,
+                                                         n_features * sizeof(XXH128_canonical_t) / AVVIK_HASH_ROWS + 1,
                                        .worker_bytes = (options->compress > 0 ? (size_t)2 << 20 : (size_t)128 << 10) +
                                                        65536 * piece_row_bytes,
                                        .fixed_bytes = (size_t)8 << 20,
@@ -114,7 +114,7 @@ static enum avvik_status run_once(struct score_run *run, const char *path, struc
     enum avvik_status status = AVVIK_OK;
     AVVIK_TRY(rows_cut(run, error));
     AVVIK_TRY(avvik__score_blocks_init(run, error));
-    if ((run->hash = avvik__input_hash_new()) == NULL || !avvik__score_table_init(&run->table, &run->model->forest))
+    if (!avvik__score_table_init(&run->table, &run->model->forest))
         AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
     run->pipeline = (struct avvik__pipeline){.n_blocks = (run->n_rows + run->cut.block_rows - 1) / run->cut.block_rows,
                                              .n_workers = run->cut.n_workers,
@@ -139,8 +139,7 @@ done:
     run_end(run, status, error);
     avvik__score_blocks_free(run);
     avvik__score_table_destroy(&run->table);
-    XXH3_freeState(run->hash);
-    run->hash = NULL;
+    run->hash = (struct avvik__input_hash){0};
     return status;
 }
 

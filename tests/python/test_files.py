@@ -166,3 +166,25 @@ def test_content_hash_is_what_the_documentation_says(model, scores):
     for path in (model, scores):
         with h5py.File(path) as file:
             assert file.attrs["content_hash"].decode() == content_hash(path)
+
+
+def input_hash(columns):
+    """host/io/input_hash.h, with another binding of XXH3."""
+    chain = bytes(16)
+    for first in range(0, len(columns[0]), 4096):
+        digests = b"".join(xxhash.xxh3_128_digest(column[first:first + 4096].tobytes()) for column in columns)
+        chain = xxhash.xxh3_128_digest(chain + xxhash.xxh3_128_digest(digests))
+    return f"xxh3-128:{chain.hex()}"
+
+
+@pytest.mark.parametrize("rows", [600, 4096, 70_000])
+def test_input_hash(rows, tmp_path):
+    """Of a model and of scores, in whatever blocks the rows were read."""
+    columns = sets.random_columns(rows, 3)
+    batch = sets.write_table(tmp_path / "batch.h5", columns)
+    program.ok("fit", batch, "--trees", 5, "--out", tmp_path / "model.h5", "--threads", 2)
+    program.ok("score", "--model", tmp_path / "model.h5", batch, "--out", tmp_path / "scores.h5", "--threads", 3)
+    wanted = input_hash([columns[name] for name in sorted(columns)])
+    for name, group in (("model.h5", "provenance"), ("scores.h5", "run")):
+        with h5py.File(tmp_path / name) as file:
+            assert file[group].attrs["input_hash"].decode() == wanted, name

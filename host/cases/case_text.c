@@ -9,6 +9,7 @@
 
 #include "avvik/cases.h"
 #include "avvik_internal.h"
+#include "json_text.h"
 
 size_t avvik_case_list_input(const struct avvik_case_list *list, uint64_t row)
 {
@@ -75,20 +76,6 @@ static void csv_write(const struct avvik_case_list *list, const uint8_t *labels,
     }
 }
 
-/* A string that jansson accepts: in what is not UTF-8 every byte above 127 becomes '?'. */
-static json_t *json_text(const char *text)
-{
-    json_t *string = json_string(text);
-    char *clean = string != NULL ? NULL : strdup(text);
-    for (char *c = clean; c != NULL && *c != '\0'; c++)
-        if ((unsigned char)*c >= 0x80)
-            *c = '?';
-    if (clean != NULL)
-        string = json_string(clean);
-    free(clean);
-    return string;
-}
-
 static json_t *json_p_values(const struct avvik_case *one)
 {
     json_t *p = json_object();
@@ -108,9 +95,9 @@ static json_t *json_of(const struct avvik_case_list *list, const uint8_t *labels
         json_t *flag = json_pack(
             "{s:o, s:I, s:o, s:I, s:i, s:f, s:f, s:o, s:i, s:i, s:o, s:s}", "rank",
             one->is_random ? json_null() : json_integer((json_int_t)one->rank), "row", (json_int_t)one->row, "input",
-            json_text(list->inputs[input]), "input_row", (json_int_t)(one->row - list->input_offsets[input]),
+            avvik__json_text(list->inputs[input]), "input_row", (json_int_t)(one->row - list->input_offsets[input]),
             "path_sum", (int)one->path_sum, "forest", (double)one->forest, "deviation", (double)one->deviation,
-            "deviation_feature", json_text(list->features[one->deviation_feature]), "beyond", (int)one->beyond,
+            "deviation_feature", avvik__json_text(list->features[one->deviation_feature]), "beyond", (int)one->beyond,
             "missing", (int)one->missing, "p", json_p_values(one), "selected_by", selected_by(list, one));
         if (labels != NULL)
             is_whole = json_object_set_new(flag, "label", json_integer(labels[one->row])) == 0;
@@ -124,7 +111,7 @@ static json_t *json_of(const struct avvik_case_list *list, const uint8_t *labels
                      "absent", (json_int_t)list->n_absent, "by", avvik_detector_name(list->by), "random",
                      (json_int_t)list->n_random, "calibration_rows", (json_int_t)list->n_calibration, "expected",
                      list->expected, "fdr_estimate", list->fdr_estimate, "fdr_bound", list->fdr_bound, "content_hash",
-                     list->content_hash, "table", json_text(list->table), "flags", flags);
+                     list->content_hash, "table", avvik__json_text(list->table), "flags", flags);
 }
 
 enum avvik_status avvik_case_list_write(const struct avvik_case_list *list, const uint8_t *labels,

@@ -7,20 +7,7 @@
 #include <string.h>
 
 #include "avvik_internal.h"
-
-/* A string that jansson accepts: in what is not UTF-8 every byte above 127 becomes '?'. */
-static json_t *json_text(const char *text)
-{
-    json_t *string = json_string(text);
-    char *clean = string != NULL ? NULL : strdup(text);
-    for (char *c = clean; c != NULL && *c != '\0'; c++)
-        if ((unsigned char)*c >= 0x80)
-            *c = '?';
-    if (clean != NULL)
-        string = json_string(clean);
-    free(clean);
-    return string;
-}
+#include "json_text.h"
 
 /* JSON has no NaN and no infinity. */
 static json_t *json_number(double number)
@@ -44,7 +31,7 @@ static json_t *inputs_of(const struct avvik_check_report *report)
 {
     json_t *list = json_array();
     for (size_t i = 0; i < report->n_inputs; i++)
-        json_array_append_new(list, json_pack("{s:o, s:o}", "path", json_text(report->inputs[i]), "first_row",
+        json_array_append_new(list, json_pack("{s:o, s:o}", "path", avvik__json_text(report->inputs[i]), "first_row",
                                               json_count(report->input_offsets[i])));
     return list;
 }
@@ -54,11 +41,12 @@ static json_t *findings_of(const struct avvik_check_report *report)
     json_t *list = json_array();
     for (size_t i = 0; i < report->n_findings; i++) {
         const struct avvik_finding *finding = &report->findings[i];
-        json_array_append_new(list, json_pack("{s:s, s:s, s:o, s:o, s:o, s:o}", "severity",
-                                              avvik_severity_name(finding->severity), "kind", finding->kind, "column",
-                                              finding->column[0] == '\0' ? json_null() : json_text(finding->column),
-                                              "value", json_number(finding->value), "limit",
-                                              json_number(finding->limit), "text", json_text(finding->text)));
+        json_array_append_new(list,
+                              json_pack("{s:s, s:s, s:o, s:o, s:o, s:o}", "severity",
+                                        avvik_severity_name(finding->severity), "kind", finding->kind, "column",
+                                        finding->column[0] == '\0' ? json_null() : avvik__json_text(finding->column),
+                                        "value", json_number(finding->value), "limit", json_number(finding->limit),
+                                        "text", avvik__json_text(finding->text)));
     }
     return list;
 }
@@ -66,9 +54,10 @@ static json_t *findings_of(const struct avvik_check_report *report)
 static json_t *column_of(const struct avvik_column_quality *column)
 {
     json_t *object =
-        json_pack("{s:o, s:o, s:o, s:o, s:o, s:b, s:o, s:o, s:o, s:o}", "name", json_text(column->name), "type",
-                  json_text(column->type), "role", json_text(column->role), "units", json_text(column->units),
-                  "not_read", column->not_read[0] == '\0' ? json_null() : json_text(column->not_read), "feature",
+        json_pack("{s:o, s:o, s:o, s:o, s:o, s:b, s:o, s:o, s:o, s:o}", "name", avvik__json_text(column->name), "type",
+                  avvik__json_text(column->type), "role", avvik__json_text(column->role), "units",
+                  avvik__json_text(column->units), "not_read",
+                  column->not_read[0] == '\0' ? json_null() : avvik__json_text(column->not_read), "feature",
                   column->is_feature, "rows", json_count(column->n_rows), "count", json_count(column->count), "missing",
                   json_count(column->missing), "infinite", json_count(column->infinite));
     json_t *more =
@@ -116,7 +105,7 @@ static json_t *ids_of(const struct avvik_check_report *report)
         json_array_append_new(named, json_pack("{s:o, s:[o, o]}", "id", json_id(report, one->id), "rows",
                                                json_count(one->first_row), json_count(one->second_row)));
     }
-    return json_pack("{s:o, s:o, s:o, s:o, s:o}", "column", json_text(report->ids.column), "missing",
+    return json_pack("{s:o, s:o, s:o, s:o, s:o}", "column", avvik__json_text(report->ids.column), "missing",
                      json_count(report->ids.missing), "repeated_rows", json_count(report->ids.rows), "repeated_ids",
                      json_count(report->ids.values), "first", named);
 }
@@ -146,7 +135,7 @@ enum avvik_status avvik__report_json(const struct avvik_check_report *report, FI
     const double seconds = (double)report->elapsed_ns / 1e9;
     json_t *document = json_pack(
         "{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:i, s:f, s:f, s:o}", "verdict", verdict_of(report), "table",
-        json_text(report->table), "inputs", inputs_of(report), "rows", json_count(report->n_rows), "findings",
+        avvik__json_text(report->table), "inputs", inputs_of(report), "rows", json_count(report->n_rows), "findings",
         findings_of(report), "ids", ids_of(report), "columns", columns, "threads", (int)report->stages.threads,
         "seconds", seconds, "rows_per_second", (double)report->n_rows / seconds, "stage_seconds", times_of(report));
     if (document == NULL)

@@ -118,11 +118,11 @@ enum avvik_status avvik__h5_open(const char *path, hid_t *file_out, struct avvik
         return AVVIK_OK;
     char reason[256];
     avvik__h5_reason(reason, sizeof reason);
-    if (strstr(reason, "lock") != NULL)
+    if (strstr(reason, "lock request") != NULL) /* in HDF5's words */
         return avvik__error_set(error, AVVIK_ERR_IO, 0,
-                                "%s: another program holds a lock on it (%s); wait for it, or set "
-                                "HDF5_USE_FILE_LOCKING=FALSE if the file system cannot lock",
-                                path, reason);
+                                "%s: another program holds a lock on it; wait for it, or set "
+                                "HDF5_USE_FILE_LOCKING=FALSE if nothing writes to it",
+                                path);
     return avvik__error_set(error, AVVIK_ERR_FORMAT, 0,
                             "%s: HDF5 cannot open it (%s); the file is truncated or damaged", path, reason);
 }

@@ -175,9 +175,12 @@ static enum avvik_status record_begin(const char *path, const char *kind, int re
     const size_t length = strlen(path) + sizeof ".partial";
     struct avvik__record *record = record_new(path);
     char *partial = malloc(length);
+    struct stat there;
     avvik__h5_quiet();
     if (record == NULL || partial == NULL)
         AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
+    if (stat(path, &there) == 0 && S_ISDIR(there.st_mode))
+        AVVIK_FAIL(AVVIK_ERR_IO, EISDIR, "%s: is a directory; name a file in it", path);
     if (!replace && faccessat(AT_FDCWD, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
         AVVIK_FAIL(AVVIK_ERR_EXISTS, EEXIST, "%s: is already there; --force replaces it", path);
     snprintf(partial, length, "%s.partial", path);

@@ -14,19 +14,6 @@
 
 #define MAX_MANIFEST_BYTES ((off_t)64 << 20)
 
-json_t *avvik__json_text(const char *text)
-{
-    json_t *string = json_string(text);
-    char *clean = string != NULL ? NULL : strdup(text);
-    for (char *c = clean; c != NULL && *c != '\0'; c++)
-        if ((unsigned char)*c >= 0x80)
-            *c = '?';
-    if (clean != NULL)
-        string = json_string(clean);
-    free(clean);
-    return string;
-}
-
 static int ends_with(const char *text, size_t length, const char *end)
 {
     const size_t n = strlen(end);

@@ -4,6 +4,7 @@
 
 #include <jansson.h>
 
+#include "json_text.h"
 #include "night_config.h"
 #include "night_files.h"
 
@@ -86,8 +87,5 @@ json_int_t avvik__unit_fact(const json_t *unit, const char *field);
 int avvik__is_own_name(const char *name);
 
 #define AVVIK_MANIFEST_FORM (JSON_INDENT(2) | JSON_REAL_PRECISION(9)) /* how it is written */
-
-/* A JSON text of bytes that may be no UTF-8: what is none becomes '?'. */
-json_t *avvik__json_text(const char *text);
 
 #endif

@@ -231,3 +231,24 @@ def test_random_damage_to_a_batch(batch, tmp_path):
             assert result.stderr.startswith("avvik: ")
         assert not list(tmp_path.glob("never*")), attempt
     assert refused > 5
+
+
+def test_locked_and_truncated_files_are_told_apart(tmp_path, batch):
+    """Why HDF5 cannot open a file is told, not only that it cannot."""
+    whole = batch.read_bytes()
+    with h5py.File(batch, "r+", locking=True):
+        told = fails(BAD_INPUT, "check", batch, names=[batch])
+        assert "another program holds a lock on it" in told
+        program.ok("check", batch, env=program.environment(HDF5_USE_FILE_LOCKING="FALSE"))
+    program.ok("check", batch)
+    short = tmp_path / "short.h5"
+    short.write_bytes(whole[:len(whole) // 2])
+    told = fails(BAD_INPUT, "check", short, names=[short])
+    assert "truncated" in told and f"stored_eof = {len(whole)}" in told and "lock on it" not in told
+
+
+def test_a_directory_is_no_output(tmp_path, batch, model):
+    """Known before the work, --force or not; and what is in it stays."""
+    for more in ([], ["--force"]):
+        told = fails(BAD_INPUT, "score", "--model", model, batch, "--out", tmp_path, *more, folder=tmp_path)
+        assert "is a directory" in told

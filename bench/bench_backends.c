@@ -95,7 +95,7 @@ static void *worker_main(void *context)
     for (size_t first; (first = atomic_fetch_add(&backend->next, backend->block_rows)) < n_rows;) {
         const size_t left = n_rows - first;
         const struct avvik_rows block = {rows->columns + first, left < backend->block_rows ? left : backend->block_rows,
-                                         1, n_rows};
+                                         1, n_rows, NULL};
         const struct avvik_scores scores = {.path_sum = backend->results.path_sum + first,
                                             .deviation = backend->results.deviation + first,
                                             .deviation_feature = backend->results.small[0] + first,

@@ -111,7 +111,7 @@ enum bench_exit bench_resident(const struct bench_options *options, struct bench
     struct resident resident;
     struct bench_result *taken[N_KERNELS];
     struct avvik__difference difference;
-    const struct avvik_rows rows = {columns, shape->rows, 1, shape->rows};
+    const struct avvik_rows rows = {columns, shape->rows, 1, shape->rows, NULL};
     const size_t n_runs = options->n_samples < N_RUNS ? options->n_samples : N_RUNS;
     if (is_known(results, backend, shape))
         return BENCH_DONE;

@@ -203,7 +203,7 @@ static int case_is_right(struct stream *stream, struct avvik_worker *worker, con
     int32_t path_sum;
     float deviation;
     uint16_t small[3];
-    const struct avvik_rows row = {stream->block, 1, 1, BLOCK_ROWS};
+    const struct avvik_rows row = {stream->block, 1, 1, BLOCK_ROWS, NULL};
     const struct avvik_scores scores = {.path_sum = &path_sum,
                                         .deviation = &deviation,
                                         .deviation_feature = &small[0],

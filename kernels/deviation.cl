@@ -1,8 +1,9 @@
-/* Classical z-scores of every row of a tile and their maximum (kernels/README.md, "Deviation"). Bit-equal to
+/* z-scores of every row of a tile and their maximum (kernels/README.md, "Deviation"). Bit-equal to
  * deviation_scalar.c on any device, whether it keeps denormals or flushes them.
  *
  * A work-item takes one row, 16 features at a time: on a CPU device the vectors are registers, on a GPU they are 16
- * independent chains. Padding has mean 0 and rscale 0, hence z = 0, which no maximum and no cut >= 0 sees. */
+ * independent chains. With AVVIK_PEERS the tables have a row for each group, and behind the n_rows rows of the tile lie
+ * their groups' numbers. Padding has center 0 and rscale 0, hence z = 0, which no maximum and no cut >= 0 sees. */
 #pragma OPENCL FP_CONTRACT OFF
 
 inline float16 avvik_flush(float16 x)
@@ -35,19 +36,25 @@ inline int avvik_sum16(int16 x)
 
 __kernel void deviation(__global float *restrict deviation_out, __global ushort *restrict feature,
                         __global ushort *restrict beyond, __global const float *restrict tile,
-                        __global const float *restrict mean, __global const float *restrict rscale, const float cut,
+                        __global const float *restrict center, __global const float *restrict rscale, const float cut,
                         const uint n_rows)
 {
     const size_t row = get_global_id(0);
     if (row >= n_rows)
         return;
     __global const float16 *x = (__global const float16 *)(tile + row * AVVIK_STRIDE); /* 64-byte aligned */
-    __global const float16 *means = (__global const float16 *)mean, *rscales = (__global const float16 *)rscale;
+#if AVVIK_PEERS
+    const size_t own = ((__global const uint *)(tile + (size_t)n_rows * AVVIK_STRIDE))[row] * (size_t)AVVIK_STRIDE;
+#else
+    const size_t own = 0;
+#endif
+    __global const float16 *centers = (__global const float16 *)(center + own);
+    __global const float16 *rscales = (__global const float16 *)(rscale + own);
     const int16 lane = (int16)(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
     float16 largest = (float16)(0.0f); /* by feature number mod 16 */
     int16 attained_by = (int16)(0), n_beyond = (int16)(0);
     for (uint chunk = 0; chunk < AVVIK_STRIDE / AVVIK_LANES; chunk++) {
-        const float16 difference = avvik_flush(x[chunk] - means[chunk]);
+        const float16 difference = avvik_flush(x[chunk] - centers[chunk]);
         const float16 z = fabs(avvik_flush(difference * rscales[chunk]));
         const int16 is_larger = z > largest; /* false for NaN; keeps the first of equals */
         largest = is_larger ? z : largest;

@@ -14,8 +14,19 @@ static inline void store_uint16(uint16_t *to, __m256i v, size_t n)
     memcpy(to, lanes, n * sizeof *to);
 }
 
-void avvik__deviation_avx2(float *deviation, uint16_t *feature, uint16_t *beyond, const float *tile, size_t stride,
-                           size_t n_rows, size_t n_features, const float *mean, const float *rscale, float cut)
+/* |z|, not flushed; NaN for NaN. */
+static inline __attribute__((always_inline)) __m256 size_of_z(__m256 x, __m256 center, __m256 rscale, __m256 tiny,
+                                                              __m256 sign)
+{
+    const __m256 d = _mm256_sub_ps(x, center);
+    const __m256 kept = _mm256_cmp_ps(_mm256_andnot_ps(sign, d), tiny, _CMP_NLT_UQ);
+    return _mm256_andnot_ps(sign, _mm256_mul_ps(_mm256_and_ps(d, kept), rscale));
+}
+
+static inline __attribute__((always_inline)) void rows_measure(float *deviation, uint16_t *feature, uint16_t *beyond,
+                                                               const float *tile, size_t stride, size_t n_rows,
+                                                               size_t n_features, const uint32_t *group,
+                                                               const float *center, const float *rscale, float cut)
 {
     const __m256 tiny = _mm256_set1_ps(FLT_MIN), sign = _mm256_set1_ps(-0.0f);
     const __m256 below = _mm256_castsi256_ps(_mm256_sub_epi32(_mm256_castps_si256(tiny), _mm256_set1_epi32(1)));
@@ -29,17 +40,22 @@ void avvik__deviation_avx2(float *deviation, uint16_t *feature, uint16_t *beyond
         for (size_t block = 0; block < n_features; block += 8) {
             __m256 x[8];
             AVVIK_UNROLL
-            for (size_t i = 0; i < 8; i++)
-                x[i] = _mm256_load_ps(tile + (first + (i < n ? i : n - 1)) * stride + block);
+            for (size_t i = 0; i < 8; i++) {
+                const size_t row = first + (i < n ? i : n - 1);
+                x[i] = _mm256_load_ps(tile + row * stride + block);
+                if (group != NULL) {
+                    const size_t at = group[row] * stride + block;
+                    x[i] = size_of_z(x[i], _mm256_load_ps(center + at), _mm256_load_ps(rscale + at), tiny, sign);
+                }
+            }
             avvik__transpose_8x8(x);
             AVVIK_UNROLL
             for (size_t i = 0; i < 8; i++) {
                 if (block + i >= n_features)
                     break;
-                const __m256 d = _mm256_sub_ps(x[i], _mm256_set1_ps(mean[block + i]));
-                const __m256 kept = _mm256_cmp_ps(_mm256_andnot_ps(sign, d), tiny, _CMP_NLT_UQ);
-                const __m256 scaled = _mm256_mul_ps(_mm256_and_ps(d, kept), _mm256_set1_ps(rscale[block + i]));
-                const __m256 z = _mm256_andnot_ps(sign, scaled);
+                const __m256 z = group != NULL ? x[i]
+                                               : size_of_z(x[i], _mm256_set1_ps(center[block + i]),
+                                                           _mm256_set1_ps(rscale[block + i]), tiny, sign);
                 const __m256 larger = _mm256_cmp_ps(z, largest, _CMP_GT_OQ);
                 largest = _mm256_blendv_ps(largest, z, larger);
                 attained_by = _mm256_blendv_ps(attained_by, _mm256_castsi256_ps(f), larger);
@@ -53,4 +69,17 @@ void avvik__deviation_avx2(float *deviation, uint16_t *feature, uint16_t *beyond
         store_uint16(feature + first, _mm256_castps_si256(attained_by), n);
         store_uint16(beyond + first, n_beyond, n);
     }
+}
+
+void avvik__deviation_avx2(float *deviation, uint16_t *feature, uint16_t *beyond, const float *tile, size_t stride,
+                           size_t n_rows, size_t n_features, const float *center, const float *rscale, float cut)
+{
+    rows_measure(deviation, feature, beyond, tile, stride, n_rows, n_features, NULL, center, rscale, cut);
+}
+
+void avvik__deviation_peers_avx2(float *deviation, uint16_t *feature, uint16_t *beyond, const float *tile,
+                                 size_t stride, size_t n_rows, size_t n_features, const uint32_t *group,
+                                 const float *center, const float *rscale, float cut)
+{
+    rows_measure(deviation, feature, beyond, tile, stride, n_rows, n_features, group, center, rscale, cut);
 }

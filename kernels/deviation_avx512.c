@@ -5,8 +5,12 @@
 #include "kernels.h"
 #include "transpose_x86.h"
 
-void avvik__deviation_avx512(float *deviation, uint16_t *feature, uint16_t *beyond, const float *tile, size_t stride,
-                             size_t n_rows, size_t n_features, const float *mean, const float *rscale, float cut)
+/* Without peers the values are transposed and then measured, a feature at a time. With peers (group is not NULL) each
+ * row is measured with what its group has, and the z-scores are transposed. Both ways lane r has row r in the end. */
+static inline __attribute__((always_inline)) void rows_measure(float *deviation, uint16_t *feature, uint16_t *beyond,
+                                                               const float *tile, size_t stride, size_t n_rows,
+                                                               size_t n_features, const uint32_t *group,
+                                                               const float *center, const float *rscale, float cut)
 {
     const __m512 tiny = _mm512_set1_ps(FLT_MIN);
     /* The largest number that counts as 0. A maximum that starts here and cuts no lower flush |z| at no cost. */
@@ -21,16 +25,27 @@ void avvik__deviation_avx512(float *deviation, uint16_t *feature, uint16_t *beyo
         for (size_t block = 0; block < n_features; block += 16) {
             __m512 x[16];
             AVVIK_UNROLL
-            for (size_t i = 0; i < 16; i++)
-                x[i] = _mm512_load_ps(tile + (first + (i < n ? i : n - 1)) * stride + block);
+            for (size_t i = 0; i < 16; i++) {
+                const size_t row = first + (i < n ? i : n - 1);
+                x[i] = _mm512_load_ps(tile + row * stride + block);
+                if (group != NULL) {
+                    const size_t at = group[row] * stride + block;
+                    const __m512 d = _mm512_sub_ps(x[i], _mm512_load_ps(center + at));
+                    const __mmask16 kept = _mm512_cmp_ps_mask(_mm512_abs_ps(d), tiny, _CMP_NLT_UQ);
+                    x[i] = _mm512_abs_ps(_mm512_maskz_mul_ps(kept, d, _mm512_load_ps(rscale + at)));
+                }
+            }
             avvik__transpose_16x16(x);
             AVVIK_UNROLL
             for (size_t i = 0; i < 16; i++) {
                 if (block + i >= n_features)
                     break;
-                const __m512 d = _mm512_sub_ps(x[i], _mm512_set1_ps(mean[block + i]));
-                const __mmask16 kept = _mm512_cmp_ps_mask(_mm512_abs_ps(d), tiny, _CMP_NLT_UQ);
-                const __m512 z = _mm512_abs_ps(_mm512_maskz_mul_ps(kept, d, _mm512_set1_ps(rscale[block + i])));
+                __m512 z = x[i];
+                if (group == NULL) {
+                    const __m512 d = _mm512_sub_ps(x[i], _mm512_set1_ps(center[block + i]));
+                    const __mmask16 kept = _mm512_cmp_ps_mask(_mm512_abs_ps(d), tiny, _CMP_NLT_UQ);
+                    z = _mm512_abs_ps(_mm512_maskz_mul_ps(kept, d, _mm512_set1_ps(rscale[block + i])));
+                }
                 const __mmask16 larger = _mm512_cmp_ps_mask(z, largest, _CMP_GT_OQ);
                 largest = _mm512_mask_mov_ps(largest, larger, z);
                 attained_by = _mm512_mask_mov_epi32(attained_by, larger, f);
@@ -44,4 +59,17 @@ void avvik__deviation_avx512(float *deviation, uint16_t *feature, uint16_t *beyo
         _mm512_mask_cvtepi32_storeu_epi16(feature + first, rows, attained_by);
         _mm512_mask_cvtepi32_storeu_epi16(beyond + first, rows, n_beyond);
     }
+}
+
+void avvik__deviation_avx512(float *deviation, uint16_t *feature, uint16_t *beyond, const float *tile, size_t stride,
+                             size_t n_rows, size_t n_features, const float *center, const float *rscale, float cut)
+{
+    rows_measure(deviation, feature, beyond, tile, stride, n_rows, n_features, NULL, center, rscale, cut);
+}
+
+void avvik__deviation_peers_avx512(float *deviation, uint16_t *feature, uint16_t *beyond, const float *tile,
+                                   size_t stride, size_t n_rows, size_t n_features, const uint32_t *group,
+                                   const float *center, const float *rscale, float cut)
+{
+    rows_measure(deviation, feature, beyond, tile, stride, n_rows, n_features, group, center, rscale, cut);
 }

@@ -2,7 +2,7 @@
  *
  * A kernel is a pure function: no allocation, no I/O, no globals. All variants of a kernel write the same bits.
  * "Tile": n_rows x stride float32, row-major, 64-byte aligned, stride a multiple of 16; features at [0, n_features) of
- * a row, +0.0 in the rest. Parameters per feature (mean, rscale, fill) are 64-byte aligned and padded with zeros to
+ * a row, +0.0 in the rest. Parameters per feature (center, rscale, fill) are 64-byte aligned and padded with zeros to
  * `stride`. n_rows == 0 writes nothing. */
 #ifndef AVVIK_KERNELS_H
 #define AVVIK_KERNELS_H
@@ -21,15 +21,21 @@ typedef void avvik__tile_pack_fn(float *tile, size_t stride, const float *values
                                  size_t row_stride, size_t column_stride, uint64_t *nan_count,
                                  uint64_t *infinite_count);
 
-/* Classical z-scores of a tile and their maximum. For each row and feature, in float32 without contraction:
- *   d = x - mean[f];       |d| < FLT_MIN becomes 0
+/* z-scores of a tile and their maximum. For each row and feature, in float32 without contraction:
+ *   d = x - center[f];      |d| < FLT_MIN becomes 0
  *   z = d * rscale[f];     |z| < FLT_MIN becomes 0, NaN becomes 0
  * deviation  out, n_rows: max over f of |z|, 0 if nothing deviates.
  * feature    out, n_rows: the smallest f that attains it; 0 if nothing deviates.
  * beyond     out, n_rows: number of f with |z| > cut. */
 typedef void avvik__deviation_fn(float *deviation, uint16_t *feature, uint16_t *beyond, const float *tile,
-                                 size_t stride, size_t n_rows, size_t n_features, const float *mean,
+                                 size_t stride, size_t n_rows, size_t n_features, const float *center,
                                  const float *rscale, float cut);
+
+/* The same among peers: row r is measured with center[group[r] * stride + f] and rscale[group[r] * stride + f], rows of
+ * these tables being 64-byte aligned and padded as a tile's are. group may have any alignment. */
+typedef void avvik__deviation_peers_fn(float *deviation, uint16_t *feature, uint16_t *beyond, const float *tile,
+                                       size_t stride, size_t n_rows, size_t n_features, const uint32_t *group,
+                                       const float *center, const float *rscale, float cut);
 
 /* Replace every NaN of a tile by fill[f], in place; missing[r] (out, n_rows) counts them. */
 typedef void avvik__fill_missing_fn(float *tile, size_t stride, size_t n_rows, size_t n_features, const float *fill,
@@ -65,6 +71,7 @@ typedef avvik__forest_path_fn avvik__forest_path_wide_fn;
 struct avvik__kernels {
     avvik__tile_pack_fn *tile_pack;
     avvik__deviation_fn *deviation;
+    avvik__deviation_peers_fn *deviation_peers;
     avvik__fill_missing_fn *fill_missing;
     avvik__statistics_fn *statistics;
     avvik__sift_fn *sift;

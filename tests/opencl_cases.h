@@ -72,17 +72,23 @@ static inline void subject_init(struct subject *subject, uint32_t n_features, ui
             subject->forest.thresholds[1 + i] = odd[i];
     }
     ck_assert_int_eq(avvik__forest_layout_init(&subject->layout, &subject->forest, NULL), AVVIK_OK);
-    subject->parameters = avvik__aligned_calloc(3 * stride, sizeof(float));
-    for (uint32_t f = 0; f < n_features; f++) {
-        subject->parameters[f] = f % 4 == 3 ? 0 : random_float(&state);
-        subject->parameters[stride + f] = f % 5 == 4 ? 0 : (float)(random_uniform(&state) * 2);
-        subject->parameters[2 * stride + f] = random_float(&state);
+    const uint32_t n_groups = 1 + (n_features + n_trees) % 3;
+    const size_t table = n_groups * stride;
+    subject->parameters = avvik__aligned_calloc(2 * table + stride, sizeof(float));
+    for (size_t i = 0; i < table; i++) {
+        const size_t f = i % stride;
+        if (f >= n_features)
+            continue;
+        subject->parameters[i] = f % 4 == 3 ? 0 : random_float(&state);
+        subject->parameters[table + i] = f % 5 == 4 ? 0 : (float)(random_uniform(&state) * 2);
+        subject->parameters[2 * table + f] = random_float(&state);
     }
     subject->plan = (struct avvik__scoring_plan){.n_features = n_features,
                                                  .stride = stride,
-                                                 .mean = subject->parameters,
-                                                 .rscale = subject->parameters + stride,
-                                                 .fill = subject->parameters + 2 * stride,
+                                                 .n_groups = n_groups,
+                                                 .center = subject->parameters,
+                                                 .rscale = subject->parameters + table,
+                                                 .fill = subject->parameters + 2 * table,
                                                  .forest = subject->layout.view,
                                                  .is_wide = subject->forest.nodes == NULL};
 }
@@ -141,8 +147,12 @@ static inline void scalar_score(const struct avvik__scoring_plan *plan, const st
     float *tile = avvik__aligned_calloc(rows->n_rows * plan->stride, sizeof *tile);
     avvik__tile_pack_scalar(tile, plan->stride, rows->values, rows->n_rows, plan->n_features, rows->row_stride,
                             rows->column_stride, out->column_missing, out->column_infinite);
-    avvik__deviation_scalar(out->deviation, out->feature, out->beyond, tile, plan->stride, rows->n_rows,
-                            plan->n_features, plan->mean, plan->rscale, AVVIK_DEVIATION_CUT);
+    if (rows->groups != NULL)
+        avvik__deviation_peers_scalar(out->deviation, out->feature, out->beyond, tile, plan->stride, rows->n_rows,
+                                      plan->n_features, rows->groups, plan->center, plan->rscale, AVVIK_DEVIATION_CUT);
+    else
+        avvik__deviation_scalar(out->deviation, out->feature, out->beyond, tile, plan->stride, rows->n_rows,
+                                plan->n_features, plan->center, plan->rscale, AVVIK_DEVIATION_CUT);
     avvik__fill_missing_scalar(tile, plan->stride, rows->n_rows, plan->n_features, plan->fill, out->missing);
     (plan->is_wide ? avvik__forest_path_wide_scalar : avvik__forest_path_scalar)(out->path_sum, tile, plan->stride,
                                                                                  rows->n_rows, &plan->forest);
@@ -197,7 +207,11 @@ static inline void rows_check(const struct subject *subject, void *worker, size_
 {
     const size_t n_features = subject->plan.n_features;
     float *values = values_make(subject, n_rows, kind);
-    const struct avvik_rows rows = {values, n_rows, is_column_major ? 1 : n_features, is_column_major ? n_rows : 1};
+    uint32_t *groups = malloc(n_rows * sizeof *groups);
+    for (size_t r = 0; r < n_rows; r++)
+        groups[r] = (uint32_t)(r * 7 + r / 3) % subject->plan.n_groups;
+    const struct avvik_rows rows = {values, n_rows, is_column_major ? 1 : n_features, is_column_major ? n_rows : 1,
+                                    subject->plan.n_groups > 1 && kind != DATA_TIES ? groups : NULL};
     struct results want = results_create(n_rows, n_features), got = results_create(n_rows, n_features);
     struct avvik_scores scores = results_view(&got);
     struct avvik_error error = {AVVIK_OK, 0, ""};
@@ -211,6 +225,7 @@ static inline void rows_check(const struct subject *subject, void *worker, size_
     results_free(&want);
     results_free(&got);
     free(values);
+    free(groups);
 }
 
 static inline void *state_open(const struct subject *subject)

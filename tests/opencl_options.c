@@ -24,6 +24,7 @@ int main(int argc, char **argv)
     const struct avvik__cl_device device = {
         .max_group = number[3], .local_bytes = number[4], .has_fast_local = 1, .float_width = 1};
     const struct avvik__scoring_plan plan = {.n_features = (uint32_t)number[0],
+                                             .n_groups = number[0] % 2 == 0 ? 1 : 2,
                                              .stride = (number[0] + AVVIK_LANES - 1) / AVVIK_LANES * AVVIK_LANES,
                                              .is_wide = number[0] > AVVIK_PACKED_FEATURES,
                                              .forest = {.n_trees = (uint32_t)number[2], .height = (uint32_t)number[1]}};

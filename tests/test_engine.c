@@ -72,14 +72,14 @@ static void rows_score(struct avvik_engine *engine, const float *values, size_t 
     ck_assert_int_eq(avvik_worker_create(engine, piece, &worker, NULL), AVVIK_OK);
     for (size_t first = 0; first < N_ROWS; first += piece) {
         const struct avvik_rows rows = {values + first * row_stride, N_ROWS - first < piece ? N_ROWS - first : piece,
-                                        row_stride, column_stride};
+                                        row_stride, column_stride, NULL};
         const struct avvik_scores scores = {
             results->path_sum + first, results->deviation + first, results->deviation_feature + first,
             results->beyond + first,   results->missing + first,   results->column_missing,
             results->column_infinite};
         ck_assert_int_eq(avvik_worker_score(worker, &rows, &scores, NULL), AVVIK_OK);
     }
-    const struct avvik_rows too_many = {values, piece + 1, row_stride, column_stride};
+    const struct avvik_rows too_many = {values, piece + 1, row_stride, column_stride, NULL};
     const struct avvik_scores nowhere = {0};
     ck_assert_int_eq(avvik_worker_score(worker, &too_many, &nowhere, NULL), AVVIK_ERR_USAGE);
     avvik_worker_free(worker);
@@ -163,7 +163,7 @@ START_TEST(test_devices_share_the_work)
         ck_assert_int_eq(avvik_worker_create(engine, N_ROWS, &workers[i], NULL), AVVIK_OK);
     memset(&got, 0, sizeof got);
     for (size_t first = 0; first < N_ROWS; first += 100) {
-        const struct avvik_rows rows = {values + first * N_FEATURES, 100, N_FEATURES, 1};
+        const struct avvik_rows rows = {values + first * N_FEATURES, 100, N_FEATURES, 1, NULL};
         const struct avvik_scores scores = {got.path_sum + first, got.deviation + first, got.deviation_feature + first,
                                             got.beyond + first,   got.missing + first,   got.column_missing,
                                             got.column_infinite};

@@ -47,7 +47,7 @@ static void *job_thread(void *opaque)
     for (size_t first; (first = atomic_fetch_add(&job->next, job->piece)) < N_ROWS;) {
         const size_t left = N_ROWS - first;
         const struct avvik_rows rows = {values + first * N_FEATURES, left < job->piece ? left : job->piece, N_FEATURES,
-                                        1};
+                                        1, NULL};
         const struct avvik_scores scores = {results->path_sum + first,
                                             results->deviation + first,
                                             results->deviation_feature + first,
@@ -326,7 +326,7 @@ START_TEST(test_workers_before_and_after_a_lie)
     int32_t path_sum;
     float deviation;
     uint16_t feature, beyond, missing;
-    const struct avvik_rows rows = {values, 1, N_FEATURES, 1};
+    const struct avvik_rows rows = {values, 1, N_FEATURES, 1, NULL};
     const struct avvik_scores scores = {&path_sum, &deviation, &feature, &beyond, &missing, NULL, NULL};
     plan.fault = LIES;
     plan.first = plan.last = 1;
@@ -389,7 +389,7 @@ START_TEST(test_every_worker_tries_every_device)
     struct avvik_engine_faults faults;
     struct avvik_scores scores = {got.path_sum, got.deviation, got.deviation_feature, got.beyond, got.missing,
                                   NULL,         NULL};
-    const struct avvik_rows rows = {values, PIECE, N_FEATURES, 1};
+    const struct avvik_rows rows = {values, PIECE, N_FEATURES, 1, NULL};
     contended = engine_open("b,c");
     plan.fault = FAILS;
     plan.on = "b";

@@ -1,97 +1,9 @@
 /* Every kernel variant against the scalar reference, bit by bit: all of kernels.def, over sizes, kinds of values and
  * shapes of forests; inputs end or begin at forbidden pages, outputs lie between canaries. AVVIK_EXPECT=avx2,avx512
  * names variants that must run here. */
-#include <check.h>
-#include <signal.h>
-#include <stdio.h>
-
 #include "forest_layout.h"
-#include "guard_memory.h"
 #include "kernel_cases.h"
-#include "kernels.h"
-
-typedef void any_fn(void);
-
-struct variant {
-    const char *kernel;
-    const char *name;
-    any_fn *function;
-    unsigned cpu_bits;
-};
-
-static const struct variant variants[] = {
-#define AVVIK_KERNEL(kernel, variant, bits) {#kernel, #variant, (any_fn *)avvik__##kernel##_##variant, bits},
-#include "kernels.def"
-};
-#define N_VARIANTS (sizeof variants / sizeof variants[0])
-
-/* Runs of each variant; shared with the processes that Check forks. */
-static unsigned *n_runs;
-
-/* Around every vector width (W - 1, W, W + 1, 2W - 1, 5W + 3 for 8, 16 and 64), and over a block of the walks. */
-static const size_t row_counts[] = {1, 7, 8, 9, 15, 16, 17, 31, 43, 63, 64, 65, 83, 127, 323, 2049};
-#define N_ROW_COUNTS (sizeof row_counts / sizeof row_counts[0])
-#define MANY_ROWS 131071
-
-/* What is being compared, for the sentence that a failure prints. */
-static struct {
-    const struct variant *variant;
-    char size[160];
-    uint64_t seed;
-} now;
-
-static int can_run(const struct variant *variant)
-{
-    return (variant->cpu_bits & ~avvik__cpu_features()) == 0;
-}
-
-/* Whether variant number i is one of `kernel` and runs here; the scalar one comes first. */
-static int begin_variant(size_t i, const char *kernel)
-{
-    if (strcmp(variants[i].kernel, kernel) != 0 || !can_run(&variants[i]))
-        return 0;
-    now.variant = &variants[i];
-    n_runs[i]++;
-    return 1;
-}
-
-/* Keep what the scalar variant wrote in `expected`; compare what any other wrote with it, and the canaries. n elements
- * of `width` bytes, per_row of them to a row. */
-static void check_output(const char *what, void *expected, struct canaried *got, size_t n, size_t width, size_t per_row)
-{
-    const long damage = canaried_damage(got);
-    if (damage != 0)
-        ck_abort_msg("%s %s, %s, seed %llu: wrote outside %s, at byte %ld of %zu", now.variant->kernel,
-                     now.variant->name, now.size, (unsigned long long)now.seed, what, damage, n * width);
-    unsigned char *a = expected, *b = got->data;
-    if (now.variant->cpu_bits == 0) {
-        memcpy(a, b, n * width);
-    } else if (memcmp(a, b, n * width) != 0) {
-        uint64_t want = 0, is = 0;
-        size_t i = 0;
-        while (memcmp(a + i * width, b + i * width, width) == 0)
-            i++;
-        memcpy(&want, a + i * width, width);
-        memcpy(&is, b + i * width, width);
-        ck_abort_msg("%s %s, %s, seed %llu: %s of row %zu, element %zu: scalar has 0x%llx, %s has 0x%llx",
-                     now.variant->kernel, now.variant->name, now.size, (unsigned long long)now.seed, what, i / per_row,
-                     i % per_row, (unsigned long long)want, now.variant->name, (unsigned long long)is);
-    }
-    canaried_free(got);
-}
-
-/* A kernel that touches a forbidden page dies; say which it was, then die. */
-static void on_forbidden_page(int number)
-{
-    char text[400];
-    const int length = snprintf(text, sizeof text, "%s %s, %s, seed %llu: touched a page beside its input\n",
-                                now.variant != NULL ? now.variant->kernel : "?",
-                                now.variant != NULL ? now.variant->name : "?", now.size, (unsigned long long)now.seed);
-    if (write(STDERR_FILENO, text, (size_t)length) < 0)
-        _exit(EXIT_FAILURE);
-    signal(number, SIG_DFL);
-    raise(number);
-}
+#include "kernel_variants.h"
 
 static size_t stride_of(size_t n_features)
 {
@@ -267,9 +179,11 @@ static void check_tile_pack(void)
 
 /* One tile with its parameters, each at the end of its own memory. */
 struct tile_case {
-    struct guarded tile, first, second;
+    struct guarded tile, first, second, groups;
     size_t stride;
 };
+
+#define N_GROUPS 5 /* rows of `first` and `second`; kernels without peers take the first of them */
 
 static struct tile_case tile_case_make(size_t n_rows, size_t n_features, enum data_kind kind, uint64_t seed)
 {
@@ -279,17 +193,22 @@ static struct tile_case tile_case_make(size_t n_rows, size_t n_features, enum da
     uint64_t state = now.seed = seed;
     snprintf(now.size, sizeof now.size, "%zu rows of %zu features, data kind %d", n_rows, n_features, (int)kind);
     c.tile = guarded_alloc(n_rows * stride * sizeof(float), side);
-    c.first = guarded_alloc(stride * sizeof(float), side);
-    c.second = guarded_alloc(stride * sizeof(float), side);
+    c.first = guarded_alloc(N_GROUPS * stride * sizeof(float), side);
+    c.second = guarded_alloc(N_GROUPS * stride * sizeof(float), side);
+    c.groups = guarded_alloc(n_rows * sizeof(uint32_t), side);
+    for (size_t r = 0; r < n_rows; r++)
+        ((uint32_t *)c.groups.data)[r] = (uint32_t)(random_next(&state) % N_GROUPS);
     for (size_t r = 0; r < n_rows; r++)
         for (size_t f = 0; f < n_features; f++)
             ((float *)c.tile.data)[r * stride + f] = random_of_kind(kind, &state);
     /* A few means are values of the tile, a few factors are 0, huge or tiny: differences and products underflow. */
-    for (size_t f = 0; f < n_features; f++) {
+    for (size_t f = 0; f < N_GROUPS * stride; f++) {
         static const float factors[] = {0.0f, 1.0f, FLT_MAX, FLT_MIN, 0x1p-100f, 0x1p100f};
         const uint64_t draw = random_next(&state);
         ((float *)c.first.data)[f] = draw % 3 ? random_float(&state) : random_of_kind(kind % N_FINITE_KINDS, &state);
         ((float *)c.second.data)[f] = draw & 8 ? factors[draw / 16 % 6] : fabsf(random_float(&state));
+        if (f % stride >= n_features)
+            ((float *)c.first.data)[f] = ((float *)c.second.data)[f] = 0;
     }
     return c;
 }
@@ -299,23 +218,30 @@ static void tile_case_free(struct tile_case *c)
     guarded_free(&c->tile);
     guarded_free(&c->first);
     guarded_free(&c->second);
+    guarded_free(&c->groups);
 }
 
-static void compare_deviation(size_t n_rows, size_t n_features, enum data_kind kind, float cut, uint64_t seed)
+static void compare_deviation(int has_peers, size_t n_rows, size_t n_features, enum data_kind kind, float cut,
+                              uint64_t seed)
 {
     struct tile_case c = tile_case_make(n_rows, n_features, kind, seed);
     float *expected = malloc(n_rows * sizeof *expected);
     uint16_t *expected_feature = malloc(n_rows * sizeof *expected_feature);
     uint16_t *expected_beyond = malloc(n_rows * sizeof *expected_beyond);
     for (size_t i = 0; i < N_VARIANTS; i++) {
-        if (!begin_variant(i, "deviation"))
+        if (!begin_variant(i, has_peers ? "deviation_peers" : "deviation"))
             continue;
         struct canaried deviation = canaried_alloc(n_rows * sizeof *expected);
         struct canaried feature = canaried_alloc(n_rows * sizeof *expected_feature);
         struct canaried beyond = canaried_alloc(n_rows * sizeof *expected_beyond);
-        ((avvik__deviation_fn *)variants[i].function)((float *)deviation.data, (uint16_t *)feature.data,
-                                                      (uint16_t *)beyond.data, c.tile.data, c.stride, n_rows,
-                                                      n_features, c.first.data, c.second.data, cut);
+        float *z = (float *)deviation.data;
+        uint16_t *by = (uint16_t *)feature.data, *n = (uint16_t *)beyond.data;
+        if (has_peers)
+            ((avvik__deviation_peers_fn *)variants[i].function)(z, by, n, c.tile.data, c.stride, n_rows, n_features,
+                                                                c.groups.data, c.first.data, c.second.data, cut);
+        else
+            ((avvik__deviation_fn *)variants[i].function)(z, by, n, c.tile.data, c.stride, n_rows, n_features,
+                                                          c.first.data, c.second.data, cut);
         check_output("deviation", expected, &deviation, n_rows, sizeof *expected, 1);
         check_output("feature", expected_feature, &feature, n_rows, sizeof *expected_feature, 1);
         check_output("beyond", expected_beyond, &beyond, n_rows, sizeof *expected_beyond, 1);
@@ -326,17 +252,27 @@ static void compare_deviation(size_t n_rows, size_t n_features, enum data_kind k
     tile_case_free(&c);
 }
 
-static void check_deviation(void)
+static void check_deviations(int has_peers)
 {
     static const float cuts[] = {3.5f, 0.0f, 0x1p-140f, 1e30f};
     uint64_t seed = 1;
     for (size_t f = 0; f < N_FEATURE_COUNTS; f++) {
         for (size_t n = 0; n < N_ROW_COUNTS; n++, seed++)
-            compare_deviation(row_counts[n], feature_counts[f], DATA_MIXED, cuts[seed % 4], seed);
+            compare_deviation(has_peers, row_counts[n], feature_counts[f], DATA_MIXED, cuts[seed % 4], seed);
         for (int kind = 0; kind < N_DATA_KINDS; kind++, seed++)
-            compare_deviation(83, feature_counts[f], (enum data_kind)kind, cuts[seed % 4], seed);
+            compare_deviation(has_peers, 83, feature_counts[f], (enum data_kind)kind, cuts[seed % 4], seed);
     }
-    compare_deviation(MANY_ROWS, 17, DATA_NAN, 3.5f, ++seed);
+    compare_deviation(has_peers, MANY_ROWS, 17, DATA_NAN, 3.5f, ++seed);
+}
+
+static void check_deviation(void)
+{
+    check_deviations(0);
+}
+
+static void check_deviation_peers(void)
+{
+    check_deviations(1);
 }
 
 static void compare_fill_missing(size_t n_rows, size_t n_features, enum data_kind kind, uint64_t seed)
@@ -464,6 +400,7 @@ static const struct {
 } checks[] = {
     {"tile_pack", check_tile_pack},
     {"deviation", check_deviation},
+    {"deviation_peers", check_deviation_peers},
     {"fill_missing", check_fill_missing},
     {"statistics", check_statistics},
     {"sift", check_sift},
@@ -492,6 +429,7 @@ START_TEST(no_rows_write_nothing)
         kernels.forest_path(NULL, NULL, 16, 0, &layout.view);
         kernels.tile_pack(NULL, 16, NULL, 0, 5, 1, 0, NULL, NULL);
         kernels.deviation(NULL, NULL, NULL, NULL, 16, 0, 5, NULL, NULL, 3.5f);
+        kernels.deviation_peers(NULL, NULL, NULL, NULL, 16, 0, 5, NULL, NULL, NULL, 3.5f);
         kernels.fill_missing(NULL, 16, 0, 5, NULL, NULL);
     }
     avvik__forest_layout_destroy(&layout);

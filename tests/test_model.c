@@ -76,7 +76,7 @@ START_TEST(test_moments_are_those_of_two_passes)
     enum { N = 20000 };
     static float values[N];
     static const float centres[] = {0, 1e6f, -3e-5f, 1e20f};
-    struct avvik__feature feature = {0};
+    struct avvik__feature feature = {.weight = 1};
     for (size_t i = 0; i < N; i++) {
         values[i] = centres[_i] + ((float)noise() * 0x1p-31f - 0.5f) * (_i == 3 ? 1e19f : _i == 2 ? 1e-5f : 1);
         if (i % 101 == 7)

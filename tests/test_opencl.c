@@ -157,7 +157,7 @@ START_TEST(counts_may_be_null_and_are_added_to)
     subject_init(&subject, 3, 4, 2, 0);
     void *state = state_open(&subject), *worker = worker_make(state, 4);
     const float values[] = {NAN, 1, INFINITY, 2, NAN, 3};
-    const struct avvik_rows rows = {values, 2, 3, 1}, too_many = {values, 5, 0, 0};
+    const struct avvik_rows rows = {values, 2, 3, 1, NULL}, too_many = {values, 5, 0, 0, NULL};
     struct results got = results_create(2, 3);
     struct avvik_scores scores = results_view(&got);
     struct avvik_error error;

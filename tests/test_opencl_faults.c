@@ -242,7 +242,7 @@ static enum avvik_status job_run(struct avvik_engine *engine, struct results *re
     ck_assert_int_eq(avvik_worker_create(engine, CALL, &worker, NULL), AVVIK_OK);
     for (size_t first = 0; first < N_ROWS && status == AVVIK_OK; first += CALL) {
         const struct avvik_rows rows = {values + first * N_FEATURES, N_ROWS - first < CALL ? N_ROWS - first : CALL,
-                                        N_FEATURES, 1};
+                                        N_FEATURES, 1, NULL};
         const struct avvik_scores scores = {
             results->path_sum + first, results->deviation + first, results->deviation_feature + first,
             results->beyond + first,   results->missing + first,   results->column_missing,
@@ -328,7 +328,7 @@ START_TEST(test_three_pieces_are_in_flight)
     struct avvik_engine *engine = engine_open(1);
     if (engine == NULL)
         return;
-    const struct avvik_rows rows = {values, N_ROWS, N_FEATURES, 1};
+    const struct avvik_rows rows = {values, N_ROWS, N_FEATURES, 1, NULL};
     const struct avvik_scores scores = {got.path_sum, got.deviation, got.deviation_feature, got.beyond, got.missing,
                                         NULL,         NULL};
     ck_assert_int_eq(avvik_worker_create(engine, N_ROWS, &worker, NULL), AVVIK_OK);
@@ -455,7 +455,7 @@ START_TEST(test_a_silent_device_is_given_up)
         plan.is_back = is_back;
         plan.first = n;
         memset(&got, 0, sizeof got);
-        const struct avvik_rows rows = {values, N_ROWS, N_FEATURES, 1};
+        const struct avvik_rows rows = {values, N_ROWS, N_FEATURES, 1, NULL};
         const struct avvik_scores scores = {got.path_sum, got.deviation,      got.deviation_feature, got.beyond,
                                             got.missing,  got.column_missing, got.column_infinite};
         ck_assert_msg(avvik_worker_score(worker, &rows, &scores, &error) == AVVIK_OK, "%s", error.text);

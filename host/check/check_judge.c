@@ -92,7 +92,7 @@ static void training_compare(struct avvik__check *check, const struct avvik__rea
 {
     const struct avvik__feature *feature = read->feature;
     const uint64_t n_trained = feature->moments.n + feature->moments.n_nan + feature->moments.n_infinite;
-    const int was_constant = feature->rscale32 == 0;
+    const int was_constant = !(feature->moments.min < feature->moments.max);
     char what[300];
     column->trained_missing_share = share(n_trained - feature->moments.n, n_trained);
     avvik__shift_measure(feature, &read->measure, read->measured.at_most, column->count, &column->psi, &column->ks);

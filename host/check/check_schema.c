@@ -298,7 +298,8 @@ static enum avvik_status columns_open(struct columns *columns, const char *const
                                       struct avvik_error *error)
 {
     struct avvik__check *check = columns->check;
-    const struct avvik_selection selection = {check->report->table, names, n};
+    const struct avvik_selection selection = {
+        .table = check->report->table, .features = names, .n_features = n};
     return avvik_source_open(check->paths, check->n_paths, &selection, &check->source, error);
 }
 

@@ -30,6 +30,44 @@ static int names_split(char *text, const char ***names_out, size_t *n_out)
     return 1;
 }
 
+/* "NAME=W,..." as a weight for each feature of the source; 1 for those that are not named. CLI_DONE, or the exit code
+ * of what was told. */
+static int weights_parse(const struct cli_command *command, const char *text, const struct avvik_source *source,
+                         float **weights_out)
+{
+    const size_t n_features = avvik_source_n_features(source);
+    char *copy = strdup(text), *end;
+    const char **parts = NULL;
+    size_t n_parts = 0, f;
+    int code = CLI_DONE;
+    float *weights = calloc(n_features, sizeof *weights);
+    if (copy == NULL || weights == NULL || !names_split(copy, &parts, &n_parts))
+        code = cli_usage_error(command, "--weight '%s' has an empty part", text);
+    for (f = 0; weights != NULL && f < n_features; f++)
+        weights[f] = 1;
+    for (size_t i = 0; i < n_parts && code == CLI_DONE; i++) {
+        const char *equals = strrchr(parts[i], '=');
+        const size_t length = equals == NULL ? 0 : (size_t)(equals - parts[i]);
+        for (f = 0; f < n_features; f++)
+            if (strlen(avvik_source_feature(source, f)) == length &&
+                memcmp(avvik_source_feature(source, f), parts[i], length) == 0)
+                break;
+        const double weight = equals == NULL ? -1 : strtod(equals + 1, &end);
+        if (equals == NULL || equals[1] == '\0' || *end != '\0')
+            code = cli_usage_error(command, "--weight takes NAME=NUMBER, not '%s'", parts[i]);
+        else if (f == n_features)
+            code = cli_usage_error(command, "--weight '%s' names no feature", parts[i]);
+        else if (!(weight >= 0 && weight <= (double)AVVIK_MAX_WEIGHT))
+            code = cli_usage_error(command, "--weight '%s' is outside 0 to %g", parts[i], (double)AVVIK_MAX_WEIGHT);
+        else
+            weights[f] = (float)weight;
+    }
+    free(copy);
+    free(parts);
+    *weights_out = weights;
+    return code;
+}
+
 /* What the person who fits should know about the columns. Returns how many are worth a word. */
 static void columns_tell(const struct avvik_model *model, uint64_t wanted_sample)
 {
@@ -57,13 +95,15 @@ static void columns_tell(const struct avvik_model *model, uint64_t wanted_sample
 static json_t *result_json(const struct avvik_model_summary *model, const struct avvik_fit_summary *fitted,
                            const char *out, double seconds)
 {
-    return json_pack("{s:o, s:I, s:i, s:i, s:i, s:i, s:I, s:f, s:f, s:o, s:I, s:I, s:i, s:i}", "model",
+    return json_pack("{s:o, s:I, s:i, s:i, s:i, s:i, s:I, s:f, s:f, s:o, s:I, s:I, s:i, s:i, s:i, s:i, s:I}", "model",
                      cli_json_text(out), "rows", (json_int_t)model->n_rows, "features", (int)model->n_features, "trees",
                      (int)model->trees, "sample", (int)model->sample, "held_out", (int)model->held_out, "seed",
                      (json_int_t)model->seed, "seconds", seconds, "grow_seconds", (double)fitted->grow_ns / 1e9,
                      "stage_seconds", cli_stages_json(&fitted->stages), "rows_resumed",
                      (json_int_t)fitted->rows_resumed, "bytes_read", (json_int_t)fitted->stages.bytes_read,
-                     "checkpoints", (int)fitted->checkpoints, "passes", (int)fitted->passes);
+                     "checkpoints", (int)fitted->checkpoints, "passes", (int)fitted->passes, "groups_seen",
+                     (int)fitted->groups_seen, "groups", (int)fitted->groups, "rows_everyone",
+                     (json_int_t)fitted->rows_everyone);
 }
 
 static int result_tell(const struct avvik_model *model, const struct avvik_fit_summary *fitted, const char *out,
@@ -81,6 +121,12 @@ static int result_tell(const struct avvik_model *model, const struct avvik_fit_s
         cli_print_text(stderr, out);
         fputc('\n', stderr);
         cli_stages_tell(&fitted->stages, elapsed_ns);
+        if (summary.n_keys > 0) {
+            fprintf(stderr, "%s groups; ", cli_count(fitted->groups_seen));
+            fprintf(stderr, "%s of them have at least %s rows, ", cli_count(fitted->groups),
+                    cli_count(summary.min_peers));
+            fprintf(stderr, "and %s rows are compared with everyone\n", cli_count(fitted->rows_everyone));
+        }
         if (fitted->rows_resumed > 0)
             fprintf(stderr, "%s of the rows were read by an earlier fit\n", cli_count(fitted->rows_resumed));
     }
@@ -97,14 +143,15 @@ static int is_saved(const struct avvik_model *model, const char *path)
     avvik_model_summarize(model, &ours);
     avvik_model_summarize(saved, &theirs);
     int is_same = strcmp(ours.table, theirs.table) == 0 && strcmp(ours.input_hash, theirs.input_hash) == 0 &&
-                  ours.seed == theirs.seed && ours.deviation == theirs.deviation && ours.n_rows == theirs.n_rows &&
-                  ours.trees == theirs.trees && ours.sample == theirs.sample && ours.held_out == theirs.held_out &&
-                  ours.n_features == theirs.n_features;
+                  ours.seed == theirs.seed && ours.deviation == theirs.deviation && ours.n_keys == theirs.n_keys &&
+                  ours.n_groups == theirs.n_groups && ours.min_peers == theirs.min_peers &&
+                  ours.n_rows == theirs.n_rows && ours.trees == theirs.trees && ours.sample == theirs.sample &&
+                  ours.held_out == theirs.held_out && ours.n_features == theirs.n_features;
     for (uint32_t f = 0; is_same && f < ours.n_features; f++) {
         struct avvik_feature_summary our, their;
         avvik_model_feature(model, f, &our);
         avvik_model_feature(saved, f, &their);
-        is_same = strcmp(our.name, their.name) == 0;
+        is_same = strcmp(our.name, their.name) == 0 && our.weight == their.weight;
     }
     avvik_model_free(saved);
     return is_same;
@@ -113,8 +160,9 @@ static int is_saved(const struct avvik_model *model, const char *path)
 static int run(const struct cli_command *command, int argc, char **argv)
 {
     const char *table = NULL, *features = NULL, *out = NULL, *log = "auto";
-    const char *deviation = "robust";
-    uint64_t trees = 128, sample = 256, calibration = 65536, seed = 1, threads = 0, memory = 0;
+    const char *deviation = "robust", *peers = NULL, *weight = NULL;
+    uint64_t trees = 128, sample = 256, calibration = 65536, seed = 1, threads = 0, memory = 0,
+             min_peers = AVVIK_MIN_PEERS_DEFAULT;
     uint64_t checkpoint_s = AVVIK_CHECKPOINT_DEFAULT_MS / 1000;
     int is_json = 0, replace = 0, resume = 0, first;
     const struct cli_option options[] = {
@@ -125,6 +173,11 @@ static int run(const struct cli_command *command, int argc, char **argv)
         {"sample", CLI_NUMBER, &sample, "N", "rows a tree grows from, 16 to 4096 (256)", 16, 4096},
         {"deviation", CLI_TEXT, &deviation, "KIND", "robust: median and MAD; classical: mean and sd (robust)", 0, 0},
         {"calibration", CLI_NUMBER, &calibration, "N", "rows held out to calibrate scores; 0: none (65536)", 0, 65536},
+        {"peers", CLI_TEXT, &peers, "A,B", "compare rows within groups by the codes in A, within these by B", 0, 0},
+        {"min-peers", CLI_NUMBER, &min_peers, "N", "rows a group must have; else the group around it (50)", 1,
+         INT64_MAX},
+        {"weight", CLI_TEXT, &weight, "A=2,B=0.5", "multiplies z-scores and choice by the trees; 0 leaves out (1)", 0,
+         0},
         {"seed", CLI_NUMBER, &seed, "N", "the same seed gives the same model everywhere (1)", 0, INT64_MAX},
         {"threads", CLI_NUMBER, &threads, "N", "worker threads; 0: one per CPU (0)", 0, 256},
         {"memory", CLI_SIZE, &memory, "SIZE", "what the fit may take, like 256M or 2G (512M)", 32 << 20, UINT64_MAX},
@@ -153,10 +206,11 @@ static int run(const struct cli_command *command, int argc, char **argv)
     struct avvik_error error = {AVVIK_OK, 0, ""};
     struct avvik_source *source = NULL;
     struct avvik_model *model = NULL;
-    struct avvik_selection selection = {table, NULL, 0};
+    struct avvik_selection selection = {.table = table};
     struct cli_progress progress;
-    char *names = features == NULL ? NULL : strdup(features);
-    const char **split = NULL;
+    char *names = features == NULL ? NULL : strdup(features), *key_names = peers == NULL ? NULL : strdup(peers);
+    const char **split = NULL, **keys = NULL;
+    float *weights = NULL;
     struct avvik_fit_summary fitted;
     char journal[4096];
     const uint64_t start = cli_now_ns();
@@ -171,29 +225,40 @@ static int run(const struct cli_command *command, int argc, char **argv)
         goto done;
     }
     cli_progress_start(&progress, "fitting", NULL);
-    const struct avvik_fit_options fit = {.trees = (uint32_t)trees,
-                                          .sample = (uint32_t)sample,
-                                          .calibration = (uint32_t)calibration,
-                                          .seed = seed,
-                                          .threads = (uint32_t)threads,
-                                          .stop = cli_stop(),
-                                          .progress = cli_progress_show,
-                                          .user = &progress,
-                                          .memory_bytes = memory,
-                                          .journal = journal,
-                                          .resume = resume,
-                                          .checkpoint_ms = checkpoint_s == 0 ? 1 : (uint32_t)(1000 * checkpoint_s),
-                                          .summary = &fitted,
-                                          .deviation =
-                                              is_classical ? AVVIK_DEVIATION_CLASSICAL : AVVIK_DEVIATION_ROBUST};
+    struct avvik_fit_options fit = {.trees = (uint32_t)trees,
+                                    .sample = (uint32_t)sample,
+                                    .calibration = (uint32_t)calibration,
+                                    .seed = seed,
+                                    .threads = (uint32_t)threads,
+                                    .stop = cli_stop(),
+                                    .progress = cli_progress_show,
+                                    .user = &progress,
+                                    .memory_bytes = memory,
+                                    .journal = journal,
+                                    .resume = resume,
+                                    .checkpoint_ms = checkpoint_s == 0 ? 1 : (uint32_t)(1000 * checkpoint_s),
+                                    .summary = &fitted,
+                                    .min_peers = min_peers,
+                                    .deviation = is_classical ? AVVIK_DEVIATION_CLASSICAL : AVVIK_DEVIATION_ROBUST};
     if (features != NULL && (names == NULL || !names_split(names, &split, &selection.n_features))) {
         code = cli_usage_error(command, "--features '%s' has an empty name", features);
         goto done;
     }
     selection.features = split;
+    if (peers != NULL && (key_names == NULL || !names_split(key_names, &keys, &selection.n_keys))) {
+        code = cli_usage_error(command, "--peers '%s' has an empty name", peers);
+        goto done;
+    }
+    selection.keys = keys;
     if (avvik_source_open((const char *const *)argv + first, (size_t)(argc - first), &selection, &source, &error) !=
-            AVVIK_OK ||
-        avvik_model_fit(source, &fit, &model, &error) != AVVIK_OK) {
+        AVVIK_OK) {
+        code = cli_error(&error);
+        goto done;
+    }
+    if (weight != NULL && (code = weights_parse(command, weight, source, &weights)) != CLI_DONE)
+        goto done;
+    fit.weights = weights;
+    if (avvik_model_fit(source, &fit, &model, &error) != AVVIK_OK) {
         code = cli_error(&error);
         goto done;
     }
@@ -217,6 +282,9 @@ done:
     avvik_source_close(source);
     free(split);
     free(names);
+    free(keys);
+    free(weights);
+    free(key_names);
     return code;
 }
 

@@ -15,21 +15,26 @@ static int json_print(const struct avvik_model *model, const struct avvik_model_
         struct avvik_feature_summary feature;
         avvik_model_feature(model, f, &feature);
         json_array_append_new(features,
-                              json_pack("{s:o, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:I, s:I, s:I, s:b}", "name",
-                                        cli_json_text(feature.name), "mean", feature.mean, "sd", feature.sd, "median",
-                                        feature.median, "mad", feature.mad, "mean_deviation", feature.mean_deviation,
-                                        "min", feature.min, "max", feature.max, "fill", (double)feature.fill, "count",
-                                        (json_int_t)feature.count, "missing", (json_int_t)feature.missing, "infinite",
+                              json_pack("{s:o, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:I, s:I, s:I, s:b}",
+                                        "name", cli_json_text(feature.name), "weight", feature.weight, "mean",
+                                        feature.mean, "sd", feature.sd, "median", feature.median, "mad", feature.mad,
+                                        "mean_deviation", feature.mean_deviation, "min", feature.min, "max",
+                                        feature.max, "fill", (double)feature.fill, "count", (json_int_t)feature.count,
+                                        "missing", (json_int_t)feature.missing, "infinite",
                                         (json_int_t)feature.infinite, "constant", feature.is_constant));
     }
-    return cli_print_json(
-        json_pack("{s:o, s:o, s:o, s:o, s:o, s:I, s:i, s:I, s:i, s:i, s:i, s:s, s:s, s:o}", "table",
-                  cli_json_text(summary->table), "created", cli_json_text(summary->created), "producer",
-                  cli_json_text(summary->producer), "content_hash", cli_json_text(summary->content_hash), "input_hash",
-                  cli_json_text(summary->input_hash), "rows", (json_int_t)summary->n_rows, "held_out",
-                  (int)summary->held_out, "seed", (json_int_t)summary->seed, "trees", (int)summary->trees, "sample",
-                  (int)summary->sample, "height", (int)summary->height, "layout", summary->is_wide ? "wide" : "packed",
-                  "deviation", deviation_name(summary), "features", features));
+    json_t *peers = json_array();
+    for (uint32_t k = 0; k < summary->n_keys; k++)
+        json_array_append_new(peers, cli_json_text(avvik_model_key(model, k)));
+    return cli_print_json(json_pack(
+        "{s:o, s:i, s:I, s:o, s:o, s:o, s:o, s:o, s:I, s:i, s:I, s:i, s:i, s:i, s:s, s:s, s:o}", "peers", peers,
+        "groups", (int)summary->n_groups - 1, "min_peers", (json_int_t)(summary->n_keys == 0 ? 0 : summary->min_peers),
+        "table", cli_json_text(summary->table), "created", cli_json_text(summary->created), "producer",
+        cli_json_text(summary->producer), "content_hash", cli_json_text(summary->content_hash), "input_hash",
+        cli_json_text(summary->input_hash), "rows", (json_int_t)summary->n_rows, "held_out", (int)summary->held_out,
+        "seed", (json_int_t)summary->seed, "trees", (int)summary->trees, "sample", (int)summary->sample, "height",
+        (int)summary->height, "layout", summary->is_wide ? "wide" : "packed", "deviation", deviation_name(summary),
+        "features", features));
 }
 
 static void line_print(const char *name, const char *value)
@@ -49,6 +54,14 @@ static void table_print(const struct avvik_model *model, const struct avvik_mode
     printf("%-13s %u trees of %u rows, height %u, %s nodes, seed %llu\n", "forest", summary->trees, summary->sample,
            summary->height, summary->is_wide ? "wide" : "packed", (unsigned long long)summary->seed);
     line_print("deviation", is_robust ? "robust: 0.6745 (x - median) / MAD" : "classical: (x - mean) / sd");
+    if (summary->n_keys > 0)
+        printf("%-13s", "peers");
+    for (uint32_t k = 0; k < summary->n_keys; k++) {
+        fputs(k == 0 ? " " : ", ", stdout);
+        cli_print_text(stdout, avvik_model_key(model, k));
+    }
+    if (summary->n_keys > 0)
+        printf(": %s groups of at least %s rows\n", cli_count(summary->n_groups - 1), cli_count(summary->min_peers));
     line_print("created", summary->created);
     line_print("producer", summary->producer);
     line_print("content hash", summary->content_hash);
@@ -63,12 +76,15 @@ static void table_print(const struct avvik_model *model, const struct avvik_mode
     for (uint32_t f = 0; f < summary->n_features; f++) {
         avvik_model_feature(model, f, &feature);
         cli_print_text(stdout, feature.name);
-        printf("%*s  %12.6g  %12.6g  %12.6g  %12.6g  %12.6g  %10s%s\n", widest - (int)strlen(feature.name), "",
+        printf("%*s  %12.6g  %12.6g  %12.6g  %12.6g  %12.6g  %10s%s", widest - (int)strlen(feature.name), "",
                is_robust ? feature.median : feature.mean, is_robust ? feature.mad : feature.sd, feature.min,
                feature.max, (double)feature.fill, cli_count(feature.missing + feature.infinite),
                feature.is_constant          ? "  constant"
                : feature.mean_deviation > 0 ? "  mean absolute deviation"
                                             : "");
+        if (feature.weight != 1)
+            printf("  weight %g", feature.weight);
+        putchar('\n');
     }
 }
 

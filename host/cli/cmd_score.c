@@ -78,11 +78,12 @@ static json_t *summary_json(const struct score *score, const struct avvik_score_
         "stage_seconds", cli_stages_json(&summary->stages), "rows_with_missing", (json_int_t)summary->rows_with_missing,
         "missing", (json_int_t)summary->values_missing, "infinite", (json_int_t)summary->values_infinite);
     json_t *more =
-        json_pack("{s:I, s:I, s:b, s:b, s:i, s:I, s:I, s:o}", "rows_absent", (json_int_t)summary->rows_absent,
-                  "rows_resumed", (json_int_t)summary->rows_resumed, "complete_already", summary->is_complete_already,
-                  "rescored", summary->is_rescored, "checkpoints", (int)summary->checkpoints, "bytes_read",
-                  (json_int_t)summary->stages.bytes_read, "buffer_bytes", (json_int_t)summary->memory_bytes, "faults",
-                  faults_json(score));
+        json_pack("{s:I, s:I, s:I, s:I, s:b, s:b, s:i, s:I, s:I, s:o}", "rows_without_key",
+                  (json_int_t)summary->rows_without_key, "rows_without_group", (json_int_t)summary->rows_without_group,
+                  "rows_absent", (json_int_t)summary->rows_absent, "rows_resumed", (json_int_t)summary->rows_resumed,
+                  "complete_already", summary->is_complete_already, "rescored", summary->is_rescored, "checkpoints",
+                  (int)summary->checkpoints, "bytes_read", (json_int_t)summary->stages.bytes_read, "buffer_bytes",
+                  (json_int_t)summary->memory_bytes, "faults", faults_json(score));
     json_object_update(document, more);
     json_decref(more);
     return document;
@@ -108,6 +109,12 @@ static void summary_print(const struct score *score, const struct avvik_score_su
     if (summary->rows_with_missing > 0)
         fprintf(stderr, "%s rows have missing values (%s in all); they count as the median\n",
                 cli_count(summary->rows_with_missing), cli_count(summary->values_missing + summary->values_infinite));
+    if (summary->rows_without_key + summary->rows_without_group > 0)
+        fprintf(stderr,
+                "%s rows are compared with a larger group: %s of these lack a code, the others' own is not in the "
+                "model\n",
+                cli_count(summary->rows_without_key + summary->rows_without_group),
+                cli_count(summary->rows_without_key));
 }
 
 /* What somebody should know even if all else is well. */
@@ -246,15 +253,20 @@ static int score_prepare(struct score *score)
     if (avvik_model_load(score->model_path, &score->model, &error) != AVVIK_OK)
         return cli_error(&error);
     avvik_model_summarize(score->model, &learnt);
-    if ((score->names = calloc(learnt.n_features, sizeof *score->names)) == NULL)
+    if ((score->names = calloc(learnt.n_features + learnt.n_keys, sizeof *score->names)) == NULL)
         return CLI_INTERNAL;
+    for (uint32_t k = 0; k < learnt.n_keys; k++)
+        score->names[learnt.n_features + k] = avvik_model_key(score->model, k);
     for (uint32_t f = 0; f < learnt.n_features; f++) {
         struct avvik_feature_summary feature;
         avvik_model_feature(score->model, f, &feature);
         score->names[f] = feature.name;
     }
-    score->selection =
-        (struct avvik_selection){score->table == NULL ? learnt.table : score->table, score->names, learnt.n_features};
+    score->selection = (struct avvik_selection){.table = score->table == NULL ? learnt.table : score->table,
+                                                .features = score->names,
+                                                .n_features = learnt.n_features,
+                                                .keys = score->names + learnt.n_features,
+                                                .n_keys = learnt.n_keys};
     if (avvik_engine_open(score->model, score->backend, &score->engine, &error) != AVVIK_OK)
         return cli_error(&error);
     if (avvik_engine_warning(score->engine) != NULL)

@@ -8,10 +8,11 @@
 /* A model in the shape the kernels want. Owned by the engine; read-only; outlives every backend state made from it. */
 struct avvik__scoring_plan {
     uint32_t n_features;
-    size_t stride;     /* n_features rounded up to a multiple of 16 */
-    const float *mean; /* stride elements each, 64-byte aligned, zero padded */
-    const float *rscale;
-    const float *fill;
+    size_t stride; /* n_features rounded up to a multiple of 16 */
+    uint32_t n_groups;
+    const float *center; /* [group][stride], 64-byte aligned, zero padded */
+    const float *rscale; /* likewise */
+    const float *fill;   /* [stride] */
     struct avvik__forest_view forest;
     int is_wide; /* which of forest_path and forest_path_wide walks it */
 };

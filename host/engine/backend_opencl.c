@@ -16,7 +16,7 @@ static enum avvik_status constant_create(const struct avvik__opencl_state *state
     cl_int code;
     if (size > state->device.max_alloc_bytes)
         return avvik__error_set(error, AVVIK_ERR_BACKEND, 0,
-                                "the forest is too large for %s: %zu MiB in one piece, where %zu MiB are allowed",
+                                "the model is too large for %s: %zu MiB in one piece, where %zu MiB are allowed",
                                 state->device.name, size >> 20, (size_t)(state->device.max_alloc_bytes >> 20));
     /* The copy is made before the call returns; the header wants a pointer that is not const. */
     const cl_mem buffer =
@@ -105,7 +105,7 @@ static void opencl_close(void *opaque)
     avvik__cl_memory_release(&state->words);
     avvik__cl_memory_release(&state->features);
     avvik__cl_memory_release(&state->leaf_pairs);
-    avvik__cl_memory_release(&state->mean);
+    avvik__cl_memory_release(&state->center);
     avvik__cl_memory_release(&state->rscale);
     avvik__cl_memory_release(&state->fill);
     if (state->program != NULL)
@@ -134,8 +134,8 @@ enum avvik_status avvik__opencl_open_device(const struct avvik__cl_device *devic
     AVVIK_TRY(avvik__cl_geometry_choose(device, plan, &state->geometry, error));
     AVVIK_TRY(avvik__cl_program_build(state->context, device, plan, &state->geometry, &state->program, error));
     AVVIK_TRY(forest_upload(state, error));
-    AVVIK_TRY(constant_create(state, plan->mean, bytes, &state->mean, error));
-    AVVIK_TRY(constant_create(state, plan->rscale, bytes, &state->rscale, error));
+    AVVIK_TRY(constant_create(state, plan->center, plan->n_groups * bytes, &state->center, error));
+    AVVIK_TRY(constant_create(state, plan->rscale, plan->n_groups * bytes, &state->rscale, error));
     AVVIK_TRY(constant_create(state, plan->fill, bytes, &state->fill, error));
     *state_out = state;
     state = NULL;

@@ -67,7 +67,7 @@ enum avvik_status avvik__plan_selftest(const struct avvik__backend *backend, voi
 /* A plan over a forest grown on made-up rows: feature f is uniform in [f, f + 4), or has few values. Release with
  * avvik__plan_destroy(). AVVIK_OK or AVVIK_ERR_MEMORY. */
 enum avvik_status avvik__probe_plan_init(struct avvik__plan_memory *memory, uint32_t trees, uint32_t sample,
-                                         uint32_t n_features, struct avvik_error *error);
+                                         uint32_t n_features, uint32_t n_groups, struct avvik_error *error);
 
 /* Split "NAME[:SPEC]" and find the backend. spec_out points into `text` or is NULL. AVVIK_ERR_BACKEND if unknown. */
 enum avvik_status avvik__backend_find(const char *text, const struct avvik__backend **backend_out,

@@ -176,7 +176,8 @@ int avvik__worker_times(const struct avvik_worker *worker, struct avvik__device_
 
 static struct avvik_rows rows_from(const struct avvik_rows *rows, size_t first, size_t n)
 {
-    return (struct avvik_rows){rows->values + first * rows->row_stride, n, rows->row_stride, rows->column_stride};
+    return (struct avvik_rows){rows->values + first * rows->row_stride, n, rows->row_stride, rows->column_stride,
+                               rows->groups == NULL ? NULL : rows->groups + first};
 }
 
 static struct avvik_scores scores_from(const struct avvik_scores *scores, size_t first)
@@ -296,6 +297,12 @@ enum avvik_status avvik_worker_score(struct avvik_worker *worker, const struct a
     if (rows->n_rows > worker->max_rows)
         return avvik__error_set(error, AVVIK_ERR_USAGE, 0, "%zu rows are more than the %zu this worker was made for",
                                 rows->n_rows, worker->max_rows);
+    uint32_t largest = 0;
+    for (size_t i = 0; rows->groups != NULL && i < rows->n_rows; i++)
+        largest = rows->groups[i] > largest ? rows->groups[i] : largest;
+    if (largest >= engine->memory.plan.n_groups)
+        return avvik__error_set(error, AVVIK_ERR_USAGE, 0, "peer group %u is not among the %u of the model", largest,
+                                engine->memory.plan.n_groups);
     if (engine->n_devices == 0)
         return rows->n_rows == 0 ? AVVIK_OK : engine->cpu->worker_score(worker->cpu, rows, scores, error);
     for (size_t first = 0, n = 0; first < rows->n_rows && !is_in_doubt(worker) && status == AVVIK_OK; first += n) {

@@ -13,7 +13,7 @@ static enum avvik_status rows_send(struct avvik__cl_worker *worker, struct avvik
     const struct avvik__opencl_state *state = worker->state;
     const struct avvik__scoring_plan *plan = state->plan;
     const char *device = state->device.name;
-    const size_t bytes = slot->n * plan->stride * sizeof(float);
+    const size_t bytes = slot->n * avvik__cl_row_bytes(plan);
     struct avvik__cl_pair *tile = &slot->tile;
     cl_int code;
     uint64_t *nan_count = scores->column_missing != NULL ? scores->column_missing : worker->counts;
@@ -33,6 +33,13 @@ static enum avvik_status rows_send(struct avvik__cl_worker *worker, struct avvik
         (uintptr_t)tile->host % AVVIK_TILE_ALIGNMENT == 0 ? state->cpu.tile_pack : avvik__tile_pack_scalar;
     tile_pack(tile->host, plan->stride, rows->values + slot->first * rows->row_stride, slot->n, plan->n_features,
               rows->row_stride, rows->column_stride, nan_count, infinite_count);
+    if (plan->n_groups > 1) {
+        char *numbers = (char *)tile->host + slot->n * plan->stride * sizeof(float);
+        if (rows->groups != NULL)
+            memcpy(numbers, rows->groups + slot->first, slot->n * sizeof(uint32_t));
+        else
+            memset(numbers, 0, slot->n * sizeof(uint32_t));
+    }
     worker->times.pack_ns += avvik__cl_now_ns() - start;
     if (tile->pinned == NULL) {
         code = clEnqueueUnmapMemObject(worker->send, tile->device, tile->mapped, 0, NULL, &slot->sent);

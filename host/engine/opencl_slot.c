@@ -136,7 +136,7 @@ static enum avvik_status kernels_make(struct avvik__cl_worker *worker, struct av
     const cl_mem *parts = slot->parts;
     const struct argument deviation[] = {
         {m, &parts[CL_DEVIATION]}, {m, &parts[CL_FEATURE]}, {m, &parts[CL_BEYOND]}, {m, &slot->tile.device},
-        {m, &state->mean},         {m, &state->rscale},     {sizeof cut, &cut},     {0, NULL}};
+        {m, &state->center},       {m, &state->rscale},     {sizeof cut, &cut},     {0, NULL}};
     const struct argument fill_missing[] = {
         {m, &slot->tile.device}, {m, &parts[CL_MISSING]}, {m, &state->fill}, {0, NULL}};
     const int is_wide = state->plan->is_wide;
@@ -156,7 +156,7 @@ enum avvik_status avvik__cl_slot_init(struct avvik__cl_worker *worker, struct av
                                       struct avvik_error *error)
 {
     enum avvik_status status = AVVIK_OK;
-    const size_t row_bytes = worker->state->plan->stride * sizeof(float);
+    const size_t row_bytes = avvik__cl_row_bytes(worker->state->plan);
     AVVIK_TRY(pair_init(worker, &slot->tile, worker->piece_rows * row_bytes, CL_MAP_WRITE, error));
     AVVIK_TRY(pair_init(worker, &slot->results, worker->result_offsets[N_CL_RESULTS], CL_MAP_READ, error));
     AVVIK_TRY(parts_make(worker, slot, error));

@@ -16,12 +16,19 @@ struct avvik__opencl_state {
     cl_context context;
     cl_program program;
     cl_mem words, features, leaf_pairs; /* the forest; features for wide nodes only */
-    cl_mem mean, rscale, fill;
+    cl_mem center, rscale, fill;
     cl_uint n_units; /* what the walk counts: trees (padded) or groups of trees */
     struct avvik__kernels cpu;
     char warning[512];
     atomic_int is_abandoned; /* a worker's buffers were left to a silent device: nothing can be released any more */
 };
+
+/* Bytes that a row takes in what is sent to a device: its values and, in a model with peer groups, the number of its
+ * group. All values come first, then all numbers. */
+static inline size_t avvik__cl_row_bytes(const struct avvik__scoring_plan *plan)
+{
+    return plan->stride * sizeof(float) + (plan->n_groups > 1 ? sizeof(uint32_t) : 0);
+}
 
 /* open() of struct avvik__backend, on a device that was chosen and with the tuning that is in it. */
 enum avvik_status avvik__opencl_open_device(const struct avvik__cl_device *device,

@@ -13,20 +13,28 @@ enum avvik_status avvik__plan_init(struct avvik__plan_memory *memory, const stru
     const enum avvik_status status = avvik__forest_layout_init(&memory->layout, &model->forest, error);
     if (status != AVVIK_OK)
         return status;
-    if ((memory->parameters = avvik__aligned_calloc(3 * stride, sizeof(float))) == NULL) {
+    const uint32_t n_groups = model->peers.n_keys == 0 ? 1 : model->peers.groups.n;
+    const size_t table = n_groups * stride;
+    if ((memory->parameters = avvik__aligned_calloc(2 * table + stride, sizeof(float))) == NULL) {
         avvik__forest_layout_destroy(&memory->layout);
         return avvik__error_set(error, AVVIK_ERR_MEMORY, 0, "out of memory");
     }
     for (size_t f = 0; f < model->n_features; f++) {
         memory->parameters[f] = model->features[f].center32;
-        memory->parameters[stride + f] = model->features[f].rscale32;
-        memory->parameters[2 * stride + f] = model->features[f].fill;
+        memory->parameters[table + f] = model->features[f].rscale32;
+        memory->parameters[2 * table + f] = model->features[f].fill;
     }
+    for (uint32_t g = 1; g < n_groups; g++)
+        for (size_t f = 0; f < model->n_features; f++) {
+            memory->parameters[g * stride + f] = model->peers.center32[g * (size_t)model->n_features + f];
+            memory->parameters[table + g * stride + f] = model->peers.rscale32[g * (size_t)model->n_features + f];
+        }
     memory->plan = (struct avvik__scoring_plan){.n_features = model->n_features,
                                                 .stride = stride,
-                                                .mean = memory->parameters,
-                                                .rscale = memory->parameters + stride,
-                                                .fill = memory->parameters + 2 * stride,
+                                                .n_groups = n_groups,
+                                                .center = memory->parameters,
+                                                .rscale = memory->parameters + table,
+                                                .fill = memory->parameters + 2 * table,
                                                 .forest = memory->layout.view,
                                                 .is_wide = model->forest.nodes == NULL};
     return AVVIK_OK;

@@ -57,17 +57,21 @@ static void rows_make(float *values, const struct avvik__scoring_plan *plan)
             else if (kind < 4)
                 *value = forest->thresholds[(word >> 4) % n_nodes];
             else
-                *value = plan->mean[f] + unit * sd * (kind < 14 ? 2 : 20);
+                *value = plan->center[f] + unit * sd * (kind < 14 ? 2 : 20);
         }
     }
 }
 
 static enum avvik_status rows_score(const struct avvik__backend *backend, void *state, const float *values,
-                                    uint32_t n_features, struct results *results, struct avvik_error *error)
+                                    const struct avvik__scoring_plan *plan, struct results *results,
+                                    struct avvik_error *error)
 {
     enum avvik_status status = AVVIK_OK;
     void *worker = NULL;
-    const struct avvik_rows rows = {values, SELFTEST_ROWS, n_features, 1};
+    uint32_t groups[SELFTEST_ROWS];
+    for (uint32_t r = 0; r < SELFTEST_ROWS; r++)
+        groups[r] = noise(r, plan->n_groups) % plan->n_groups;
+    const struct avvik_rows rows = {values, SELFTEST_ROWS, plan->n_features, 1, plan->n_groups > 1 ? groups : NULL};
     const struct avvik_scores scores = results_view(results);
     AVVIK_TRY(backend->worker_create(state, SELFTEST_ROWS, &worker, error));
     AVVIK_TRY(backend->worker_score(worker, &rows, &scores, error));
@@ -127,8 +131,8 @@ enum avvik_status avvik__plan_selftest(const struct avvik__backend *backend, voi
         AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
     rows_make(values, plan);
     AVVIK_TRY(avvik__backend_scalar.open(NULL, plan, &reference, device, sizeof device, error));
-    AVVIK_TRY(rows_score(&avvik__backend_scalar, reference, values, plan->n_features, want, error));
-    AVVIK_TRY(rows_score(backend, state, values, plan->n_features, got, error));
+    AVVIK_TRY(rows_score(&avvik__backend_scalar, reference, values, plan, want, error));
+    AVVIK_TRY(rows_score(backend, state, values, plan, got, error));
     AVVIK_TRY(results_compare(backend->name, got, want, error));
 done:
     avvik__backend_scalar.close(reference);
@@ -139,8 +143,8 @@ done:
 }
 
 /* A model of the given shape over made-up rows. */
-static enum avvik_status model_make(uint32_t trees, uint32_t sample, uint32_t n_features, struct avvik_model *model,
-                                    struct avvik_error *error)
+static enum avvik_status model_make(uint32_t trees, uint32_t sample, uint32_t n_features, uint32_t n_groups,
+                                    struct avvik_model *model, struct avvik_error *error)
 {
     enum avvik_status status = AVVIK_OK;
     float *rows = malloc((size_t)sample * n_features * sizeof *rows);
@@ -156,6 +160,18 @@ static enum avvik_status model_make(uint32_t trees, uint32_t sample, uint32_t n_
         model->features[f].rscale32 = f % 5 == 4 ? 0 : 0.5f;
         model->features[f].fill = (float)f + 0.25f;
     }
+    if (n_groups > 1) {
+        model->peers.n_keys = 1;
+        model->peers.groups.n = n_groups;
+        model->peers.center32 = calloc((size_t)n_groups * n_features, sizeof(float));
+        model->peers.rscale32 = calloc((size_t)n_groups * n_features, sizeof(float));
+        if (model->peers.center32 == NULL || model->peers.rscale32 == NULL)
+            AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
+        for (uint32_t i = 0; i < n_groups * n_features; i++) {
+            model->peers.center32[i] = (float)(i % n_features) + (float)(i % 7);
+            model->peers.rscale32[i] = i % 11 == 4 ? 0 : 1 / (float)(1 + i % 13);
+        }
+    }
     for (uint32_t tree = 0; tree < trees; tree++) {
         for (uint32_t i = 0; i < sample * n_features;
              i++) /* every third feature has few values, so that there are ties */
@@ -168,20 +184,22 @@ done:
     free(scratch);
     if (status != AVVIK_OK) {
         avvik__forest_destroy(&model->forest);
+        avvik__peers_destroy(&model->peers);
         free(model->features);
     }
     return status;
 }
 
 enum avvik_status avvik__probe_plan_init(struct avvik__plan_memory *memory, uint32_t trees, uint32_t sample,
-                                         uint32_t n_features, struct avvik_error *error)
+                                         uint32_t n_features, uint32_t n_groups, struct avvik_error *error)
 {
     struct avvik_model model;
-    enum avvik_status status = model_make(trees, sample, n_features, &model, error);
+    enum avvik_status status = model_make(trees, sample, n_features, n_groups, &model, error);
     if (status != AVVIK_OK)
         return status;
     status = avvik__plan_init(memory, &model, error);
     avvik__forest_destroy(&model.forest);
+    avvik__peers_destroy(&model.peers);
     free(model.features);
     return status;
 }
@@ -189,9 +207,9 @@ enum avvik_status avvik__probe_plan_init(struct avvik__plan_memory *memory, uint
 enum avvik_status avvik_selftest(const char *backend_text, struct avvik_error *error)
 {
     static const struct {
-        uint32_t trees, sample, n_features;
-    } shapes[] = {{1, 16, 1},    {16, 64, 7},   {17, 256, 8},   {100, 256, 16}, {100, 256, 17},
-                  {33, 128, 32}, {40, 256, 33}, {20, 1024, 64}, {20, 256, 65},  {5, 4096, 100}};
+        uint32_t trees, sample, n_features, n_groups;
+    } shapes[] = {{1, 16, 1, 1},    {16, 64, 7, 3},   {17, 256, 8, 1},   {100, 256, 16, 1}, {100, 256, 17, 1},
+                  {33, 128, 32, 1}, {40, 256, 33, 9}, {20, 1024, 64, 1}, {20, 256, 65, 1},  {5, 4096, 100, 2}};
     const struct avvik__backend *backend;
     const char *spec;
     enum avvik_status status = avvik__backend_find(backend_text, &backend, &spec, error);
@@ -199,7 +217,8 @@ enum avvik_status avvik_selftest(const char *backend_text, struct avvik_error *e
         struct avvik__plan_memory memory;
         void *state = NULL;
         char device[192];
-        status = avvik__probe_plan_init(&memory, shapes[i].trees, shapes[i].sample, shapes[i].n_features, error);
+        status = avvik__probe_plan_init(&memory, shapes[i].trees, shapes[i].sample, shapes[i].n_features,
+                                        shapes[i].n_groups, error);
         if (status != AVVIK_OK)
             break;
         status = backend->open(spec, &memory.plan, &state, device, sizeof device, error);

@@ -41,7 +41,7 @@ enum avvik_status avvik__tune_probe_init(struct probe *probe, uint32_t sample, u
     uint32_t state = 1;
     memset(probe, 0, sizeof *probe);
     probe->n_rows = n_rows;
-    AVVIK_TRY(avvik__probe_plan_init(&probe->memory, TREES, sample, n_features, error));
+    AVVIK_TRY(avvik__probe_plan_init(&probe->memory, TREES, sample, n_features, 1, error));
     probe->values = malloc(n_rows * n_features * sizeof *probe->values);
     probe->path_sum = malloc(n_rows * sizeof *probe->path_sum);
     probe->deviation = malloc(n_rows * sizeof *probe->deviation);
@@ -63,7 +63,7 @@ done:
 double avvik__tune_run(const struct probe *probe, const struct avvik__backend *backend, void *worker, size_t first,
                        size_t n)
 {
-    const struct avvik_rows rows = {probe->values + first, n, 1, probe->n_rows};
+    const struct avvik_rows rows = {probe->values + first, n, 1, probe->n_rows, NULL};
     const struct avvik_scores scores = {.path_sum = probe->path_sum + first,
                                         .deviation = probe->deviation + first,
                                         .deviation_feature = probe->small[0] + first,

@@ -124,6 +124,11 @@ static void leaf_make(const struct growth *growth, uint32_t k, uint32_t depth, u
     }
 }
 
+static uint32_t weight_of(const struct avvik__forest *forest, uint32_t feature)
+{
+    return forest->weights == NULL ? 1 : forest->weights[feature];
+}
+
 /* Draw a split of the rows order[begin, end) for node k. Returns 0 if no feature can separate them. */
 static int split_draw(const struct growth *growth, uint32_t k, uint32_t begin, uint32_t end, uint32_t *feature_out,
                       float *threshold_out)
@@ -132,18 +137,26 @@ static int split_draw(const struct growth *growth, uint32_t k, uint32_t begin, u
     const uint32_t n_features = forest->n_features;
     uint16_t open[UINT16_MAX];
     uint32_t n_open = 0;
+    uint64_t all = 0; /* weights of the open features */
     for (uint32_t f = 0; f < n_features; f++) {
+        if (weight_of(forest, f) == 0)
+            continue;
         const float value = growth->rows[growth->order[begin] * growth->stride + f];
         for (uint32_t i = begin + 1; i < end; i++) {
             if (growth->rows[growth->order[i] * growth->stride + f] != value) {
                 open[n_open++] = (uint16_t)f;
+                all += weight_of(forest, f);
                 break;
             }
         }
     }
     for (uint32_t number = 0; n_open > 0; number++) {
         const struct avvik__draw draw = avvik__draw_make(growth->seed, AVVIK_DRAW_SPLIT, growth->tree, k, number);
-        const uint32_t chosen = (uint32_t)avvik__draw_below(draw.first, n_open), f = open[chosen];
+        uint64_t place = avvik__draw_below(draw.first, all);
+        uint32_t chosen = 0;
+        for (; place >= weight_of(forest, open[chosen]); chosen++)
+            place -= weight_of(forest, open[chosen]);
+        const uint32_t f = open[chosen];
         float min = INFINITY, max = -INFINITY;
         for (uint32_t i = begin; i < end; i++) {
             const float x = growth->rows[growth->order[i] * growth->stride + f];
@@ -164,6 +177,7 @@ static int split_draw(const struct growth *growth, uint32_t k, uint32_t begin, u
             memcpy(threshold_out, &word, sizeof word);
             return 1;
         }
+        all -= weight_of(forest, f);
         open[chosen] = open[--n_open];
     }
     return 0;

@@ -14,6 +14,8 @@ struct avvik__forest {
     uint32_t sample; /* rows a tree was grown from */
     uint32_t height;
     uint32_t n_features;
+    const uint32_t
+        *weights;        /* [feature]: how often it is chosen, relative to the others; NULL: equally; the caller's */
     double average_path; /* c(sample), by which a score is normalised */
     uint32_t *nodes;     /* [tree][2^height] or NULL */
     float *thresholds;   /* [tree][2^height] or NULL */

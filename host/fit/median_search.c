@@ -7,6 +7,7 @@
 #include "float_order.h"
 
 #define WHOLE 16384     /* a column of so many values, or fewer, is kept whole */
+#define SAMPLE 2048     /* of values in memory */
 #define HALF_WIDTH 2.25 /* of a window, times sqrt(n_sample): 4.5 standard deviations of the rank of a median */
 
 static float clamp(double x)
@@ -297,4 +298,28 @@ int avvik__search_advance(struct avvik__median_search *search, const struct avvi
         return count_advance(search, all);
     sift_advance(search, all, scratch);
     return 1;
+}
+
+void avvik__median_of(const float *values, size_t n, const struct avvik__kernels *kernels, float *scratch,
+                      uint32_t *keys, struct avvik__median_search *found_out)
+{
+    float sample[SAMPLE], twice[2 * SAMPLE];
+    uint64_t exponents[AVVIK_SEARCH_EXPONENTS] = {0};
+    size_t n_sample = 0;
+    if (n > WHOLE) {
+        for (; n_sample < SAMPLE; n_sample++)
+            sample[n_sample] = values[n / SAMPLE * n_sample];
+        avvik__float_sort(sample, twice, n_sample);
+        avvik__search_begin(found_out, n, -FLT_MAX, FLT_MAX, sample, twice, n_sample);
+        struct avvik__search_part part = {.kept = scratch, .exponents = exponents};
+        part.exponents = avvik__search_needs_exponents(found_out) ? exponents : NULL;
+        avvik__search_take(found_out, &part, kernels, values, n);
+        avvik__search_advance(found_out, &part, keys);
+        if (found_out->phase == AVVIK_SEARCH_DONE)
+            return;
+    }
+    avvik__search_begin(found_out, n, -FLT_MAX, FLT_MAX, NULL, NULL, 0);
+    memcpy(scratch, values, n * sizeof *scratch);
+    const struct avvik__search_part all = {.kept = scratch, .n_kept = n, .n_counted = n};
+    avvik__search_advance(found_out, &all, keys);
 }

@@ -61,6 +61,11 @@ void avvik__search_take(const struct avvik__median_search *search, struct avvik_
  * the one that began: it has changed meanwhile. */
 int avvik__search_advance(struct avvik__median_search *search, const struct avvik__search_part *all, uint32_t *scratch);
 
+/* Median, MAD and mean deviation of n values in memory (finite, no -0.0; n at least 1), by the same way. scratch holds
+ * n + AVVIK_LANES, keys n. */
+void avvik__median_of(const float *values, size_t n, const struct avvik__kernels *kernels, float *scratch,
+                      uint32_t *keys, struct avvik__median_search *found_out);
+
 /* Add `part` to `all`, whose `kept` has room for both. */
 void avvik__search_join(struct avvik__search_part *all, const struct avvik__search_part *part);
 

@@ -41,6 +41,7 @@ void avvik__feature_finish(struct avvik__feature *feature, enum avvik_deviation 
                  : feature->mean_deviation > 0 ? 1 / (MEAN_DEVIATION_FACTOR * feature->mean_deviation)
                                                : 0;
     }
+    rscale *= feature->weight;
     feature->center32 = avvik__flush((float)center);
     feature->rscale32 = rscale > FLT_MAX ? FLT_MAX : avvik__flush((float)rscale);
 }
@@ -56,12 +57,22 @@ int avvik__feature_spread_fits(const struct avvik__feature *feature, enum avvik_
            (mad == 0 || mean == 0);
 }
 
+void avvik__peers_destroy(struct avvik__peers *peers)
+{
+    avvik__groups_destroy(&peers->groups);
+    free(peers->center32);
+    free(peers->rscale32);
+    peers->center32 = peers->rscale32 = NULL;
+    peers->n_keys = 0;
+}
+
 void avvik_model_free(struct avvik_model *model)
 {
     if (model == NULL)
         return;
     avvik__forest_destroy(&model->forest);
     avvik__calibration_destroy(&model->calibration);
+    avvik__peers_destroy(&model->peers);
     free(model->features);
     free(model->table);
     free(model);
@@ -82,7 +93,28 @@ void avvik_model_summarize(const struct avvik_model *model, struct avvik_model_s
                                                 .n_features = model->n_features,
                                                 .deviation = model->deviation,
                                                 .held_out = model->calibration.held_out.n,
+                                                .n_keys = model->peers.n_keys,
+                                                .n_groups = model->peers.n_keys == 0 ? 1 : model->peers.groups.n,
+                                                .min_peers = model->peers.min_rows,
                                                 .is_wide = model->forest.nodes == NULL};
+}
+
+const char *avvik_model_key(const struct avvik_model *model, uint32_t key)
+{
+    return model->peers.keys[key];
+}
+
+void avvik_model_group(const struct avvik_model *model, uint32_t group, struct avvik_group_summary *group_out)
+{
+    const struct avvik__groups *groups = &model->peers.groups;
+    *group_out = model->peers.n_keys == 0 ? (struct avvik_group_summary){.rows = model->n_rows}
+                                          : (struct avvik_group_summary){groups->parent[group], groups->code[group],
+                                                                         groups->level[group], groups->rows[group]};
+}
+
+uint32_t avvik_model_group_of(const struct avvik_model *model, const float *keys, size_t key_stride)
+{
+    return avvik__groups_of_row(&model->peers.groups, keys, key_stride, model->peers.n_keys);
 }
 
 void avvik_model_feature(const struct avvik_model *model, uint32_t feature, struct avvik_feature_summary *feature_out)
@@ -91,6 +123,7 @@ void avvik_model_feature(const struct avvik_model *model, uint32_t feature, stru
     *feature_out = (struct avvik_feature_summary){.name = from->name,
                                                   .mean = from->moments.mean,
                                                   .sd = from->sd,
+                                                  .weight = (double)from->weight,
                                                   .median = (double)from->median,
                                                   .mad = (double)from->mad,
                                                   .mean_deviation = from->mean_deviation,
@@ -100,5 +133,5 @@ void avvik_model_feature(const struct avvik_model *model, uint32_t feature, stru
                                                   .count = from->moments.n,
                                                   .missing = from->moments.n_nan,
                                                   .infinite = from->moments.n_infinite,
-                                                  .is_constant = from->rscale32 == 0};
+                                                  .is_constant = !(from->moments.min < from->moments.max)};
 }

@@ -19,6 +19,7 @@ static const struct field {
     size_t n_elements; /* of a feature, in a second dimension; 0: one, and no such dimension */
 } fields[] = {
     {"/features/fill", AVVIK_F32, offsetof(struct avvik__feature, fill), 0},
+    {"/features/weight", AVVIK_F32, offsetof(struct avvik__feature, weight), 0},
     {"/statistics/count", AVVIK_U64, offsetof(struct avvik__feature, moments.n), 0},
     {"/statistics/missing", AVVIK_U64, offsetof(struct avvik__feature, moments.n_nan), 0},
     {"/statistics/infinite", AVVIK_U64, offsetof(struct avvik__feature, moments.n_infinite), 0},
@@ -119,7 +120,8 @@ static enum avvik_status features_get(struct avvik_model *model, struct avvik__r
         avvik__feature_finish(&derived, model->deviation);
         if (feature->name[0] == '\0' || !isfinite(feature->fill) ||
             (feature->fill != 0 && fabsf(feature->fill) < FLT_MIN) || !isfinite(feature->moments.mean) ||
-            !(feature->moments.m2 >= 0) || !(feature->sd == derived.sd) || !(feature->center32 == derived.center32) ||
+            !(feature->weight >= 0 && feature->weight <= AVVIK_MAX_WEIGHT) || !(feature->moments.m2 >= 0) ||
+            !(feature->sd == derived.sd) || !(feature->center32 == derived.center32) ||
             !(feature->rscale32 == derived.rscale32) || !avvik__feature_spread_fits(feature, model->deviation))
             AVVIK_FAIL(AVVIK_ERR_FORMAT, 0, "%s: the statistics of feature %llu ('%s') do not fit together", path,
                        (unsigned long long)f, feature->name);
@@ -218,6 +220,7 @@ enum avvik_status avvik_model_save(const struct avvik_model *model, const char *
     struct avvik__record *record = NULL;
     AVVIK_TRY(avvik__record_create(path, "model", replace, &record, error));
     AVVIK_TRY(features_put(model, record, error));
+    AVVIK_TRY(avvik__peers_put(model, record, error));
     AVVIK_TRY(forest_put(model, record, error));
     AVVIK_TRY(avvik__calibration_put(&model->calibration, record, error));
     AVVIK_TRY(avvik__record_group(record, "/provenance", error));
@@ -259,6 +262,7 @@ enum avvik_status avvik_model_load(const char *path, struct avvik_model **model_
     AVVIK_TRY(avvik__record_get_text(record, "/provenance", "input_hash", model->input_hash, sizeof model->input_hash,
                                      1, error));
     AVVIK_TRY(features_get(model, record, path, error));
+    AVVIK_TRY(avvik__peers_get(model, record, path, error));
     AVVIK_TRY(forest_get(model, record, path, error));
     AVVIK_TRY(references_check(model, path, error));
     AVVIK_TRY(avvik__calibration_get(&model->calibration, record, path, error));

@@ -5,6 +5,7 @@
 #include "avvik/model.h"
 #include "calibration.h"
 #include "forest.h"
+#include "groups.h"
 #include "kernel_types.h"
 #include "record_file.h"
 
@@ -18,6 +19,7 @@ struct avvik__feature {
         float min, max;
         double mean, m2;
     } moments;
+    float weight;          /* 0 to AVVIK_MAX_WEIGHT: of its z-scores, and of its choice in the trees */
     double sd;             /* sample standard deviation (n - 1); 0 where n < 2 */
     float median, mad;     /* over all training rows; 0 where the deviation is classical */
     double mean_deviation; /* mean distance from the median, where mad is 0 and the deviation robust; else 0 */
@@ -26,6 +28,16 @@ struct avvik__feature {
     float rscale32;        /* or 0 for a constant feature */
     float quantiles[AVVIK_QUANTILES];        /* of the values in the trees' rows, missing ones left out; else 0 */
     uint32_t quantile_rows[AVVIK_QUANTILES]; /* how many of them are at most that */
+};
+
+/* Whom rows are compared with, and what their z-scores are measured with. n_keys 0: everyone, and nothing else is set.
+ */
+struct avvik__peers {
+    uint32_t n_keys;
+    char keys[AVVIK_MAX_KEYS][AVVIK_NAME_SIZE];
+    uint64_t min_rows;           /* smaller groups are not told apart */
+    struct avvik__groups groups; /* in order */
+    float *center32, *rscale32;  /* [group][feature]; where a group says nothing of a feature, what its parent has */
 };
 
 struct avvik_model {
@@ -38,7 +50,16 @@ struct avvik_model {
     struct avvik__feature *features;
     struct avvik__forest forest;
     struct avvik__calibration calibration;
+    struct avvik__peers peers;
 };
+
+void avvik__peers_destroy(struct avvik__peers *peers);
+
+/* /peers of a model file; nothing where there are no keys. Reading: untrusted; the features and n_rows are there. */
+enum avvik_status avvik__peers_put(const struct avvik_model *model, struct avvik__record *record,
+                                   struct avvik_error *error);
+enum avvik_status avvik__peers_get(struct avvik_model *model, struct avvik__record *record, const char *path,
+                                   struct avvik_error *error);
 
 /* Add a block of rows that comes right after those of `total` (Chan, Golub and LeVeque 1983, eq. 2.1). */
 void avvik__moments_add(struct avvik__moments_total *total, const struct avvik__moments *block);

@@ -28,7 +28,7 @@ struct avvik__column {
     size_t element_number;  /* which one, where the member is an array */
     size_t member_elements; /* 0: not an array */
     const char *unusable;   /* why it cannot be a feature ("holds text"), or NULL */
-    int has_fill, is_category;
+    int has_fill, is_category, is_key;
     float fill;    /* _FillValue as float32 */
     int element;   /* enum avvik__element: how a row holds it, and from which byte of the row on */
     size_t offset; /* both set where the store is not AVVIK_LAYOUT_PLAIN */
@@ -71,16 +71,17 @@ struct avvik__source_file {
     hid_t compound_type;  /* memory type: the selected members as float32 */
     size_t compound_size; /* bytes of one row of it */
     uint64_t n_rows;
-    struct avvik__column *columns; /* n_features, in the source's order */
+    struct avvik__column *columns; /* n_columns, in the source's order */
     size_t *offsets;               /* compound only: where each feature stands in a row of compound_type */
-    struct avvik__store *stores;   /* n_features of a group table, or the one of a compound table */
+    struct avvik__store *stores;   /* n_columns of a group table, or the one of a compound table */
     size_t n_stores;
     int is_left; /* avvik__stores_leave() has nothing to do */
 };
 
 struct avvik_source {
     struct avvik__source_file *files;
-    size_t n_files, n_features;
+    size_t n_files, n_features, n_keys;
+    size_t n_columns; /* features, and behind them keys: what the files of a source call its features */
     char (*names)[AVVIK_NAME_SIZE];
     char *table;
     uint64_t n_rows;

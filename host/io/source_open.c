@@ -28,7 +28,7 @@ void avvik_source_close(struct avvik_source *source)
     avvik__plan_free(source->plan);
     avvik__fetcher_free(source->fetcher);
     for (size_t i = 0; i < source->n_files; i++)
-        file_close(&source->files[i], source->n_features);
+        file_close(&source->files[i], source->n_columns);
     free(source->files);
     free(source->names);
     free(source->table);
@@ -110,7 +110,8 @@ done:
 }
 
 /* The columns that take part where none were named. `order` gets their positions; returns how many. */
-static size_t columns_default(hid_t table, const struct avvik__column *columns, size_t n_columns, size_t *order)
+static size_t columns_default(hid_t table, const struct avvik__column *columns, size_t n_columns,
+                              const struct avvik_selection *selection, size_t *order)
 {
     int has_roles = 0;
     for (size_t c = 0; c < n_columns; c++)
@@ -125,42 +126,51 @@ static size_t columns_default(hid_t table, const struct avvik__column *columns, 
     free(is_ordered);
     for (size_t k = 0; k < n_ordered; k++) {
         const struct avvik__column *column = &columns[order[k]];
-        const int is_index = column->dataset < 0 && strcmp(column->name, "index") == 0; /* pandas' row labels */
-        if (column->unusable == NULL && !is_index &&
+        int is_else = column->dataset < 0 && strcmp(column->name, "index") == 0; /* pandas' row labels */
+        for (size_t key = 0; key < selection->n_keys; key++)
+            is_else = is_else || strcmp(column->name, selection->keys[key]) == 0;
+        if (column->unusable == NULL && !is_else &&
             (has_roles ? column->role == AVVIK_ROLE_FEATURE : column->role == AVVIK_ROLE_NONE))
             order[n++] = order[k];
     }
     return n;
 }
 
+/* What a declared role forbids a column to be used as, or NULL. */
 static const char *role_problem(enum avvik__role role)
 {
     switch (role) {
-    case AVVIK_ROLE_PROTECTED: return "is declared protected, and may not be a feature";
-    case AVVIK_ROLE_EXCLUDED: return "is declared excluded, and may not be a feature";
-    case AVVIK_ROLE_LABEL: return "is declared a label, and may not be a feature";
+    case AVVIK_ROLE_PROTECTED: return "protected";
+    case AVVIK_ROLE_EXCLUDED: return "excluded";
+    case AVVIK_ROLE_LABEL: return "a label";
     default: return NULL;
     }
 }
 
-static enum avvik_status columns_named(const struct avvik_selection *selection, const char *path, const char *table,
-                                       const struct avvik__column *columns, size_t n_columns, size_t *order,
-                                       struct avvik_error *error)
+/* Positions of the columns that are named: n of them, as `what` ("feature", "key"), behind the n_before in `order`. */
+static enum avvik_status columns_named(const char *const *names, size_t n, const char *what, const char *path,
+                                       const char *table, const struct avvik__column *columns, size_t n_columns,
+                                       size_t *order, size_t n_before, struct avvik_error *error)
 {
-    for (size_t f = 0; f < selection->n_features; f++) {
-        const char *name = selection->features[f];
+    for (size_t f = 0; f < n; f++) {
+        const char *name = names[f];
         size_t c = 0;
         while (c < n_columns && strcmp(columns[c].name, name) != 0)
             c++;
         if (c == n_columns)
             return avvik__error_set(error, AVVIK_ERR_FORMAT, 0, "%s: table %s has no column '%s'", path, table, name);
-        const char *problem = columns[c].unusable != NULL ? columns[c].unusable : role_problem(columns[c].role);
-        if (problem != NULL)
-            return avvik__error_set(error, AVVIK_ERR_FORMAT, 0, "%s: column '%s' of %s %s", path, name, table, problem);
-        for (size_t earlier = 0; earlier < f; earlier++)
+        if (columns[c].unusable != NULL)
+            return avvik__error_set(error, AVVIK_ERR_FORMAT, 0, "%s: column '%s' of %s %s", path, name, table,
+                                    columns[c].unusable);
+        if (role_problem(columns[c].role) != NULL)
+            return avvik__error_set(error, AVVIK_ERR_FORMAT, 0,
+                                    "%s: column '%s' of %s is declared %s, and may not be a %s", path, name, table,
+                                    role_problem(columns[c].role), what);
+        for (size_t earlier = 0; earlier < n_before + f; earlier++)
             if (order[earlier] == c)
-                return avvik__error_set(error, AVVIK_ERR_USAGE, 0, "feature '%s' is named twice", name);
-        order[f] = c;
+                return avvik__error_set(error, AVVIK_ERR_USAGE, 0, "%s '%s' is named twice%s", what, name,
+                                        earlier < n_before ? ", it is a feature as well" : "");
+        order[n_before + f] = c;
     }
     return AVVIK_OK;
 }
@@ -260,6 +270,47 @@ done:
     return status;
 }
 
+/* Positions in `order` of the columns that are read of a file: features, then keys. The first file settles on them. */
+static enum avvik_status columns_choose(struct avvik_source *source, const struct avvik__source_file *file,
+                                        size_t index, const struct avvik_selection *selection, hid_t table,
+                                        const struct avvik__column *columns, size_t n_columns, size_t *order,
+                                        struct avvik_error *error)
+{
+    enum avvik_status status = AVVIK_OK;
+    size_t n = index == 0 ? selection->n_features : source->n_features;
+    const size_t n_all = source->n_columns;
+    const char **settled = calloc(n_all + 1, sizeof *settled);
+    if (settled == NULL)
+        AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
+    for (size_t f = 0; f < n_all; f++)
+        settled[f] = source->names[f];
+    if (index == 0 && selection->features == NULL) {
+        n = columns_default(table, columns, n_columns, selection, order);
+        if (n == 0)
+            AVVIK_FAIL(AVVIK_ERR_FORMAT, 0, "%s: table %s has no numeric column that may be a feature", file->path,
+                       source->table);
+    } else {
+        AVVIK_TRY(columns_named(index == 0 ? selection->features : settled, n, "feature", file->path, source->table,
+                                columns, n_columns, order, 0, error));
+    }
+    if (n == 0 || n > 65535)
+        AVVIK_FAIL(AVVIK_ERR_USAGE, 0, "%zu features are asked for; a table takes 1 to 65535", n);
+    AVVIK_TRY(columns_named(index == 0 ? selection->keys : settled + n, selection->n_keys, "key", file->path,
+                            source->table, columns, n_columns, order, n, error));
+    if (index > 0)
+        goto done;
+    source->n_features = n;
+    source->n_keys = selection->n_keys;
+    source->n_columns = n + selection->n_keys;
+    if ((source->names = calloc(source->n_columns, sizeof *source->names)) == NULL)
+        AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
+    for (size_t f = 0; f < source->n_columns; f++)
+        memcpy(source->names[f], columns[order[f]].name, AVVIK_NAME_SIZE);
+done:
+    free(settled);
+    return status;
+}
+
 /* Open file number `index` and its chosen columns. The first file decides table and features for all. */
 static enum avvik_status file_open(struct avvik_source *source, size_t index, const struct avvik_selection *selection,
                                    struct avvik_error *error)
@@ -283,48 +334,18 @@ static enum avvik_status file_open(struct avvik_source *source, size_t index, co
         sprintf(source->table, "%s%s", name[0] == '/' ? "" : "/", name);
     }
     AVVIK_TRY(avvik__table_open(file->file, file->path, source->table, &table, &columns, &n_columns, error));
-    if ((order = malloc((n_columns + selection->n_features + 1) * sizeof *order)) == NULL)
+    if ((order = malloc((n_columns + selection->n_features + selection->n_keys + source->n_columns + 1) *
+                        sizeof *order)) == NULL)
         AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
-    if (index == 0 && selection->features == NULL) {
-        n = columns_default(table, columns, n_columns, order);
-        if (n == 0)
-            AVVIK_FAIL(AVVIK_ERR_FORMAT, 0, "%s: table %s has no numeric column that may be a feature", file->path,
-                       source->table);
-    } else {
-        const char *const *names = selection->features;
-        const char **first_names = NULL;
-        n = selection->n_features;
-        if (index > 0) { /* the features that the first file settled on */
-            n = source->n_features;
-            if ((first_names = malloc(n * sizeof *first_names)) == NULL)
-                AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
-            for (size_t f = 0; f < n; f++)
-                first_names[f] = source->names[f];
-            names = first_names;
-            free(order);
-            order = malloc((n + 1) * sizeof *order);
-        }
-        const struct avvik_selection wanted = {source->table, names, n};
-        status = order == NULL ? avvik__error_set(error, AVVIK_ERR_MEMORY, 0, "out of memory")
-                               : columns_named(&wanted, file->path, source->table, columns, n_columns, order, error);
-        free(first_names);
-        if (status != AVVIK_OK)
-            goto done;
-    }
-    if (n == 0 || n > 65535)
-        AVVIK_FAIL(AVVIK_ERR_USAGE, 0, "%zu features are asked for; a table takes 1 to 65535", n);
-    if (index == 0) {
-        source->n_features = n;
-        if ((source->names = calloc(n, sizeof *source->names)) == NULL)
-            AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
-        for (size_t f = 0; f < n; f++)
-            memcpy(source->names[f], columns[order[f]].name, AVVIK_NAME_SIZE);
-    }
+    AVVIK_TRY(columns_choose(source, file, index, selection, table, columns, n_columns, order, error));
+    n = source->n_columns;
     if ((file->columns = malloc(n * sizeof *file->columns)) == NULL)
         AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
     for (size_t f = 0; f < n; f++) { /* take the handles over */
         file->columns[f] = columns[order[f]];
         columns[order[f]].dataset = columns[order[f]].space = H5I_INVALID_HID;
+        if (f >= source->n_features)
+            file->columns[f].is_category = file->columns[f].is_key = 1;
     }
     if (file->columns[0].dataset < 0) {
         file->compound = table;
@@ -388,6 +409,21 @@ size_t avvik_source_n_features(const struct avvik_source *source)
 const char *avvik_source_feature(const struct avvik_source *source, size_t feature)
 {
     return source->names[feature];
+}
+
+size_t avvik_source_n_keys(const struct avvik_source *source)
+{
+    return source->n_keys;
+}
+
+const char *avvik_source_key(const struct avvik_source *source, size_t key)
+{
+    return source->names[source->n_features + key];
+}
+
+size_t avvik__source_n_columns(const struct avvik_source *source)
+{
+    return source->n_columns;
 }
 
 const char *avvik_source_table(const struct avvik_source *source)

@@ -33,6 +33,7 @@ struct part {
 struct avvik__plan {
     struct avvik_source *source;
     size_t max_rows;
+    const char *is_wanted; /* [column], or NULL */
     uint64_t first;
     size_t n_rows;
     struct part *parts;
@@ -251,7 +252,7 @@ static enum avvik_status part_read_plainly(struct avvik__plan *plan, struct part
                                            struct avvik_error *error)
 {
     if (plan->plain == NULL &&
-        (plan->plain = avvik__aligned_calloc(plan->source->n_features * plan->max_rows, sizeof(float))) == NULL)
+        (plan->plain = avvik__aligned_calloc(plan->source->n_columns * plan->max_rows, sizeof(float))) == NULL)
         return avvik__error_set(error, AVVIK_ERR_MEMORY, 0, "out of memory");
     float *values = plan->plain + part->store->first_feature * plan->max_rows + part->at;
     const enum avvik_status status = part->file->compound >= 0
@@ -332,6 +333,21 @@ static enum avvik_status store_plan(struct avvik__plan *plan, struct avvik__sour
     return AVVIK_OK;
 }
 
+void avvik__plan_want(struct avvik__plan *plan, const char *is_wanted)
+{
+    plan->is_wanted = is_wanted;
+}
+
+static int is_store_wanted(const struct avvik__plan *plan, const struct avvik__store *store)
+{
+    if (plan->is_wanted == NULL)
+        return 1;
+    for (size_t f = store->first_feature; f < store->first_feature + store->n_features; f++)
+        if (plan->is_wanted[f])
+            return 1;
+    return 0;
+}
+
 enum avvik_status avvik__plan_rows(struct avvik__plan *plan, uint64_t first, size_t n_rows, int keep_going,
                                    struct avvik_error *error)
 {
@@ -353,6 +369,8 @@ enum avvik_status avvik__plan_rows(struct avvik__plan *plan, uint64_t first, siz
         file->is_left = 0;
         const size_t here = n_rows - at < file->n_rows - first ? n_rows - at : (size_t)(file->n_rows - first);
         for (size_t s = 0; s < file->n_stores; s++) {
+            if (!is_store_wanted(plan, &file->stores[s]))
+                continue;
             const enum avvik_status status =
                 store_plan(plan, file, &file->stores[s], first, at, here, keep_going, error);
             if (status != AVVIK_OK)
@@ -490,6 +508,12 @@ static enum avvik_status attributes_apply(const struct avvik__source_file *file,
                                     "%s: row %llu of column '%s' holds the code %.0f; codes stay below 16777216, which "
                                     "float32 holds exactly",
                                     file->path, (unsigned long long)(row + i), column->name, (double)values[i]);
+    for (size_t i = 0; column->is_key && i < n; i++)
+        if (values[i] != rintf(values[i]) && !isnan(values[i]))
+            return avvik__error_set(
+                error, AVVIK_ERR_FORMAT, 0,
+                "%s: row %llu of column '%s' holds %.9g; what rows are grouped by are whole numbers", file->path,
+                (unsigned long long)(row + i), column->name, (double)values[i]);
     return AVVIK_OK;
 }
 
@@ -535,7 +559,7 @@ size_t avvik__plan_bytes(const struct avvik_source *source, size_t n_plans, size
                 bytes += (n_plans * n_rows / store->chunk_rows + 2) * store->chunk_bytes;
             has_plain |= store->layout == AVVIK_LAYOUT_PLAIN;
         }
-        bytes += has_plain ? n_plans * source->n_features * n_rows * sizeof(float) : 0;
+        bytes += has_plain ? n_plans * source->n_columns * n_rows * sizeof(float) : 0;
         most = bytes > most ? bytes : most;
     }
     return most;

@@ -15,6 +15,9 @@
 
 #include "avvik/source.h"
 
+/* Columns are the features of a source and, behind them, its keys. */
+size_t avvik__source_n_columns(const struct avvik_source *source);
+
 struct avvik__plan;
 struct avvik__fetcher;
 
@@ -40,6 +43,9 @@ void avvik__plan_free(struct avvik__plan *plan); /* NULL is a no-op; before the 
  * One thread at a time for a source, which may be another than those that fetch. Returns as avvik_source_read(). */
 enum avvik_status avvik__plan_rows(struct avvik__plan *plan, uint64_t first, size_t n_rows, int keep_going,
                                    struct avvik_error *error);
+/* Only columns with a non-zero element of is_wanted (n_columns elements; the caller's, who may change them from block
+ * to block) are planned from now on; the others are left alone by avvik__plan_fetch(). NULL: all are. */
+void avvik__plan_want(struct avvik__plan *plan, const char *is_wanted);
 /* What was planned is not wanted any more: the chunks may go. avvik__plan_rows() does it too. */
 void avvik__plan_clear(struct avvik__plan *plan);
 

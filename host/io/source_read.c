@@ -80,7 +80,7 @@ enum avvik_status avvik__compound_read_plainly(struct avvik_source *source, cons
         rows_read(&file->stores[0], file->compound_type, memory, file->compound_space, source->compound_rows, bytes) <
             0)
         status = read_failed(file, 0, first, n_rows, error);
-    for (size_t f = 0; f < source->n_features && status == AVVIK_OK; f++)
+    for (size_t f = 0; f < source->n_columns && status == AVVIK_OK; f++)
         for (size_t i = 0; i < n_rows; i++)
             memcpy(&columns[f * column_stride + i], source->compound_rows + i * file->compound_size + file->offsets[f],
                    sizeof(float));
@@ -119,7 +119,7 @@ enum avvik_status avvik_source_read_tile(struct avvik_source *source, uint64_t f
     size_t n_floats;
     if (n_rows == 0)
         return AVVIK_OK;
-    if (__builtin_mul_overflow(n_rows, source->n_features, &n_floats))
+    if (__builtin_mul_overflow(n_rows, source->n_columns, &n_floats))
         return avvik__error_set(error, AVVIK_ERR_MEMORY, 0, "out of memory");
     if (n_floats > source->staging_floats) {
         free(source->staging);

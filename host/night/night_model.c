@@ -123,7 +123,9 @@ static enum avvik_status model_fit(struct avvik__night *night, const struct avvi
     const struct avvik_night_config *config = night->config;
     struct avvik_source *source = NULL;
     struct avvik_model *model = NULL;
-    const struct avvik_selection selection = {config->table, (const char *const *)config->features, config->n_features};
+    const struct avvik_selection selection = {.table = config->table,
+                                              .features = (const char *const *)config->features,
+                                              .n_features = config->n_features};
     struct avvik_fit_options options = AVVIK_FIT_DEFAULTS;
     struct avvik__step_progress progress = {night, "fit"};
     char *journal = avvik__text("%s.journal", path);

@@ -77,8 +77,10 @@ static enum avvik_status input_score(struct avvik__night *night, struct scoring 
     enum avvik_status status = AVVIK_OK;
     const struct avvik_night_config *config = night->config;
     const struct avvik__night_input *input = &night->inputs[i];
-    const struct avvik_selection selection = {config->table == NULL ? scoring->learnt.table : config->table,
-                                              scoring->features, scoring->learnt.n_features};
+    const struct avvik_selection selection = {.table =
+                                                  config->table == NULL ? scoring->learnt.table : config->table,
+                                              .features = scoring->features,
+                                              .n_features = scoring->learnt.n_features};
     struct avvik__step_progress progress = {night, "score"};
     struct avvik_score_options options = {.threads = config->threads,
                                           .replace = 1,

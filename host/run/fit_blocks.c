@@ -24,14 +24,14 @@ enum avvik_status avvik__fit_blocks_init(struct fit *fit, struct avvik_error *er
     for (unsigned i = 0; i < fit->cut.n_slots; i++) {
         struct fit_slot *slot = &fit->slots[i];
         slot->moments = calloc(rows / AVVIK_STATISTICS_ROWS * n_features, sizeof *slot->moments);
-        slot->digests = calloc(avvik__input_digest_count(rows, n_features), sizeof *slot->digests);
+        slot->digests = calloc(avvik__input_digest_count(rows, fit->n_columns), sizeof *slot->digests);
         if (slot->moments == NULL || slot->digests == NULL)
             AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
         AVVIK_TRY(avvik__plan_create(fit->source, rows, &slot->plan, error));
     }
     for (unsigned i = 0; i < fit->cut.n_workers; i++) {
         struct fit_worker *worker = &fit->workers[i];
-        worker->piece = avvik__aligned_alloc(fit->cut.piece_rows * n_features, sizeof *worker->piece);
+        worker->piece = avvik__aligned_alloc(fit->cut.piece_rows * fit->n_columns, sizeof *worker->piece);
         worker->drawn = calloc(avvik__fit_lists(fit), sizeof *worker->drawn);
         if (worker->piece == NULL || worker->drawn == NULL)
             AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
@@ -118,15 +118,17 @@ static enum avvik_status piece_work(const struct fit *fit, const struct fit_work
         return status;
     for (size_t list = 0; list < avvik__fit_lists(fit); list++)
         worker->drawn[list] = avvik__fit_drawn(fit, list, block_row + first, n_rows);
-    for (size_t f = 0; f < n_features; f++) {
+    for (size_t f = 0; f < fit->n_columns; f++) {
         const float *column = worker->piece + f * stride;
-        size_t place = first / AVVIK_STATISTICS_ROWS * n_features + f;
-        for (size_t i = 0; i < n_rows; i += AVVIK_STATISTICS_ROWS, place += n_features) {
+        for (size_t i = 0; i < n_rows; i += AVVIK_STATISTICS_ROWS) {
             const size_t n = n_rows - i < AVVIK_STATISTICS_ROWS ? n_rows - i : AVVIK_STATISTICS_ROWS;
-            fit->kernels.statistics(&slot->moments[place], column + i, n);
-            slot->digests[place] = avvik__input_digest(column + i, n);
+            const size_t run = (first + i) / AVVIK_STATISTICS_ROWS;
+            if (f < n_features)
+                fit->kernels.statistics(&slot->moments[run * n_features + f], column + i, n);
+            slot->digests[run * fit->n_columns + f] = avvik__input_digest(column + i, n);
         }
-        sample_gather(fit, worker->drawn, f, column, block_row + first);
+        if (f < n_features)
+            sample_gather(fit, worker->drawn, f, column, block_row + first);
     }
     return AVVIK_OK;
 }
@@ -186,7 +188,7 @@ static void moments_add(struct fit *fit, const struct fit_slot *slot, size_t n_r
     for (size_t i = 0; i < n_rows; i += AVVIK_STATISTICS_ROWS)
         for (size_t f = 0; f < n_features; f++)
             avvik__moments_add(&fit->model->features[f].moments, moments++);
-    avvik__input_hash_add(&fit->hash, slot->digests, n_rows, n_features);
+    avvik__input_hash_add(&fit->hash, slot->digests, n_rows, fit->n_columns);
 }
 
 enum avvik_status avvik__fit_block_add(void *context, unsigned slot_number, uint64_t block, struct avvik_error *error)
@@ -202,5 +204,42 @@ enum avvik_status avvik__fit_block_add(void *context, unsigned slot_number, uint
         avvik__journal_checkpoint(fit->journal, -1, 0);
     }
     avvik__fit_block_tell(fit, slot, block);
+    return AVVIK_OK;
+}
+
+static enum avvik_status block_done(void *context, unsigned slot, uint64_t block, struct avvik_error *error)
+{
+    struct fit *fit = context;
+    (void)error;
+    avvik__fit_block_tell(fit, &fit->slots[slot], block);
+    return AVVIK_OK;
+}
+
+enum avvik_status avvik__fit_pass(struct fit *fit, avvik__work_fn *work, struct avvik_error *error)
+{
+    if (fit->rows_planned < fit->rows_before + fit->model->n_rows)
+        fit->rows_planned = fit->rows_before + fit->model->n_rows;
+    fit->pipeline.first_block = 0;
+    fit->pipeline.work = work;
+    fit->pipeline.write = block_done;
+    for (unsigned i = 0; i < fit->cut.n_slots; i++)
+        avvik__plan_want(fit->slots[i].plan, fit->is_taking_part);
+    const enum avvik_status status = avvik__pipeline_run(&fit->pipeline, error);
+    fit->summary->stages.plan_ns += fit->pipeline.plan_ns;
+    fit->summary->stages.write_ns += fit->pipeline.write_ns;
+    fit->pipeline.plan_ns = fit->pipeline.write_ns = 0;
+    fit->summary->passes++;
+    fit->rows_before += fit->model->n_rows;
+    return status;
+}
+
+enum avvik_status avvik__fit_pass_check(const struct fit *fit, struct avvik_error *error)
+{
+    if (atomic_load(&fit->is_short))
+        return avvik__error_set(error, AVVIK_ERR_MEMORY, 0, "out of memory");
+    if (atomic_load(&fit->has_changed))
+        return avvik__error_set(error, AVVIK_ERR_FORMAT, 0,
+                                "%s: the rows have changed while they were read; fit again when nobody writes",
+                                avvik_source_path(fit->source, 0));
     return AVVIK_OK;
 }

@@ -13,6 +13,8 @@
 struct batch {
     const float *rows; /* [row][stride] */
     size_t stride;
+    const uint32_t *groups; /* [row][step]; NULL: everyone */
+    size_t step;
     struct avvik__scored *scored;
 };
 
@@ -40,7 +42,11 @@ static enum avvik_status piece_score(struct avvik_worker *worker, const struct b
                                      struct avvik_error *error)
 {
     uint16_t unused[3][PIECE_ROWS];
-    const struct avvik_rows rows = {batch->rows + first * batch->stride, n, batch->stride, 1};
+    uint32_t groups[PIECE_ROWS];
+    for (size_t i = 0; batch->groups != NULL && i < n; i++)
+        groups[i] = batch->groups[(first + i) * batch->step];
+    const struct avvik_rows rows = {batch->rows + first * batch->stride, n, batch->stride, 1,
+                                    batch->groups == NULL ? NULL : groups};
     const struct avvik_scores scores = {.path_sum = batch->scored->path_sum + first,
                                         .deviation = batch->scored->deviation + first,
                                         .deviation_feature = unused[0],
@@ -79,11 +85,12 @@ enum avvik_status avvik__fit_calibrate(struct fit *fit, struct avvik_error *erro
     enum avvik_status status = AVVIK_OK;
     const size_t n_features = fit->model->n_features;
     const size_t step = (fit->n_draws + AVVIK_REFERENCE_ROWS - 1) / AVVIK_REFERENCE_ROWS;
+    const uint32_t *groups = fit->sample_groups;
     struct avvik__calibration *calibration = &fit->model->calibration;
-    struct calibrating work = {
-        .batches = {{fit->sample, step * n_features, &calibration->reference},
-                    {fit->sample + fit->n_draws * n_features, n_features, &calibration->held_out}},
-        .stop = fit->options->stop};
+    struct calibrating work = {.batches = {{fit->sample, step * n_features, groups, step, &calibration->reference},
+                                           {fit->sample + fit->n_draws * n_features, n_features,
+                                            groups == NULL ? NULL : groups + fit->n_draws, 1, &calibration->held_out}},
+                               .stop = fit->options->stop};
     AVVIK_TRY(avvik__scored_init(&calibration->reference, (uint32_t)(fit->n_draws / step), error));
     AVVIK_TRY(avvik__scored_init(&calibration->held_out, fit->n_held_out, error));
     AVVIK_TRY(engine_open(fit->model, &work.engine, error));

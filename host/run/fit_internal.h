@@ -1,5 +1,6 @@
 /* What the parts of a fit share: fit_run.c (its course, and the trees), fit_blocks.c (the first pass over all rows),
- * fit_medians.c (the passes for medians) and fit_resume.c (going on where another fit stopped). */
+ * fit_medians.c (the passes for medians), fit_peers.c (those for peer groups) and fit_resume.c (going on where another
+ * fit stopped). */
 #ifndef AVVIK_FIT_INTERNAL_H
 #define AVVIK_FIT_INTERNAL_H
 
@@ -28,11 +29,13 @@ struct fit_slot {
 
 struct fit_worker {
     struct avvik__fetcher *fetcher;
-    float *piece;        /* [feature][piece_rows] */
+    float *piece;        /* [column][piece_rows] */
     struct range *drawn; /* [list]: the draws in the piece at hand */
     struct avvik__fetch_times times;
     struct avvik__search_part *parts; /* [feature]: of the pass for medians that is going on */
     size_t *capacities;               /* [feature]: floats that a part can keep */
+    struct avvik__groups census;      /* of the pass that counts groups */
+    uint32_t *places;                 /* [piece_rows]: where the values of a row go in the pass that gathers groups */
 };
 
 struct fit {
@@ -46,14 +49,18 @@ struct fit {
     struct fit_slot *slots;
     struct fit_worker *workers;
     struct avvik__pipeline pipeline;
-    uint64_t *draws; /* [tree][sample] row numbers, ascending in a tree; then those that are held out, ascending */
-    size_t n_draws;  /* of the trees */
+    size_t n_columns;  /* features and keys */
+    uint32_t *weights; /* [feature], in steps of 1/65536 */
+    uint64_t *draws;   /* [tree][sample] row numbers, ascending in a tree; then those that are held out, ascending */
+    size_t n_draws;    /* of the trees */
     uint32_t n_held_out;
     float *sample; /* [tree][sample][feature], then [held out][feature]: those rows */
     struct avvik__input_hash hash;
     struct avvik__journal *journal;        /* NULL: none is wanted */
     struct avvik__median_search *searches; /* [feature] */
-    char *is_taking_part;                  /* [feature]: in the pass for medians that is going on */
+    char *is_taking_part;                  /* [column]: what the pass that is going on reads */
+    struct fit_peers *peers;               /* of the passes for peer groups */
+    uint32_t *sample_groups;               /* of each row of `sample`; NULL without peer groups */
     uint64_t memory_bytes;                 /* that those passes may take for what they keep */
     atomic_ullong kept_bytes;              /* of these, taken */
     uint64_t rows_before;                  /* rows that earlier passes went over, and that all known of will */
@@ -84,6 +91,16 @@ void avvik__fit_share(struct fit *fit, void *(*work)(void *));
 /* Medians and MADs of all features, whose searches have begun. AVVIK_ERR_FORMAT if the rows have changed; what reading
  * them returns. */
 enum avvik_status avvik__fit_medians(struct fit *fit, struct avvik_error *error);
+
+/* One more pass over all rows, which reads the columns that take part: `work` for every block. What reading returns.
+ * Afterwards, AVVIK_ERR_FORMAT if fit->has_changed, AVVIK_ERR_MEMORY if fit->is_short. */
+enum avvik_status avvik__fit_pass(struct fit *fit, avvik__work_fn *work, struct avvik_error *error);
+
+enum avvik_status avvik__fit_pass_check(const struct fit *fit, struct avvik_error *error);
+
+/* Groups and what their z-scores are measured with; the features are finished. AVVIK_ERR_USAGE if there is too little
+ * memory for them; what reading returns. */
+enum avvik_status avvik__fit_peers(struct fit *fit, struct avvik_error *error);
 
 /* Lists of drawn rows: one a tree, and one of those that are held out. */
 size_t avvik__fit_lists(const struct fit *fit);

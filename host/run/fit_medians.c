@@ -130,14 +130,6 @@ done:
     return status;
 }
 
-static enum avvik_status block_done(void *context, unsigned slot, uint64_t block, struct avvik_error *error)
-{
-    struct fit *fit = context;
-    (void)error;
-    avvik__fit_block_tell(fit, &fit->slots[slot], block);
-    return AVVIK_OK;
-}
-
 /* Put the workers' parts of one feature after the other together, and let its search go on. */
 static void *features_advance(void *context)
 {
@@ -172,37 +164,24 @@ static void *features_advance(void *context)
     return NULL;
 }
 
-static enum avvik_status pass_run(struct fit *fit, struct avvik_error *error)
+static enum avvik_status search_run(struct fit *fit, struct avvik_error *error)
 {
     enum avvik_status status = AVVIK_OK;
-    if (fit->rows_planned < fit->rows_before + fit->model->n_rows)
-        fit->rows_planned = fit->rows_before + fit->model->n_rows;
-    fit->pipeline.first_block = 0;
-    fit->pipeline.work = block_search;
-    fit->pipeline.write = block_done;
     if (!parts_make(fit))
         AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
-    AVVIK_TRY(avvik__pipeline_run(&fit->pipeline, error));
+    AVVIK_TRY(avvik__fit_pass(fit, block_search, error));
     avvik__fit_share(fit, features_advance);
-    if (atomic_load(&fit->is_short))
-        AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
-    if (atomic_load(&fit->has_changed))
-        AVVIK_FAIL(AVVIK_ERR_FORMAT, 0, "%s: the rows have changed while they were read; fit again when nobody writes",
-                   avvik_source_path(fit->source, 0));
+    AVVIK_TRY(avvik__fit_pass_check(fit, error));
 done:
     parts_free(fit);
-    fit->summary->stages.plan_ns += fit->pipeline.plan_ns;
-    fit->summary->stages.write_ns += fit->pipeline.write_ns;
-    fit->pipeline.plan_ns = fit->pipeline.write_ns = 0;
-    fit->summary->passes++;
-    fit->rows_before += fit->model->n_rows;
     return status;
 }
 
 enum avvik_status avvik__fit_medians(struct fit *fit, struct avvik_error *error)
 {
+    memset(fit->is_taking_part, 0, fit->n_columns);
     for (unsigned pass = 1; features_choose(fit, pass) > 0; pass++) {
-        const enum avvik_status status = pass_run(fit, error);
+        const enum avvik_status status = search_run(fit, error);
         if (status != AVVIK_OK)
             return status;
     }

@@ -27,6 +27,8 @@ char *avvik__fit_identity(const struct fit *fit)
             model->forest.n_trees, model->forest.sample, fit->n_held_out, (unsigned long long)model->seed);
     for (uint32_t f = 0; f < model->n_features; f++)
         fprintf(stream, "feature %s\n", model->features[f].name);
+    for (uint32_t k = 0; k < model->peers.n_keys; k++)
+        fprintf(stream, "key %s\n", model->peers.keys[k]);
     if (fclose(stream) == 0)
         return text;
     free(text);

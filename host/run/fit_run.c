@@ -12,6 +12,7 @@
 #define MIN_ROWS 16
 #define MAX_SAMPLE 4096
 #define MAX_TREES 10000
+#define WEIGHT_STEPS 65536.0f
 #define LEAST_KEPT_BYTES ((uint64_t)4 << 20) /* by the passes for medians; they can do with that */
 
 static int is_stopped(const struct fit *fit)
@@ -98,6 +99,29 @@ static enum avvik_status options_check(const struct avvik_fit_options *options, 
     return AVVIK_OK;
 }
 
+/* What the trees choose features by, and what multiplies z-scores. */
+static enum avvik_status weights_take(struct fit *fit, struct avvik_error *error)
+{
+    const float *given = fit->options->weights;
+    struct avvik_model *model = fit->model;
+    int has_any = 0;
+    if ((fit->weights = calloc(model->n_features, sizeof *fit->weights)) == NULL)
+        return avvik__error_set(error, AVVIK_ERR_MEMORY, 0, "out of memory");
+    for (uint32_t f = 0; f < model->n_features; f++) {
+        const float weight = given == NULL ? 1 : given[f];
+        if (!(weight >= 0 && weight <= AVVIK_MAX_WEIGHT))
+            return avvik__error_set(error, AVVIK_ERR_USAGE, 0, "the weight %g of '%s' is outside 0 to %g",
+                                    (double)weight, model->features[f].name, (double)AVVIK_MAX_WEIGHT);
+        model->features[f].weight = weight;
+        fit->weights[f] = (uint32_t)lrintf(weight * WEIGHT_STEPS);
+        has_any |= fit->weights[f] > 0;
+    }
+    if (!has_any)
+        return avvik__error_set(error, AVVIK_ERR_USAGE, 0, "no feature has a weight above 0");
+    model->forest.weights = fit->weights;
+    return AVVIK_OK;
+}
+
 /* An empty model for the rows and columns of `source`. */
 static enum avvik_status model_begin(struct avvik_source *source, const struct avvik_fit_options *options,
                                      struct avvik_model **model_out, struct avvik_error *error)
@@ -105,6 +129,9 @@ static enum avvik_status model_begin(struct avvik_source *source, const struct a
     enum avvik_status status = AVVIK_OK;
     const size_t n_features = avvik_source_n_features(source);
     struct avvik_model *model = calloc(1, sizeof *model);
+    if (avvik_source_n_keys(source) > AVVIK_MAX_KEYS)
+        AVVIK_FAIL(AVVIK_ERR_USAGE, 0, "rows are grouped by %zu columns; there may be %d", avvik_source_n_keys(source),
+                   AVVIK_MAX_KEYS);
     if (model == NULL || (model->table = strdup(avvik_source_table(source))) == NULL ||
         (model->features = calloc(n_features, sizeof *model->features)) == NULL)
         AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
@@ -117,6 +144,10 @@ static enum avvik_status model_begin(struct avvik_source *source, const struct a
                    avvik_source_path(source, 0), model->table, (unsigned long long)model->n_rows, MIN_ROWS);
     for (size_t f = 0; f < n_features; f++)
         snprintf(model->features[f].name, AVVIK_NAME_SIZE, "%s", avvik_source_feature(source, f));
+    model->peers.n_keys = (uint32_t)avvik_source_n_keys(source);
+    model->peers.min_rows = options->min_peers == 0 ? AVVIK_MIN_PEERS_DEFAULT : options->min_peers;
+    for (size_t k = 0; k < model->peers.n_keys; k++)
+        snprintf(model->peers.keys[k], AVVIK_NAME_SIZE, "%s", avvik_source_key(source, k));
     const uint64_t left =
         model->n_rows - avvik__calibration_count(model->n_rows, model->n_features, options->calibration);
     const uint32_t sample = left < options->sample ? (uint32_t)left : options->sample;
@@ -139,13 +170,14 @@ static enum avvik_status fit_init(struct fit *fit, struct avvik_error *error)
     const struct avvik__forest *forest = &fit->model->forest;
     const size_t n_features = fit->model->n_features;
     fit->n_draws = (size_t)forest->n_trees * forest->sample;
+    fit->n_columns = avvik__source_n_columns(fit->source);
     fit->n_held_out = avvik__calibration_count(fit->model->n_rows, fit->model->n_features, fit->options->calibration);
     const size_t n_kept = fit->n_draws + fit->n_held_out; /* rows */
     const struct avvik__needs needs = {
         .threads = fit->options->threads,
         .memory_bytes = fit->options->memory_bytes,
         .slot_row_bytes =
-            n_features * (sizeof(struct avvik__moments) + sizeof(XXH128_canonical_t)) / AVVIK_STATISTICS_ROWS + 1,
+            fit->n_columns * (sizeof(struct avvik__moments) + sizeof(XXH128_canonical_t)) / AVVIK_STATISTICS_ROWS + 1,
         .worker_bytes = avvik__fit_lists(fit) * sizeof(struct range) + 3 * fit->n_draws * sizeof(float),
         .fixed_bytes = n_kept * (sizeof *fit->draws + n_features * sizeof *fit->sample) +
                        ((size_t)32 << 20)}; /* LEAST_KEPT_BYTES in it */
@@ -156,7 +188,7 @@ static enum avvik_status fit_init(struct fit *fit, struct avvik_error *error)
     fit->draws = calloc(n_kept, sizeof *fit->draws);
     fit->sample = avvik__aligned_alloc(n_kept * n_features, sizeof *fit->sample);
     fit->searches = calloc(n_features, sizeof *fit->searches);
-    fit->is_taking_part = calloc(n_features, 1);
+    fit->is_taking_part = calloc(fit->n_columns, 1);
     const uint64_t limit = fit->options->memory_bytes == 0 ? AVVIK_MEMORY_DEFAULT : fit->options->memory_bytes;
     fit->memory_bytes = LEAST_KEPT_BYTES + (limit > fit->cut.bytes ? limit - fit->cut.bytes : 0);
     fit->rows_planned = fit->model->n_rows * (fit->model->deviation == AVVIK_DEVIATION_ROBUST ? 2 : 1);
@@ -229,7 +261,7 @@ static enum avvik_status features_finish(struct fit *fit, struct avvik_error *er
     struct avvik_model *model = fit->model;
     size_t n_varying = 0;
     for (size_t f = 0; f < model->n_features; f++)
-        n_varying += model->features[f].moments.min < model->features[f].moments.max;
+        n_varying += fit->weights[f] > 0 && model->features[f].moments.min < model->features[f].moments.max;
     if (n_varying == 0)
         AVVIK_FAIL(AVVIK_ERR_FORMAT, 0, "%s: every column of %s is constant or empty; there is nothing to learn",
                    avvik_source_path(fit->source, 0), model->table);
@@ -240,6 +272,8 @@ static enum avvik_status features_finish(struct fit *fit, struct avvik_error *er
         AVVIK_TRY(avvik__fit_medians(fit, error));
     for (size_t f = 0; f < model->n_features; f++)
         avvik__feature_finish(&model->features[f], model->deviation);
+    if (model->peers.n_keys > 0 && !is_stopped(fit))
+        AVVIK_TRY(avvik__fit_peers(fit, error));
 done:
     return status;
 }
@@ -263,6 +297,7 @@ enum avvik_status avvik_model_fit(struct avvik_source *source, const struct avvi
     struct fit fit = {.source = source, .options = options, .summary = &summary, .start_ns = avvik__now_ns()};
     AVVIK_TRY(options_check(options, error));
     AVVIK_TRY(model_begin(source, options, &fit.model, error));
+    AVVIK_TRY(weights_take(&fit, error));
     AVVIK_TRY(fit_init(&fit, error));
     AVVIK_TRY(rows_pass(&fit, error));
     AVVIK_TRY(features_finish(&fit, error));
@@ -270,6 +305,7 @@ enum avvik_status avvik_model_fit(struct avvik_source *source, const struct avvi
     AVVIK_TRY(forest_make(&fit, error));
     AVVIK_TRY(avvik__fit_calibrate(&fit, error));
     summary.grow_ns = avvik__now_ns() - start;
+    fit.model->forest.weights = NULL;
     *model_out = fit.model;
     fit.model = NULL;
 done:
@@ -282,6 +318,8 @@ done:
     free(fit.draws);
     free(fit.sample);
     free(fit.searches);
+    free(fit.weights);
+    free(fit.sample_groups);
     free(fit.is_taking_part);
     return status;
 }

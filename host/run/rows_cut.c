@@ -14,7 +14,7 @@
 static uint64_t bytes_needed(const struct avvik_source *source, const struct avvik__needs *needs,
                              const struct avvik__cut *cut)
 {
-    const uint64_t row_bytes = avvik_source_n_features(source) * sizeof(float);
+    const uint64_t row_bytes = avvik__source_n_columns(source) * sizeof(float);
     return PROGRAM_BYTES + needs->fixed_bytes + avvik__plan_bytes(source, cut->n_slots, cut->block_rows) +
            (uint64_t)cut->n_slots * cut->block_rows * needs->slot_row_bytes +
            cut->n_workers * (cut->piece_rows * row_bytes + needs->worker_bytes + avvik__fetcher_bytes(source));
@@ -24,7 +24,7 @@ enum avvik_status avvik__rows_cut(const struct avvik_source *source, const struc
                                   struct avvik__cut *cut_out, struct avvik_error *error)
 {
     const uint64_t n_rows = avvik_source_n_rows(source);
-    const size_t row_bytes = avvik_source_n_features(source) * sizeof(float);
+    const size_t row_bytes = avvik__source_n_columns(source) * sizeof(float);
     const uint64_t limit = needs->memory_bytes == 0 ? AVVIK_MEMORY_DEFAULT : needs->memory_bytes;
     struct avvik__cut cut = {.block_rows = BLOCK_MAX_ROWS, .n_workers = avvik__worker_count(needs->threads)};
     while (cut.block_rows > AVVIK_STATISTICS_ROWS &&

@@ -13,8 +13,10 @@
 #define MIN_STEP_ROWS 1024
 
 const struct score_column avvik__score_columns[N_COLUMNS] = {
-    {"/scores/path_sum", AVVIK_I32, 4},          {"/scores/forest", AVVIK_F32, 4}, {"/scores/deviation", AVVIK_F32, 4},
-    {"/scores/deviation_feature", AVVIK_U16, 2}, {"/scores/beyond", AVVIK_U16, 2}, {"/scores/missing", AVVIK_U16, 2}};
+    {"/scores/path_sum", AVVIK_I32, 4},   {"/scores/forest", AVVIK_F32, 4},
+    {"/scores/deviation", AVVIK_F32, 4},  {"/scores/deviation_feature", AVVIK_U16, 2},
+    {"/scores/beyond", AVVIK_U16, 2},     {"/scores/missing", AVVIK_U16, 2},
+    {"/scores/peer_group", AVVIK_U32, 4}, {"/scores/peer_level", AVVIK_U16, 2}};
 
 size_t avvik__score_block_rows(const struct score_run *run, uint64_t block)
 {
@@ -26,7 +28,7 @@ static enum avvik_status worker_init(struct score_run *run, struct score_worker 
 {
     enum avvik_status status = AVVIK_OK;
     const size_t n_features = run->model->n_features;
-    worker->piece = avvik__aligned_alloc(run->cut.piece_rows * n_features, sizeof *worker->piece);
+    worker->piece = avvik__aligned_alloc(run->cut.piece_rows * run->n_inputs, sizeof *worker->piece);
     worker->counts = calloc(2 * n_features, sizeof *worker->counts);
     if (worker->piece == NULL || worker->counts == NULL)
         AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
@@ -41,7 +43,7 @@ done:
 enum avvik_status avvik__score_blocks_init(struct score_run *run, struct avvik_error *error)
 {
     enum avvik_status status = AVVIK_OK;
-    const size_t rows = run->cut.block_rows, n_features = run->model->n_features;
+    const size_t rows = run->cut.block_rows;
     run->blocks = calloc(run->cut.n_slots, sizeof *run->blocks);
     run->workers = calloc(run->cut.n_workers, sizeof *run->workers);
     if (run->blocks == NULL || run->workers == NULL)
@@ -49,14 +51,14 @@ enum avvik_status avvik__score_blocks_init(struct score_run *run, struct avvik_e
     for (unsigned slot = 0; slot < run->cut.n_slots; slot++) {
         struct block *block = &run->blocks[slot];
         AVVIK_TRY(avvik__plan_create(run->source, rows, &block->plan, error));
-        for (int c = 0; c < N_COLUMNS; c++) {
+        for (int c = 0; c < run->n_columns; c++) {
             const size_t size = avvik__score_columns[c].size;
             if ((block->results[c] = avvik__aligned_alloc(rows, size)) == NULL ||
                 (run->options->compress > 0 &&
                  (block->encoded[c] = malloc(avvik__encoded_bytes_max(rows * size))) == NULL))
                 AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "not enough memory for blocks of %zu rows", rows);
         }
-        if ((block->digests = calloc(avvik__input_digest_count(rows, n_features), sizeof *block->digests)) == NULL)
+        if ((block->digests = calloc(avvik__input_digest_count(rows, run->n_inputs), sizeof *block->digests)) == NULL)
             AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "not enough memory for blocks of %zu rows", rows);
     }
     for (unsigned i = 0; i < run->cut.n_workers; i++)
@@ -101,9 +103,11 @@ static enum avvik_status rows_score(const struct score_run *run, struct score_wo
                                     size_t first, size_t n, struct avvik_error *error)
 {
     const size_t n_features = run->model->n_features, fitting = MAX_WALKS / run->model->forest.n_trees;
+    const uint32_t *groups = block->results[PEER_GROUP];
     const size_t step = fitting < MIN_STEP_ROWS ? MIN_STEP_ROWS : fitting;
     for (size_t i = 0; i < n; i += step) {
-        const struct avvik_rows rows = {worker->piece + i, n - i < step ? n - i : step, 1, run->cut.piece_rows};
+        const struct avvik_rows rows = {worker->piece + i, n - i < step ? n - i : step, 1, run->cut.piece_rows,
+                                        groups == NULL ? NULL : groups + first + i};
         const struct avvik_scores scores = {(int32_t *)block->results[PATH_SUM] + first + i,
                                             (float *)block->results[DEVIATION] + first + i,
                                             (uint16_t *)block->results[DEVIATION_FEATURE] + first + i,
@@ -120,21 +124,43 @@ static enum avvik_status rows_score(const struct score_run *run, struct score_wo
     return AVVIK_OK;
 }
 
+/* Whom each row is compared with. Those that fall back to a group further out, or to everyone, are counted: a key is
+ * missing, or there is no such group in the model, or one too small. */
+static void groups_find(const struct score_run *run, const struct score_worker *worker, struct block *block,
+                        size_t first, size_t n)
+{
+    const struct avvik__peers *peers = &run->model->peers;
+    const size_t stride = run->cut.piece_rows;
+    const float *keys = worker->piece + run->model->n_features * stride;
+    uint32_t *groups = (uint32_t *)block->results[PEER_GROUP] + first;
+    uint16_t *levels = (uint16_t *)block->results[PEER_LEVEL] + first;
+    for (size_t i = 0; i < n; i++) {
+        groups[i] = avvik__groups_of_row(&peers->groups, keys + i, stride, peers->n_keys);
+        levels[i] = peers->groups.level[groups[i]];
+        if (levels[i] == peers->n_keys)
+            continue;
+        block->totals.rows_without_key += isnan(keys[levels[i] * stride + i]) ? 1u : 0u;
+        block->totals.rows_without_group += isnan(keys[levels[i] * stride + i]) ? 0u : 1u;
+    }
+}
+
 /* Rows [first, first + n) of a block: from the file to their results. */
 static enum avvik_status piece_score(const struct score_run *run, struct score_worker *worker, struct block *block,
                                      size_t first, size_t n, struct avvik_error *error)
 {
     enum avvik_status status = AVVIK_OK;
-    const size_t n_features = run->model->n_features, stride = run->cut.piece_rows;
-    XXH128_canonical_t *digest = block->digests + avvik__input_digest_count(first, n_features);
+    const size_t stride = run->cut.piece_rows;
+    XXH128_canonical_t *digest = block->digests + avvik__input_digest_count(first, run->n_inputs);
     const int32_t *path_sum = (const int32_t *)block->results[PATH_SUM] + first;
     float *forest = (float *)block->results[FOREST] + first;
     AVVIK_TRY(avvik__plan_fetch(block->plan, worker->fetcher, first, n, worker->piece, stride,
                                 run->options->skip_damaged, error));
     for (size_t i = 0; i < n; i += AVVIK_HASH_ROWS)
-        for (size_t f = 0; f < n_features; f++)
+        for (size_t f = 0; f < run->n_inputs; f++)
             *digest++ =
                 avvik__input_digest(worker->piece + f * stride + i, n - i < AVVIK_HASH_ROWS ? n - i : AVVIK_HASH_ROWS);
+    if (run->model->peers.n_keys > 0)
+        groups_find(run, worker, block, first, n);
     AVVIK_TRY(rows_score(run, worker, block, first, n, error));
     for (size_t i = 0; i < n; i++)
         forest[i] = avvik__score_lookup(&run->table, path_sum[i]);
@@ -158,6 +184,10 @@ static void rows_remove(struct block *block, uint64_t first_row)
             ((float *)block->results[DEVIATION])[i] = NAN;
             ((uint16_t *)block->results[DEVIATION_FEATURE])[i] = AVVIK_ABSENT;
             ((uint16_t *)block->results[BEYOND])[i] = 0;
+            if (block->results[PEER_GROUP] != NULL) {
+                ((uint32_t *)block->results[PEER_GROUP])[i] = AVVIK_NO_GROUP;
+                ((uint16_t *)block->results[PEER_LEVEL])[i] = AVVIK_ABSENT;
+            }
         }
 }
 
@@ -165,7 +195,7 @@ static enum avvik_status block_encode(const struct score_run *run, const struct 
                                       struct block *block, size_t n_rows, struct avvik_error *error)
 {
     const uint64_t start = avvik__now_ns();
-    for (int c = 0; c < N_COLUMNS && worker->encoder != NULL; c++) {
+    for (int c = 0; c < run->n_columns && worker->encoder != NULL; c++) {
         block->encoded_bytes[c] = avvik__chunk_encode(worker->encoder, block->results[c], n_rows, run->chunk_rows,
                                                       avvik__score_columns[c].size, block->encoded[c]);
         if (block->encoded_bytes[c] == 0)
@@ -256,10 +286,10 @@ enum avvik_status avvik__score_block_write(void *context, unsigned slot, uint64_
     struct avvik_stages *stages = &run->summary->stages;
     size_t n_damage;
     const struct avvik__damage *damage = avvik__plan_damage(block->plan, &n_damage);
-    for (int c = 0; c < N_COLUMNS; c++)
+    for (int c = 0; c < run->n_columns; c++)
         AVVIK_TRY(avvik__record_column_write(run->columns[c], block->results[c], n_rows, block->encoded[c],
                                              block->encoded_bytes[c], error));
-    avvik__input_hash_add(&run->hash, block->digests, n_rows, run->model->n_features);
+    avvik__input_hash_add(&run->hash, block->digests, n_rows, run->n_inputs);
     for (size_t i = 0; i < n_damage; i++) {
         struct absent absent = {.first = damage[i].first, .n_rows = damage[i].n_rows, .feature = damage[i].feature};
         snprintf(absent.reason, sizeof absent.reason, "%s", damage[i].reason);
@@ -269,6 +299,8 @@ enum avvik_status avvik__score_block_write(void *context, unsigned slot, uint64_
     run->summary->values_missing += block->totals.values_missing;
     run->summary->values_infinite += block->totals.values_infinite;
     run->summary->rows_absent += block->totals.rows_absent;
+    run->summary->rows_without_key += block->totals.rows_without_key;
+    run->summary->rows_without_group += block->totals.rows_without_group;
     stages->read_ns += block->stages.read_ns;
     stages->decode_ns += block->stages.decode_ns;
     stages->work_ns += block->stages.work_ns;

@@ -14,14 +14,15 @@
 #include "source_plan.h"
 
 /* The columns of /scores, in the order of struct block. */
-enum { PATH_SUM, FOREST, DEVIATION, DEVIATION_FEATURE, BEYOND, MISSING, N_COLUMNS };
+/* The last two are there where the model has peer groups. */
+enum { PATH_SUM, FOREST, DEVIATION, DEVIATION_FEATURE, BEYOND, MISSING, PEER_GROUP, PEER_LEVEL, N_COLUMNS };
 struct score_column {
     const char *path;
     enum avvik__type type;
     size_t size;
 };
 extern const struct score_column avvik__score_columns[N_COLUMNS];
-#define SCORE_ROW_BYTES 18 /* of all columns */
+#define SCORE_ROW_BYTES 24 /* of all columns */
 
 /* Rows that could not be read. */
 struct absent {
@@ -32,7 +33,7 @@ struct absent {
 
 /* What a block adds to the summary. */
 struct block_totals {
-    uint64_t rows_with_missing, values_missing, values_infinite, rows_absent;
+    uint64_t rows_with_missing, values_missing, values_infinite, rows_absent, rows_without_key, rows_without_group;
 };
 
 /* One slot of the pipeline. */
@@ -51,7 +52,7 @@ struct score_worker {
     struct avvik_worker *engine;
     struct avvik__fetcher *fetcher;
     struct avvik__encoder *encoder;
-    float *piece;                    /* [feature][piece_rows] */
+    float *piece;                    /* [column of the source][piece_rows] */
     uint64_t *counts;                /* [2][feature]: missing, infinite */
     struct avvik__fetch_times times; /* when the last block was done */
 };
@@ -63,6 +64,8 @@ struct score_run {
     const struct avvik_score_options *options;
     struct avvik_score_summary *summary;
     struct avvik__cut cut;
+    int n_columns;     /* of the output: N_COLUMNS, or those before PEER_GROUP */
+    size_t n_inputs;   /* columns of the source: features and keys */
     size_t chunk_rows; /* of the output: a block, or the whole of a table that is smaller */
     uint64_t n_rows, start_ns;
     struct avvik__score_table table;

@@ -17,6 +17,13 @@ static enum avvik_status features_compare(const struct avvik_model *model, const
         if (strcmp(model->features[f].name, avvik_source_feature(source, f)) != 0)
             return avvik__error_set(error, AVVIK_ERR_USAGE, 0, "feature %u is '%s' in the model and '%s' in the source",
                                     f, model->features[f].name, avvik_source_feature(source, f));
+    if (avvik_source_n_keys(source) != model->peers.n_keys)
+        return avvik__error_set(error, AVVIK_ERR_USAGE, 0, "the model groups rows by %u columns, the source by %zu",
+                                model->peers.n_keys, avvik_source_n_keys(source));
+    for (uint32_t k = 0; k < model->peers.n_keys; k++)
+        if (strcmp(model->peers.keys[k], avvik_source_key(source, k)) != 0)
+            return avvik__error_set(error, AVVIK_ERR_USAGE, 0, "key %u is '%s' in the model and '%s' in the source", k,
+                                    model->peers.keys[k], avvik_source_key(source, k));
     return AVVIK_OK;
 }
 
@@ -27,14 +34,14 @@ static enum avvik_status rows_cut(struct score_run *run, struct avvik_error *err
     avvik_engine_faults(run->engine, &faults);
     const size_t n_features = run->model->n_features;
     const size_t piece_row_bytes = faults.n_devices > 0 ? n_features * sizeof(float) : 0; /* a device's own copy */
-    const struct avvik__needs needs = {.threads = options->threads,
-                                       .memory_bytes = options->memory_bytes,
-                                       .slot_row_bytes = (size_t)SCORE_ROW_BYTES * (options->compress > 0 ? 2 : 1) +
-                                                         n_features * sizeof(XXH128_canonical_t) / AVVIK_HASH_ROWS + 1,
-                                       .worker_bytes = (options->compress > 0 ? (size_t)2 << 20 : (size_t)128 << 10) +
-                                                       65536 * piece_row_bytes,
-                                       .fixed_bytes = (size_t)8 << 20,
-                                       .has_whole_blocks = faults.n_devices > 0 && !faults.is_device_off};
+    const struct avvik__needs needs = {
+        .threads = options->threads,
+        .memory_bytes = options->memory_bytes,
+        .slot_row_bytes = (size_t)SCORE_ROW_BYTES * (options->compress > 0 ? 2 : 1) +
+                          run->n_inputs * sizeof(XXH128_canonical_t) / AVVIK_HASH_ROWS + 1,
+        .worker_bytes = (options->compress > 0 ? (size_t)2 << 20 : (size_t)128 << 10) + 65536 * piece_row_bytes,
+        .fixed_bytes = (size_t)8 << 20,
+        .has_whole_blocks = faults.n_devices > 0 && !faults.is_device_off};
     if (options->compress > 9)
         return avvik__error_set(error, AVVIK_ERR_USAGE, 0, "a compression level of %u is outside 0 to 9",
                                 options->compress);
@@ -155,6 +162,8 @@ enum avvik_status avvik_score_file(const struct avvik_model *model, struct avvik
                             .options = options,
                             .summary = summary_out,
                             .n_rows = avvik_source_n_rows(source),
+                            .n_columns = model->peers.n_keys > 0 ? N_COLUMNS : PEER_GROUP,
+                            .n_inputs = avvik__source_n_columns(source),
                             .start_ns = avvik__now_ns()};
     *summary_out = (struct avvik_score_summary){.n_rows = run.n_rows};
     AVVIK_TRY(features_compare(model, source, error));

@@ -23,6 +23,7 @@ struct avvik_rows {
     size_t n_rows;
     size_t row_stride;
     size_t column_stride;
+    const uint32_t *groups; /* n_rows numbers of the rows' peer groups (avvik_model_group_of()); NULL: 0, everyone */
 };
 
 /* Where the results of n_rows rows go; every array is the caller's and holds n_rows elements.
@@ -88,9 +89,10 @@ void avvik_worker_free(struct avvik_worker *worker);
  * results are in place. Results do not depend on the backend, the worker or how rows are cut into calls.
  * A device that fails is no error either: these rows are done again by the CPU, and after the third failure (or the
  * first, if the device does not answer at all) all of them are.
- * Returns AVVIK_OK; AVVIK_ERR_USAGE (more rows than max_rows); AVVIK_ERR_SELFTEST: a tile that a device scored was
- * recomputed by the CPU and differs. Then nothing that this engine has scored can be trusted: free its workers and
- * score everything again with new ones, which use the CPU only. Every worker made before says so from then on. */
+ * Returns AVVIK_OK; AVVIK_ERR_USAGE (more rows than max_rows, a group that the model has not); AVVIK_ERR_SELFTEST: a
+ * tile that a device scored was recomputed by the CPU and differs. Then nothing that this engine has scored can be
+ * trusted: free its workers and score everything again with new ones, which use the CPU only. Every worker made before
+ * says so from then on. */
 enum avvik_status avvik_worker_score(struct avvik_worker *worker, const struct avvik_rows *rows,
                                      const struct avvik_scores *scores, struct avvik_error *error);
 

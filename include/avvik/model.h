@@ -25,10 +25,12 @@ enum avvik_deviation {
 struct avvik_fit_summary {
     uint64_t n_rows, rows_resumed; /* resumed: read by an earlier run */
     uint32_t passes;               /* over all rows */
-    uint32_t checkpoints;          /* written */
-    char no_checkpoints[256];      /* why none could be written, or empty */
-    uint64_t memory_bytes;         /* that blocks and buffers took */
-    uint64_t elapsed_ns, grow_ns;  /* all of it; growing the trees */
+    uint32_t groups_seen, groups; /* of all levels, everyone not counted; of these, the ones large enough to be peers */
+    uint64_t rows_everyone;       /* rows in none of them */
+    uint32_t checkpoints;         /* written */
+    char no_checkpoints[256];     /* why none could be written, or empty */
+    uint64_t memory_bytes;        /* that blocks and buffers took */
+    uint64_t elapsed_ns, grow_ns; /* all of it; growing the trees */
     struct avvik_stages stages;
 };
 
@@ -50,10 +52,15 @@ struct avvik_fit_options {
     uint32_t checkpoint_ms;            /* time between checkpoints; 0: AVVIK_CHECKPOINT_DEFAULT_MS */
     struct avvik_fit_summary *summary; /* filled if not NULL */
     enum avvik_deviation deviation;
+    const float *weights; /* of the source's features; NULL: 1 each. A weight multiplies the z-scores of a feature and
+                             how often trees choose it, in steps of 1/65536; 0 leaves it out of both */
+    uint64_t min_peers;   /* rows that a group of the source's keys must have; 0: AVVIK_MIN_PEERS_DEFAULT */
 };
+#define AVVIK_MIN_PEERS_DEFAULT 50
+#define AVVIK_MAX_WEIGHT 1000.0f
 #define AVVIK_FIT_DEFAULTS                                                                                             \
     {                                                                                                                  \
-        128, 256, 65536, 1, 0, NULL, NULL, NULL, 0, NULL, 0, 0, NULL, AVVIK_DEVIATION_ROBUST                           \
+        128, 256, 65536, 1, 0, NULL, NULL, NULL, 0, NULL, 0, 0, NULL, AVVIK_DEVIATION_ROBUST, NULL, 0                  \
     }
 
 /* Learn from all rows of `source`. The first pass over them gives mean and standard deviation of every feature, and the
@@ -62,9 +69,10 @@ struct avvik_fit_options {
  * begin anew.
  *
  * model_out  on success owns the model; release with avvik_model_free().
- * Returns    AVVIK_OK; AVVIK_ERR_USAGE (an option outside its range); AVVIK_ERR_FORMAT (fewer than 16 rows, every
- *            column constant); what avvik_source_read() returns; AVVIK_ERR_EXISTS (the journal to be resumed belongs to
- *            another fit, or another process uses it); AVVIK_INTERRUPTED (the journal stays); AVVIK_ERR_MEMORY. */
+ * Returns    AVVIK_OK; AVVIK_ERR_USAGE (an option outside its range, a weight below 0 or above AVVIK_MAX_WEIGHT, all
+ * 0); AVVIK_ERR_FORMAT (fewer than 16 rows, every column constant, rows that change while they are read); what
+ * avvik_source_read() returns; AVVIK_ERR_EXISTS (the journal to be resumed belongs to another fit, or another process
+ * uses it); AVVIK_INTERRUPTED (the journal stays); AVVIK_ERR_MEMORY. */
 enum avvik_status avvik_model_fit(struct avvik_source *source, const struct avvik_fit_options *options,
                                   struct avvik_model **model_out, struct avvik_error *error);
 void avvik_model_free(struct avvik_model *model); /* NULL is a no-op */
@@ -89,11 +97,14 @@ struct avvik_model_summary {
     uint64_t seed, n_rows;
     uint32_t trees, sample, height, n_features;
     enum avvik_deviation deviation;
-    uint32_t held_out; /* rows that calibrate */
+    uint32_t held_out;         /* rows that calibrate */
+    uint32_t n_keys, n_groups; /* columns that rows are grouped by; groups of all levels, everyone being one */
+    uint64_t min_peers;        /* rows that a group must have */
     int is_wide;
 };
 struct avvik_feature_summary {
     const char *name;
+    double weight;
     double mean, sd;
     double median, mad;    /* 0 where the deviation is classical */
     double mean_deviation; /* from the median: stands in for a MAD of 0, else 0 */
@@ -102,6 +113,20 @@ struct avvik_feature_summary {
     uint64_t count, missing, infinite;
     int is_constant;
 };
+/* A peer group: rows with `code` in the key of its level, within `parent`. Group 0 is everyone, level 0. */
+struct avvik_group_summary {
+    uint32_t parent;
+    int32_t code;
+    uint32_t level;
+    uint64_t rows; /* among those it was fitted on */
+};
+/* group: 0 to n_groups - 1; every group comes after its parent. */
+void avvik_model_group(const struct avvik_model *model, uint32_t group, struct avvik_group_summary *group_out);
+/* The column that groups of level key + 1 are told apart by. */
+const char *avvik_model_key(const struct avvik_model *model, uint32_t key);
+/* The group of a row with these codes: key k is keys[k * key_stride], a whole number below 2^24 in magnitude, or NaN
+ * where it is missing. A row whose group is not in the model, or not known, belongs to the one around it. */
+uint32_t avvik_model_group_of(const struct avvik_model *model, const float *keys, size_t key_stride);
 void avvik_model_summarize(const struct avvik_model *model, struct avvik_model_summary *summary_out);
 void avvik_model_feature(const struct avvik_model *model, uint32_t feature, struct avvik_feature_summary *feature_out);
 

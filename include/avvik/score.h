@@ -37,13 +37,16 @@ struct avvik_score_options {
 struct avvik_score_summary {
     uint64_t n_rows, rows_with_missing;
     uint64_t values_missing, values_infinite;
-    uint64_t rows_absent;     /* damaged, and left out */
-    uint64_t rows_resumed;    /* done by an earlier run */
-    int is_complete_already;  /* the output was there and belongs to these inputs: nothing was done */
-    int is_rescored;          /* a device computed something wrong, and everything was scored again by the CPU */
-    uint32_t checkpoints;     /* written */
-    char no_checkpoints[256]; /* why none could be written, or empty */
-    uint64_t memory_bytes;    /* that blocks and buffers took */
+    uint64_t
+        rows_without_key; /* with peer groups: a key is missing, so that they are compared with a group further out */
+    uint64_t rows_without_group; /* their group is not in the model, or too small: likewise */
+    uint64_t rows_absent;        /* damaged, and left out */
+    uint64_t rows_resumed;       /* done by an earlier run */
+    int is_complete_already;     /* the output was there and belongs to these inputs: nothing was done */
+    int is_rescored;             /* a device computed something wrong, and everything was scored again by the CPU */
+    uint32_t checkpoints;        /* written */
+    char no_checkpoints[256];    /* why none could be written, or empty */
+    uint64_t memory_bytes;       /* that blocks and buffers took */
     uint64_t elapsed_ns;
     struct avvik_stages stages;
 };

@@ -78,6 +78,8 @@ TAMPERED = {
     "an unknown deviation": set_attribute("/statistics", "deviation", np.bytes_("square")),
     "another deviation": set_attribute("/statistics", "deviation", np.bytes_("classical")),
     "no deviation": lambda file: file["/statistics"].attrs.__delitem__("deviation"),
+    "a negative weight": set_value("/features/weight", 1, -1.0),
+    "a weight that the scale does not have": set_value("/features/weight", 1, 2.0),
     "a NaN for a scale": set_value("/statistics/rscale32", 1, np.nan),
     "a NaN quantile": set_value("/statistics/quantiles", (1, 7), np.nan),
     "quantiles that fall": set_value("/statistics/quantiles", (1, 7), -1e30),

@@ -1,0 +1,70 @@
+"""Weights of features: what they do to z-scores and to the trees, and which are refused."""
+
+import h5py
+import numpy as np
+import pytest
+
+import program
+import sets
+from program import WRONG_USAGE, fails
+
+NAMES = ("a", "b", "c", "d")
+
+
+@pytest.fixture(scope="module")
+def batch(tmp_path_factory):
+    random = np.random.default_rng(3)
+    columns = {name: random.normal(size=5000).astype(np.float32) for name in NAMES}
+    columns["key"] = random.integers(0, 5, 5000)
+    return sets.write_table(tmp_path_factory.mktemp("weights") / "batch.h5", columns)
+
+
+def fit(batch, path, *options):
+    program.ok("fit", batch, "--features", ",".join(NAMES), "--trees", 200, "--out", path, *options)
+    with h5py.File(path) as file:
+        nodes = file["/forest/nodes"][:, 1:]
+        chosen = np.bincount((nodes & 63)[nodes != 0x7F800000], minlength=4)[:4]
+        return file["/statistics/rscale32"][:], chosen, file.attrs["content_hash"], {
+            name: file["/forest"][name][:] for name in ("nodes", "leaves", "rows")}, file["/features/weight"][:]
+
+
+def test_equal_weights_change_no_tree(batch, tmp_path):
+    plain = fit(batch, tmp_path / "plain.h5")
+    assert (plain[4] == 1).all()
+    ones = fit(batch, tmp_path / "ones.h5", "--weight", "a=1,b=1.0")
+    assert ones[2] == plain[2]
+    thirds = fit(batch, tmp_path / "thirds.h5", "--weight", "a=0.3,b=0.3,c=0.3,d=0.3")
+    for name, values in plain[3].items():
+        assert np.array_equal(values, thirds[3][name])
+
+
+@pytest.mark.parametrize("peers", [(), ("--peers", "key")])
+def test_weights_multiply_scores_and_choice(peers, batch, tmp_path):
+    plain = fit(batch, tmp_path / "plain.h5", *peers)
+    heavy = fit(batch, tmp_path / "heavy.h5", "--weight", "a=3,c=0,d=0.5", *peers)
+    weights = np.array([3, 1, 0, 0.5])
+    assert np.array_equal(heavy[4], weights.astype(np.float32))
+    share = heavy[1] / heavy[1].sum()
+    assert heavy[1][2] == 0
+    assert np.abs(share - weights / weights.sum()).max() < 0.03  # of some 20,000 nodes
+    assert np.abs(plain[1] / plain[1].sum() - 0.25).max() < 0.03
+    assert np.allclose(heavy[0], plain[0] * weights, rtol=2e-7, atol=0)
+    if peers:
+        with h5py.File(tmp_path / "plain.h5") as one, h5py.File(tmp_path / "heavy.h5") as other:
+            assert np.allclose(other["/peers/rscale32"][:], one["/peers/rscale32"][:] * weights, rtol=2e-7, atol=0)
+            counts = weights > 0
+            assert np.array_equal(other["/peers/center32"][:, counts], one["/peers/center32"][:, counts])
+    scores = tmp_path / "scores.h5"
+    program.ok("score", "--model", tmp_path / "heavy.h5", batch, "--out", scores)
+    with h5py.File(scores) as file:
+        assert not (file["/scores/deviation_feature"][:] == 2).any()
+    shown = program.ok_json("model", "show", tmp_path / "heavy.h5")["features"]
+    assert [feature["weight"] for feature in shown] == list(weights)
+
+
+@pytest.mark.parametrize("text, names", [("a=-1", ["a=-1", "0 to"]), ("a=nan", ["a=nan"]), ("a=1e9", ["a=1e9"]), ("e=1", ["e=1"]),
+                                         ("a", ["NAME=NUMBER"]), ("a=", ["NAME=NUMBER"]), ("a=2x", ["NAME=NUMBER"]),
+                                         ("a=1,,b=2", ["empty"]), ("a=0,b=0,c=0,d=0", ["above 0"])])
+def test_weights_that_cannot_be(text, names, batch, tmp_path):
+    fails(WRONG_USAGE, "fit", batch, "--features", ",".join(NAMES), "--weight", text, "--out", tmp_path / "never.h5",
+          names=names, folder=tmp_path)

@@ -7,6 +7,7 @@
 
 #include "avvik_internal.h"
 #include "calendar.h"
+#include "country_mark.h"
 #include "population.h"
 #include "record_file.h"
 
@@ -50,43 +51,24 @@ struct search {
     size_t capacity;
 };
 
-static enum avvik_status country_read(struct avvik__record *record, const char *path, uint64_t *numbers, char *month,
-                                      struct avvik_error *error)
-{
-    enum avvik_status status = AVVIK_OK;
-    int year, in_year;
-    AVVIK_TRY(avvik__record_get_u64(record, "/country", "persons", &numbers[0], error));
-    AVVIK_TRY(avvik__record_get_u64(record, "/country", "seed", &numbers[1], error));
-    AVVIK_TRY(avvik__record_get_u64(record, "/country", "months", &numbers[2], error));
-    AVVIK_TRY(avvik__record_get_text(record, "/country", "first_month", month, 16, 1, error));
-    if (sscanf(month, "%4d-%2d", &year, &in_year) != 2 || year < 1970 || year > 9999 || in_year < 1 || in_year > 12 ||
-        numbers[2] < 1 || numbers[2] > AVVIK_SYNTH_MAX_MONTHS || numbers[0] > AVVIK_SYNTH_MAX_PERSONS)
-        AVVIK_FAIL(AVVIK_ERR_FORMAT, 0, "%s: /country does not say of which persons and months it is", path);
-done:
-    return status;
-}
-
 static enum avvik_status files_open(struct search *search, const char *path, struct avvik_error *error)
 {
     enum avvik_status status = AVVIK_OK;
     const struct avvik_find_query *query = search->query;
-    uint64_t here[3], there[3];
-    char month[16], other[16];
-    int year, in_year;
+    struct avvik__country_mark here, there;
     struct avvik__month last;
     AVVIK_TRY(avvik__record_open(path, "registry", &search->record, error));
-    AVVIK_TRY(country_read(search->record, path, here, month, error));
-    sscanf(month, "%4d-%2d", &year, &in_year);
-    avvik__month_make(year, in_year, (int)here[2] - 1, &last);
+    AVVIK_TRY(avvik__country_mark_get(search->record, path, &here, error));
+    avvik__month_make(here.year, here.month, (int)here.n_months - 1, &last);
     search->list->last_day = last.last;
-    search->list->n_registered = here[0];
+    search->list->n_registered = here.n_persons;
     if (query->truth == NULL && (query->typology >= 0 || query->look_alike >= 0))
         AVVIK_FAIL(AVVIK_ERR_USAGE, 0,
                    "who belongs to a typology stands in the truth only; name it with --truth truth.h5");
     if (query->truth != NULL) {
         AVVIK_TRY(avvik__record_open(query->truth, "truth", &search->truth, error));
-        AVVIK_TRY(country_read(search->truth, query->truth, there, other, error));
-        if (memcmp(here, there, sizeof here) != 0 || strcmp(month, other) != 0)
+        AVVIK_TRY(avvik__country_mark_get(search->truth, query->truth, &there, error));
+        if (!avvik__country_mark_is_same(&here, &there))
             AVVIK_FAIL(AVVIK_ERR_FORMAT, 0, "%s: is the truth about another country than %s", query->truth, path);
     }
     for (int c = 0; c < N_COLUMNS; c++) {
@@ -94,7 +76,7 @@ static enum avvik_status files_open(struct search *search, const char *path, str
         if (is_truth && search->truth == NULL)
             continue;
         AVVIK_TRY(avvik__record_column_open(is_truth ? search->truth : search->record, kinds[c].path, kinds[c].type,
-                                            here[0], &search->columns[c], error));
+                                            here.n_persons, &search->columns[c], error));
         if ((search->values[c] = malloc(BLOCK * kinds[c].size)) == NULL)
             AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
     }

@@ -8,6 +8,7 @@
 
 #include "avvik_internal.h"
 #include "block_pipeline.h"
+#include "country_mark.h"
 #include "folder.h"
 #include "table_write.h"
 
@@ -40,19 +41,9 @@ static void file_add(struct country *country, const char *name)
 static enum avvik_status record_begin(struct country *country, const char *name, const char *kind,
                                       struct avvik__record **record_out, struct avvik_error *error)
 {
-    enum avvik_status status = AVVIK_OK;
-    const struct avvik_synth_options *options = &country->world.options;
-    char text[16];
+    const enum avvik_status status = avvik__record_create(path_of(country, name), kind, 0, record_out, error);
     country->writer.progress.file = name;
-    AVVIK_TRY(avvik__record_create(path_of(country, name), kind, 0, record_out, error));
-    AVVIK_TRY(avvik__record_group(*record_out, "/country", error));
-    AVVIK_TRY(avvik__record_put_u64(*record_out, "/country", "persons", options->n_persons, 1, error));
-    AVVIK_TRY(avvik__record_put_u64(*record_out, "/country", "seed", options->seed, 1, error));
-    AVVIK_TRY(avvik__record_put_u64(*record_out, "/country", "months", (uint64_t)options->n_months, 1, error));
-    snprintf(text, sizeof text, "%04d-%02d", options->year, options->month);
-    AVVIK_TRY(avvik__record_put_text(*record_out, "/country", "first_month", text, 1, error));
-done:
-    return status;
+    return status != AVVIK_OK ? status : avvik__country_mark_put(*record_out, &country->world.options, error);
 }
 
 /* Count and write one table by itself. */
@@ -110,6 +101,8 @@ static enum avvik_status batch_write(struct country *country, int m, struct avvi
     char name[32], group[48];
     snprintf(name, sizeof name, "batch_%04d-%02d.h5", month->year, month->month);
     AVVIK_TRY(record_begin(country, name, "batch", &record, error));
+    snprintf(group, sizeof group, "%04d-%02d", month->year, month->month);
+    AVVIK_TRY(avvik__record_put_text(record, "/country", "month", group, 1, error));
     snprintf(group, sizeof group, "/batch_%04d-%02d", month->year, month->month);
     AVVIK_TRY(avvik__record_group(country->truth, group, error));
     const size_t length = strlen(group);

@@ -93,6 +93,10 @@ int cli_split_labels(const char *text, char **path_out, const char **dataset_out
 /* 1 if both paths name the same existing file. */
 int cli_same_file(const char *a, const char *b);
 
+/* What the truth about a synthetic country says of batches: below a check's report, and as JSON. */
+void cli_truth_print(const struct avvik_truth_report *report);
+json_t *cli_truth_json(const struct avvik_truth_report *report);
+
 extern const struct cli_command cli_check, cli_fit, cli_score, cli_flag, cli_evaluate, cli_devices, cli_selftest,
     cli_find, cli_model, cli_night, cli_synth, cli_tune;
 

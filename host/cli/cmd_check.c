@@ -32,11 +32,38 @@ static int rules_set(const struct cli_command *command, struct avvik_check_rules
     return CLI_DONE;
 }
 
-static int result_tell(const struct avvik_check_report *report, int is_json)
+/* The report as JSON, with the truth in it. */
+static int both_print(const struct avvik_check_report *report, const struct avvik_truth_report *truth)
 {
     struct avvik_error error;
-    if (avvik_check_report_write(report, is_json ? AVVIK_REPORT_JSON : AVVIK_REPORT_TEXT, stdout, &error) != AVVIK_OK)
+    char *text = NULL;
+    size_t length = 0;
+    FILE *stream = open_memstream(&text, &length);
+    json_t *document = NULL;
+    if (stream != NULL) {
+        const int failed = avvik_check_report_write(report, AVVIK_REPORT_JSON, stream, &error) != AVVIK_OK;
+        if (fclose(stream) == 0 && !failed)
+            document = json_loadb(text, length, 0, NULL);
+    }
+    free(text);
+    if (document != NULL)
+        json_object_set_new(document, "truth", cli_truth_json(truth));
+    return cli_print_json(document);
+}
+
+static int result_tell(const struct avvik_check_report *report, const struct avvik_truth_report *truth, int is_json)
+{
+    struct avvik_error error;
+    const enum avvik_report_format format = is_json ? AVVIK_REPORT_JSON : AVVIK_REPORT_TEXT;
+    if (is_json && truth->n_rows > 0) {
+        const int code = both_print(report, truth);
+        if (code != CLI_DONE)
+            return code;
+    } else if (avvik_check_report_write(report, format, stdout, &error) != AVVIK_OK) {
         return cli_error(&error);
+    }
+    if (!is_json && truth->n_rows > 0)
+        cli_truth_print(truth);
     const size_t refused = report->n_of[AVVIK_REFUSED], breaches = report->n_of[AVVIK_BREACH];
     if (refused > 0)
         fprintf(stderr, "avvik: %zu finding%s why the batch would be refused; see the report\n", refused,
@@ -48,7 +75,7 @@ static int result_tell(const struct avvik_check_report *report, int is_json)
 
 static int run(const struct cli_command *command, int argc, char **argv)
 {
-    const char *model_path = NULL, *table = NULL, *id = NULL, *config = NULL, *period = NULL;
+    const char *model_path = NULL, *table = NULL, *id = NULL, *config = NULL, *period = NULL, *truth_path = NULL;
     uint64_t threads = 0, id_memory = 0;
     int is_json = 0, first;
     const struct cli_option options[] = {
@@ -59,6 +86,7 @@ static int run(const struct cli_command *command, int argc, char **argv)
         {"config", CLI_TEXT, &config, "FILE", "limits that are gates (YAML)", 0, 0},
         {"id-memory", CLI_SIZE, &id_memory, "SIZE", "memory for ids, the rest goes to $TMPDIR (256M)", 1 << 20,
          INT64_MAX},
+        {"truth", CLI_TEXT, &truth_path, "FILE", "say what a synthetic country's truth.h5 knows of them", 0, 0},
         {"threads", CLI_NUMBER, &threads, "N", "worker threads; 0: one per CPU (0)", 0, 256},
         {"json", CLI_FLAG, &is_json, NULL, "one JSON document on standard output", 0, 0},
         {"quiet", CLI_FLAG, &cli_quiet, NULL, "tell nothing but errors and the report", 0, 0}};
@@ -72,6 +100,7 @@ static int run(const struct cli_command *command, int argc, char **argv)
     struct avvik_check_rules rules;
     struct avvik_model *model = NULL;
     struct avvik_check_report *report = NULL;
+    struct avvik_truth_report truth = {.n_rows = 0};
     struct cli_progress progress;
     avvik_check_rules_init(&rules);
     if ((config != NULL && avvik_check_rules_load(config, &rules, &error) != AVVIK_OK) ||
@@ -90,13 +119,18 @@ static int run(const struct cli_command *command, int argc, char **argv)
                                               .stop = cli_stop(),
                                               .progress = cli_progress_show,
                                               .user = &progress};
-    if (avvik_check((const char *const *)argv + first, (size_t)(argc - first), &check, &report, &error) != AVVIK_OK) {
+    const char *const *batches = (const char *const *)argv + first;
+    const size_t n_batches = (size_t)(argc - first);
+    if (avvik_check(batches, n_batches, &check, &report, &error) != AVVIK_OK ||
+        (truth_path != NULL &&
+         avvik_truth_measure(batches, n_batches, report->table, truth_path, &truth, &error) != AVVIK_OK)) {
         code = cli_error(&error);
         goto done;
     }
     cli_progress_end();
-    code = result_tell(report, is_json);
+    code = result_tell(report, &truth, is_json);
 done:
+    avvik_truth_report_destroy(&truth);
     avvik_check_report_free(report);
     avvik_model_free(model);
     avvik_check_rules_destroy(&rules);

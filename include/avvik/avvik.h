@@ -13,6 +13,7 @@
 #include "avvik/source.h"
 #include "avvik/status.h"
 #include "avvik/synth.h"
+#include "avvik/truth.h"
 #include "avvik/tune.h"
 #include "avvik/version.h"
 

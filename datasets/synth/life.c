@@ -93,8 +93,11 @@ static double wage_draw(const struct avvik__world *world, unsigned industry, uns
                             : avvik__month_of(world, world->n_months)->rule[AVVIK_RULE_WAGE_MEDIAN];
     if (z < tail)
         return wage * avvik__exp(spread * z);
-    return wage * avvik__exp(spread * tail) *
-           avvik__power(avvik__unit(avvik__remix(word)), -1 / rule[AVVIK_RULE_WAGE_TAIL_INDEX]);
+    /* generalized Pareto above the threshold (Pickands 1975), of the same density there: its scale is the threshold
+     * times spread over the normal's hazard rate, which is 2.1 to 2.2 where the tail may start */
+    const double shape = 1 / rule[AVVIK_RULE_WAGE_TAIL_INDEX];
+    const double excess = (avvik__power(avvik__unit(avvik__remix(word)), -shape) - 1) / shape;
+    return wage * avvik__exp(spread * tail) * (1 + spread / 2.16 * excess);
 }
 
 /* Work and what interrupts it, year after year. */

@@ -17,9 +17,10 @@ static const struct {
     enum avvik__household_kind kind;
     int from, to; /* years of age */
 } kinds[] = {
-    {0.080, AVVIK_SINGLE, 18, 29},        {0.185, AVVIK_SINGLE, 30, 66},         {0.135, AVVIK_SINGLE, 67, 99},
-    {0.130, AVVIK_COUPLE, 23, 66},        {0.105, AVVIK_COUPLE, 67, 94},         {0.195, AVVIK_COUPLE_CHILDREN, 0, 0},
-    {0.055, AVVIK_PARENT_CHILDREN, 0, 0}, {0.060, AVVIK_GROWN_CHILDREN, 43, 62}, {0.055, AVVIK_SHARED, 19, 34},
+    {0.085, AVVIK_SINGLE, 18, 29},        {0.110, AVVIK_SINGLE, 30, 54},         {0.085, AVVIK_SINGLE, 55, 69},
+    {0.120, AVVIK_SINGLE, 70, 99},        {0.040, AVVIK_COUPLE, 23, 36},         {0.030, AVVIK_COUPLE, 37, 51},
+    {0.100, AVVIK_COUPLE, 52, 69},        {0.085, AVVIK_COUPLE, 70, 94},         {0.195, AVVIK_COUPLE_CHILDREN, 0, 0},
+    {0.055, AVVIK_PARENT_CHILDREN, 0, 0}, {0.058, AVVIK_GROWN_CHILDREN, 45, 63}, {0.037, AVVIK_SHARED, 19, 42},
 };
 #define N_KINDS (sizeof kinds / sizeof kinds[0])
 
@@ -60,7 +61,7 @@ static void member_add(struct household *household, int age, int is_male, int is
 /* Old ages thin out: squeezing a uniform age towards the lower end. */
 static int age_between(int from, int to, double u)
 {
-    if (from >= 67)
+    if (from >= 70)
         u = u * (0.45 + 0.55 * u * u);
     return from + (int)(u * (to - from + 1));
 }
@@ -128,12 +129,12 @@ static void household_make(struct household *household)
         member_add(household, age, 0, 0);
         if (place.v[1] % 4 != 0)
             partner_add(household, age, 0, words.v[3]);
-        member_add(household, age - 25 - (int)(place.v[1] >> 8) % 8 < 18 ? 18 : age - 25 - (int)(place.v[1] >> 8) % 8,
-                   (int)(place.v[1] >> 16 & 1), 1);
+        member_add(household, 18 + (int)((place.v[1] >> 8) % (uint32_t)(age - 33)) % 11, (int)(place.v[1] & 1), 1);
         break;
     case AVVIK_SHARED:
         for (uint32_t i = 0, word = place.v[2]; i < 2 + place.v[1] % 3; i++, word = avvik__remix(word))
-            member_add(household, age_between(kinds[k].from, kinds[k].to, avvik__unit(word)), (int)(word & 1), 0);
+            member_add(household, age_between(kinds[k].from, kinds[k].to, 1 - sqrt(avvik__unit(word))), (int)(word & 1),
+                       0); /* most are young */
         break;
     }
 }

@@ -51,7 +51,7 @@ static double hours_reported(const struct payment *payment, double full)
 {
     const uint32_t word = avvik__remix(payment->words.v[0]);
     double hours = hours_worked(payment, 0);
-    if (hours == 0 && hours_worked(payment, 1) > 0 && payment->of->life->scatter < 0.32)
+    if (hours == 0 && hours_worked(payment, 1) > 0 && payment->of->life->scatter < 0.22)
         hours = (0.12 + 0.36 * avvik__unit(word)) * full;
     if (word % 250 == 0) /* a slip of the pen */
         hours = hours > 0 ? hours / 10 : 7.5;

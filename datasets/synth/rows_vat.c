@@ -58,7 +58,7 @@ static int typology_term(struct term *term, double *turnover, int number)
         term->exports = 0.06 * u;
         if (business->ends - month < 2) {
             term->exports = 0.5 + 0.4 * u;
-            term->input = 0.94 + 0.06 * u;
+            term->input = 0.94 + 0.06 * avvik__unit(avvik__remix(term->more.v[0]));
         }
         return 1;
     case AVVIK_INFLATED_DEDUCTIONS: /* too much for the industry; the look-alike invests in these terms, and to the

@@ -41,7 +41,7 @@ static void report_put(const struct report *report, struct avvik__sink *sink, en
     int32_t reported = report->month->last + 1 + (int32_t)avvik__below(report->more.v[1], 5);
     if (late < (job->is_late ? 0.35 : 0.07)) {
         const double days = 6 + 18 * avvik__waiting(report->more.v[2]);
-        reported = report->month->last + (int32_t)(days > 90 ? 90 : days);
+        reported = report->month->last + (int32_t)(days > 150 ? 150 : days);
     }
     struct avvik__wage_row row = {.person = avvik__person_hash(of->world, of->life->member),
                                   .employer = avvik__business_hash(of->world, job->employer),

@@ -106,9 +106,10 @@ static enum avvik_status batch_write(struct country *country, int m, struct avvi
     snprintf(group, sizeof group, "/batch_%04d-%02d", month->year, month->month);
     AVVIK_TRY(avvik__record_group(country->truth, group, error));
     const size_t length = strlen(group);
+    uint64_t start = avvik__now_ns();
     AVVIK_TRY(avvik__tables_count(&country->writer, of_persons, 2, m, offsets, error));
     for (int i = 0; i < 2; i++) {
-        const uint64_t start = avvik__now_ns(), n_rows = avvik__offsets_rows(&offsets[i]);
+        const uint64_t n_rows = avvik__offsets_rows(&offsets[i]);
         snprintf(group + length, sizeof group - length, "%s", avvik__tables[of_persons[i]].name);
         if (n_rows > 0)
             AVVIK_TRY(avvik__table_write(&country->writer, of_persons[i], m, &offsets[i], record, country->truth, group,

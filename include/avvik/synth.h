@@ -63,7 +63,7 @@ struct avvik_synth_summary {
     uint64_t typology_persons[AVVIK_SYNTH_TYPOLOGIES + 1],
         look_alike_persons[AVVIK_SYNTH_TYPOLOGIES + 1]; /* or businesses */
     uint64_t bytes;                                     /* of all files */
-    uint64_t elapsed_ns, benefit_ns;                    /* benefit_ns: writing /benefit, of elapsed_ns */
+    uint64_t elapsed_ns, benefit_ns;                    /* benefit_ns: counting and writing /benefit */
     char files[AVVIK_SYNTH_MAX_MONTHS + 3][40];
     size_t n_files;
 };

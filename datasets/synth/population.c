@@ -20,7 +20,7 @@ static const struct {
     {0.085, AVVIK_SINGLE, 18, 29},        {0.110, AVVIK_SINGLE, 30, 54},         {0.085, AVVIK_SINGLE, 55, 69},
     {0.120, AVVIK_SINGLE, 70, 99},        {0.040, AVVIK_COUPLE, 23, 36},         {0.030, AVVIK_COUPLE, 37, 51},
     {0.100, AVVIK_COUPLE, 52, 69},        {0.085, AVVIK_COUPLE, 70, 94},         {0.195, AVVIK_COUPLE_CHILDREN, 0, 0},
-    {0.055, AVVIK_PARENT_CHILDREN, 0, 0}, {0.058, AVVIK_GROWN_CHILDREN, 45, 63}, {0.037, AVVIK_SHARED, 19, 42},
+    {0.055, AVVIK_PARENT_CHILDREN, 0, 0}, {0.058, AVVIK_GROWN_CHILDREN, 45, 63}, {0.037, AVVIK_SHARED, 20, 43},
 };
 #define N_KINDS (sizeof kinds / sizeof kinds[0])
 
@@ -94,7 +94,7 @@ static void family_add(struct household *household, const struct avvik__words *w
     for (int i = 0; i < n; i++, word = avvik__remix(word)) {
         member_add(household, age, word & 1, 1);
         age += 2 + (int)(word >> 8) % 3;
-        if (age > 19 || age > parent - 17)
+        if (age > 18 || age > parent - 17)
             break;
     }
 }

@@ -97,7 +97,7 @@ double avvik__yearly(const struct avvik__world *world, double wage, double posit
  * `employer`: what the person has otherwise. */
 int avvik__life_typology(const struct avvik__world *world, struct avvik__life *life, double wage, uint32_t employer);
 
-/* When a ring starts: a month from before the period on; and the day by which all its members have what they share. */
+/* The month of the period in which a ring starts; down to five before it. */
 int avvik__ring_month(const struct avvik__world *world, enum avvik__ring_kind kind, uint32_t ring);
 /* The business number of a ring of employers. */
 uint32_t avvik__ring_employer(const struct avvik__world *world, enum avvik__ring_kind kind, uint32_t ring);

@@ -20,7 +20,7 @@ static const struct {
     {0.085, AVVIK_SINGLE, 18, 29},        {0.110, AVVIK_SINGLE, 30, 54},         {0.085, AVVIK_SINGLE, 55, 69},
     {0.120, AVVIK_SINGLE, 70, 99},        {0.040, AVVIK_COUPLE, 23, 36},         {0.030, AVVIK_COUPLE, 37, 51},
     {0.100, AVVIK_COUPLE, 52, 69},        {0.085, AVVIK_COUPLE, 70, 94},         {0.195, AVVIK_COUPLE_CHILDREN, 0, 0},
-    {0.055, AVVIK_PARENT_CHILDREN, 0, 0}, {0.058, AVVIK_GROWN_CHILDREN, 45, 63}, {0.037, AVVIK_SHARED, 20, 43},
+    {0.055, AVVIK_PARENT_CHILDREN, 0, 0}, {0.058, AVVIK_GROWN_CHILDREN, 45, 63}, {0.037, AVVIK_SHARED, 19, 42},
 };
 #define N_KINDS (sizeof kinds / sizeof kinds[0])
 

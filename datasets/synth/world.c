@@ -11,10 +11,10 @@
 
 #define PERSONS_A_STAFFED_BUSINESS 16
 #define PERSONS_A_BUSINESS 10
-#define RING_SIZE 5.0
+#define RING_SIZE 5.0 /* members on average */
 
-/* The share of persons who are 20 to 61 years old and not yet in anything that a typology cannot be laid over:
- * measured (tests/python/test_synth_typologies.py holds the rates to it). */
+/* The share of persons who are 20 to 61 years old, whom typologies are laid over: measured
+ * (tests/python/test_synth_typologies.py holds the rates to it). */
 #define WORKING_AGE_SHARE 0.57
 
 static const struct {
@@ -135,7 +135,6 @@ enum avvik_status avvik__world_init(struct avvik__world *world, const struct avv
     world->n_blocks = (world->n_persons + AVVIK_PERSON_BLOCK - 1) / AVVIK_PERSON_BLOCK;
     world->n_staffed = world->n_persons / PERSONS_A_STAFFED_BUSINESS;
     world->n_businesses = world->n_persons / PERSONS_A_BUSINESS;
-    world->ring_size = RING_SIZE;
     world->n_rings[AVVIK_RING_EMPLOYER] = rings_of(world, world->typology_rate[AVVIK_FICTITIOUS_EMPLOYER]);
     world->n_rings[AVVIK_RING_STARTUP] = rings_of(world, world->look_alike_rate[AVVIK_FICTITIOUS_EMPLOYER]);
     world->n_rings[AVVIK_RING_ACCOUNT] = rings_of(world, world->typology_rate[AVVIK_IDENTITY_MISUSE]);

@@ -36,7 +36,6 @@ struct avvik__world {
     uint32_t n_businesses; /* then those without, then the employers of rings */
     uint32_t n_listed;     /* all of them */
     uint32_t n_rings[AVVIK_N_RINGS];
-    double ring_size;
     int n_months, n_years; /* n_years: calendar years that a life needs draws for, AVVIK_YEARS_BEFORE included */
     int32_t first, last;   /* days of the period */
     int base_year;         /* of the first month */

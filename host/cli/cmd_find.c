@@ -30,7 +30,9 @@ struct shown {
 static void show_make(const struct avvik_found *person, struct shown *shown)
 {
     snprintf(shown->national_id, sizeof shown->national_id, "%011llu", (unsigned long long)person->national_id);
-    snprintf(shown->employer, sizeof shown->employer, person->employer == 0 ? "" : "%09u", person->employer);
+    shown->employer[0] = '\0';
+    if (person->employer != 0)
+        snprintf(shown->employer, sizeof shown->employer, "%09u", person->employer);
     avvik_find_name(AVVIK_FIND_SEX, person->sex, shown->sex, sizeof shown->sex);
     avvik_find_name(AVVIK_FIND_MUNICIPALITY, person->municipality, shown->municipality, sizeof shown->municipality);
     avvik_find_benefits_text(person->benefits, shown->benefits, sizeof shown->benefits);

@@ -84,7 +84,7 @@ static enum avvik_status column_measure(const char *const *paths, size_t n_paths
     enum avvik_status status = AVVIK_OK;
     struct avvik_source *source = NULL;
     const char *name = column->name;
-    const struct avvik_selection selection = {table, &name, 1};
+    const struct avvik_selection selection = {.table = table, .features = &name, .n_features = 1};
     float *values = malloc(READ_ROWS * sizeof *values);
     size_t n = 0;
     if (values == NULL)
@@ -133,7 +133,7 @@ enum avvik_status avvik_truth_measure(const char *const *paths, size_t n_paths, 
     struct avvik__country_mark country;
     uint16_t *typologies = NULL, *look_alikes = NULL;
     struct ranked *ranked = NULL;
-    const struct avvik_selection selection = {table, NULL, 0};
+    const struct avvik_selection selection = {.table = table};
     AVVIK_TRY(avvik__record_open(truth_path, "truth", &truth, error));
     AVVIK_TRY(avvik__country_mark_get(truth, truth_path, &country, error));
     AVVIK_TRY(avvik_source_open(paths, n_paths, &selection, &source, error));

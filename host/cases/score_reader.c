@@ -84,6 +84,8 @@ void avvik__score_reader_close(struct avvik__score_reader *reader)
     free(reader->deviation_feature);
     free(reader->beyond);
     free(reader->missing);
+    free(reader->peer_group);
+    free(reader->peer_level);
     avvik__strings_free(reader->features, reader->n_features);
     avvik__strings_free(reader->inputs, reader->n_inputs);
     free(reader->input_offsets);
@@ -96,9 +98,10 @@ enum avvik_status avvik__score_reader_open(struct avvik__score_reader *reader, c
     static const struct {
         const char *path;
         enum avvik__type type;
-    } columns[6] = {{"/scores/path_sum", AVVIK_I32},  {"/scores/forest", AVVIK_F32},
-                    {"/scores/deviation", AVVIK_F32}, {"/scores/deviation_feature", AVVIK_U16},
-                    {"/scores/beyond", AVVIK_U16},    {"/scores/missing", AVVIK_U16}};
+    } columns[8] = {{"/scores/path_sum", AVVIK_I32},   {"/scores/forest", AVVIK_F32},
+                    {"/scores/deviation", AVVIK_F32},  {"/scores/deviation_feature", AVVIK_U16},
+                    {"/scores/beyond", AVVIK_U16},     {"/scores/missing", AVVIK_U16},
+                    {"/scores/peer_group", AVVIK_U32}, {"/scores/peer_level", AVVIK_U16}};
     static const char *const numbers[] = {"trees", "sample", "seed"};
     enum avvik_status status = AVVIK_OK;
     uint64_t value;
@@ -122,7 +125,8 @@ enum avvik_status avvik__score_reader_open(struct avvik__score_reader *reader, c
     reader->input_offsets = offsets;
     AVVIK_TRY(avvik__calibration_get(&reader->calibration, reader->record, path, error));
     AVVIK_TRY(absent_read(reader, error));
-    for (int c = 0; c < 6; c++)
+    reader->n_columns = avvik__record_has(reader->record, columns[6].path) ? 8 : 6;
+    for (int c = 0; c < reader->n_columns; c++)
         AVVIK_TRY(avvik__record_column_open(reader->record, columns[c].path, columns[c].type, reader->n_rows,
                                             &reader->columns[c], error));
     reader->path_sum = malloc(AVVIK_READER_ROWS * sizeof *reader->path_sum);
@@ -131,8 +135,11 @@ enum avvik_status avvik__score_reader_open(struct avvik__score_reader *reader, c
     reader->deviation_feature = malloc(AVVIK_READER_ROWS * sizeof *reader->deviation_feature);
     reader->beyond = malloc(AVVIK_READER_ROWS * sizeof *reader->beyond);
     reader->missing = malloc(AVVIK_READER_ROWS * sizeof *reader->missing);
-    if (reader->path_sum == NULL || reader->forest == NULL || reader->deviation == NULL ||
-        reader->deviation_feature == NULL || reader->beyond == NULL || reader->missing == NULL)
+    reader->peer_group = malloc(AVVIK_READER_ROWS * sizeof *reader->peer_group);
+    reader->peer_level = malloc(AVVIK_READER_ROWS * sizeof *reader->peer_level);
+    if (reader->peer_group == NULL || reader->peer_level == NULL || reader->path_sum == NULL ||
+        reader->forest == NULL || reader->deviation == NULL || reader->deviation_feature == NULL ||
+        reader->beyond == NULL || reader->missing == NULL)
         AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
 done:
     if (status != AVVIK_OK)
@@ -148,9 +155,9 @@ enum avvik_status avvik__score_reader_next(struct avvik__score_reader *reader, s
     reader->n = left < AVVIK_READER_ROWS ? (size_t)left : AVVIK_READER_ROWS;
     if (reader->n == 0)
         return avvik__record_verify(reader->record, error);
-    void *const arrays[6] = {reader->path_sum,          reader->forest, reader->deviation,
-                             reader->deviation_feature, reader->beyond, reader->missing};
-    for (int c = 0; c < 6; c++)
+    void *const arrays[8] = {reader->path_sum, reader->forest,  reader->deviation,  reader->deviation_feature,
+                             reader->beyond,   reader->missing, reader->peer_group, reader->peer_level};
+    for (int c = 0; c < reader->n_columns; c++)
         AVVIK_TRY(avvik__record_column_read(reader->columns[c], arrays[c], reader->n, error));
     for (size_t i = 0; i < reader->n; i++)
         if (!(reader->has_absent && isnan(reader->forest[i])) &&

@@ -11,12 +11,15 @@
 struct avvik__score_reader {
     const char *path; /* the caller's */
     struct avvik__record *record;
-    struct avvik__record_column *columns[6];
+    struct avvik__record_column *columns[8];
+    int n_columns;         /* of these: the last two are there only where rows were compared within groups */
     uint64_t n_rows, next; /* next: first row of the coming run */
     size_t n;              /* rows in the arrays below */
     int32_t *path_sum;
     float *forest, *deviation;
     uint16_t *deviation_feature, *beyond, *missing;
+    uint32_t *peer_group;
+    uint16_t *peer_level;
     struct avvik__calibration calibration; /* of the model */
     int has_absent;                        /* some rows have no score: those whose forest score is NaN */
     char **features, **inputs;             /* names */

@@ -3,8 +3,9 @@
 #define DIGIT_BITS 11
 #define N_DIGITS 3
 #define N_BUCKETS (1u << DIGIT_BITS)
-#define FEW 32    /* keys that are sorted by insertion */
-#define MANY 4096 /* keys for which so many buckets pay */
+#define FEW 32             /* keys that are sorted by insertion */
+#define MANY 4096          /* keys for which so many buckets pay */
+#define UNKNOWN UINT32_MAX /* no key of a number */
 
 void avvik__float_sort(float *values, float *scratch, size_t n)
 {
@@ -31,8 +32,8 @@ void avvik__float_sort(float *values, float *scratch, size_t n)
     memcpy(values, scratch, n * sizeof *values);
 }
 
-/* Number `rank` of n keys in ascending order and the one after it, by insertion; `above` where that is none of them. */
-static void few_select(uint32_t *keys, size_t n, size_t rank, uint32_t above, uint32_t found[2])
+/* Number `rank` of n keys in ascending order and the one after it, by insertion; UNKNOWN where that is none of them. */
+static void few_select(uint32_t *keys, size_t n, size_t rank, uint32_t found[2])
 {
     for (size_t i = 1; i < n; i++) {
         const uint32_t key = keys[i];
@@ -42,14 +43,13 @@ static void few_select(uint32_t *keys, size_t n, size_t rank, uint32_t above, ui
         keys[place] = key;
     }
     found[0] = keys[rank];
-    found[1] = rank + 1 < n ? keys[rank + 1] : above;
+    found[1] = rank + 1 < n ? keys[rank + 1] : UNKNOWN;
 }
 
 /* The same for many: count them in buckets, keep those of the bucket that has number `rank`, until they are few or one
  * and the same. */
 static void many_select(uint32_t *keys, size_t n, size_t rank, uint32_t first, uint32_t last, uint32_t found[2])
 {
-    uint32_t above = UINT32_MAX;
     while (n > FEW && first < last) {
         uint32_t counts[N_BUCKETS], bucket = 0;
         const uint32_t n_buckets = n < MANY ? N_BUCKETS / 8 : N_BUCKETS;
@@ -61,22 +61,21 @@ static void many_select(uint32_t *keys, size_t n, size_t rank, uint32_t first, u
             counts[(keys[i] - first) >> shift]++;
         for (; counts[bucket] <= rank; bucket++)
             rank -= counts[bucket];
-        const uint32_t start = first + (bucket << shift), end = start + ((1u << shift) - 1);
+        const uint32_t start = first + (bucket << shift), width = (1u << shift) - 1, end = start + width;
         size_t n_kept = 0;
         for (size_t i = 0; i < n; i++) {
             const uint32_t key = keys[i];
             keys[n_kept] = key;
-            n_kept += key >= start && key <= end;
-            above = key > end && key < above ? key : above;
+            n_kept += key - start <= width;
         }
         n = n_kept;
         first = start;
         last = end;
     }
     if (n <= FEW)
-        few_select(keys, n, rank, above, found);
+        few_select(keys, n, rank, found);
     else
-        found[0] = first, found[1] = rank + 1 < n ? first : above;
+        found[0] = first, found[1] = rank + 1 < n ? first : UNKNOWN;
 }
 
 struct avvik__neighbours avvik__float_select(const float *values, size_t n, size_t rank, int is_distance, float center,
@@ -90,6 +89,11 @@ struct avvik__neighbours avvik__float_select(const float *values, size_t n, size
         scratch[i] = key;
     }
     many_select(scratch, n, rank, first, last, found);
+    const int is_elsewhere = rank + 1 < n && found[1] == UNKNOWN; /* in another bucket */
+    for (size_t i = 0; is_elsewhere && i < n; i++) {
+        const uint32_t key = avvik__float_key(is_distance ? avvik__distance(values[i], center) : values[i]);
+        found[1] = key > found[0] && key < found[1] ? key : found[1];
+    }
     return (struct avvik__neighbours){avvik__float_of_key(found[0]),
                                       avvik__float_of_key(rank + 1 < n ? found[1] : found[0])};
 }

@@ -12,7 +12,7 @@
 struct scoring {
     struct avvik_model *model;
     struct avvik_model_summary learnt;
-    const char **features;
+    const char **features; /* and behind them the columns that rows are grouped by */
     struct avvik_engine *engine;
 };
 
@@ -30,13 +30,16 @@ static enum avvik_status scoring_open(struct scoring *scoring, const struct avvi
     if (status != AVVIK_OK)
         return status;
     avvik_model_summarize(scoring->model, &scoring->learnt);
-    if ((scoring->features = calloc(scoring->learnt.n_features, sizeof *scoring->features)) == NULL)
+    if ((scoring->features = calloc(scoring->learnt.n_features + scoring->learnt.n_keys, sizeof *scoring->features)) ==
+        NULL)
         return avvik__error_set(error, AVVIK_ERR_MEMORY, 0, "out of memory");
     for (uint32_t f = 0; f < scoring->learnt.n_features; f++) {
         struct avvik_feature_summary feature;
         avvik_model_feature(scoring->model, f, &feature);
         scoring->features[f] = feature.name;
     }
+    for (uint32_t k = 0; k < scoring->learnt.n_keys; k++)
+        scoring->features[scoring->learnt.n_features + k] = avvik_model_key(scoring->model, k);
     return AVVIK_OK;
 }
 
@@ -77,10 +80,11 @@ static enum avvik_status input_score(struct avvik__night *night, struct scoring 
     enum avvik_status status = AVVIK_OK;
     const struct avvik_night_config *config = night->config;
     const struct avvik__night_input *input = &night->inputs[i];
-    const struct avvik_selection selection = {.table =
-                                                  config->table == NULL ? scoring->learnt.table : config->table,
+    const struct avvik_selection selection = {.table = config->table == NULL ? scoring->learnt.table : config->table,
                                               .features = scoring->features,
-                                              .n_features = scoring->learnt.n_features};
+                                              .n_features = scoring->learnt.n_features,
+                                              .keys = scoring->features + scoring->learnt.n_features,
+                                              .n_keys = scoring->learnt.n_keys};
     struct avvik__step_progress progress = {night, "score"};
     struct avvik_score_options options = {.threads = config->threads,
                                           .replace = 1,

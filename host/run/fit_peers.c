@@ -23,8 +23,9 @@ struct fit_peers {
     atomic_uint *n_taken; /* [group]: of these, taken */
     uint32_t first_group, end_group;
     size_t first_feature, n_features;
-    size_t n_places;    /* of all groups from first_group to end_group - 1 */
-    float *values;      /* [feature of the pass][place] */
+    size_t n_places; /* of all groups from first_group to end_group - 1 */
+    float *values;   /* [feature of the pass][place] */
+    size_t values_bytes;
     uint64_t max_rows;  /* of the largest group but everyone */
     float *sample_keys; /* [row of fit->sample][key] */
     unsigned n_threads; /* that look for medians: each needs scratch for the largest group */
@@ -271,9 +272,15 @@ static void *cells_find(void *context)
 static int values_make(struct fit_peers *pass)
 {
     const size_t bytes = pass->n_features * pass->n_places * sizeof(float);
+    if (bytes <= pass->values_bytes)
+        return 1;
+    free(pass->values);
+    pass->values = NULL;
+    pass->values_bytes = 0;
     if (posix_memalign((void **)&pass->values, HUGE_PAGE, bytes) != 0)
         return 0;
     madvise(pass->values, bytes, MADV_HUGEPAGE);
+    pass->values_bytes = bytes;
     return 1;
 }
 
@@ -298,8 +305,6 @@ static enum avvik_status gather(struct fit *fit, struct avvik_error *error)
     if (avvik__is_stopped(fit->options->stop))
         AVVIK_FAIL(AVVIK_INTERRUPTED, 0, "interrupted");
 done:
-    free(pass->values);
-    pass->values = NULL;
     return status;
 }
 
@@ -413,6 +418,7 @@ done:
         free(fit->workers[i].places);
         fit->workers[i].places = NULL;
     }
+    free(pass.values);
     free(pass.sample_keys);
     free(pass.starts);
     free(pass.n_taken);

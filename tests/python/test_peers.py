@@ -149,6 +149,7 @@ def test_robust_peers(min_peers, tmp_path):
     assert set(peers.names) == set(columns)  # a key is no feature
     scored = program.ok_json("score", "--model", model, path, "--out", out)
     level = check_scores(out, peers, paths, columns, keys)
+    assert len(program.ok_json("flag", out, "--budget", 7, "--by", "deviation")["flags"]) == 7
     missing = np.isnan(keys["benefit"]) & (level == 1)
     assert scored["rows_without_key"] == missing.sum()
     assert scored["rows_without_group"] == (level < 2).sum() - missing.sum()
@@ -300,3 +301,18 @@ def test_tampered_peers(what, small, tmp_path):
     with h5py.File(path, "a") as file:
         TAMPERED[what](file)
     fails(BAD_INPUT, "score", "--model", path, batch, "--out", tmp_path / "never.h5", names=[path], folder=tmp_path)
+
+
+def test_a_night_with_peers(tmp_path):
+    columns, keys = table(5000)
+    for folder in ("in", "models"):
+        (tmp_path / folder).mkdir()
+    path = write(tmp_path / "in" / "b-2026-11-24.h5", columns, keys)
+    program.ok("fit", path, "--peers", ",".join(KEYS), "--trees", 5, "--out", tmp_path / "models" / "m.h5")
+    config = tmp_path / "night.yaml"
+    config.write_text("runs: runs\ntable: t\ninputs:\n  - in/*-{date}.h5\nmodel:\n  path: models/m.h5\nflag:\n  budget: 5\n"
+                      "results: lists\n")
+    program.ok("night", config, "--date", "2026-11-24")
+    scores = next((tmp_path / "runs").rglob("*.scores.h5"))
+    with h5py.File(scores) as file:
+        assert len(np.unique(file["/scores/peer_group"][:])) > 20

@@ -136,6 +136,42 @@ START_TEST(test_median_and_mad_are_those_of_a_full_sort)
 }
 END_TEST
 
+START_TEST(test_no_sieve_misleads)
+{
+    uint64_t state = (uint64_t)_i + 77;
+    const size_t n_rows = 20000 + random_next(&state) % 2;
+    for (int trial = 0; trial < 60; trial++) {
+        struct avvik__median_search search;
+        float median, mad, edges[6];
+        double mean;
+        int n_passes = 0;
+        for (size_t i = 0; i < n_rows; i++)
+            column[i] = value_of_shape(_i, &state);
+        begin(&search, n_rows, 0, &state);
+        if (search.n == 0)
+            continue;
+        expected_make(search.n, &median, &mad, &mean);
+        for (int i = 0; i < 6; i++) /* the middle window is right more often than not, the others anywhere */
+            edges[i] = sorted[(size_t)((i < 2    ? 0.0
+                                        : i == 2 ? 0.45
+                                        : i == 3 ? 0.51
+                                                 : 0.52) *
+                                       (double)search.n) +
+                              random_next(&state) % (i == 2 || i == 3 ? search.n / 25 : search.n * 2 / 5)];
+        qsort(edges, 6, sizeof *edges, float_compare);
+        search.sieve = (struct avvik__sieve){
+            edges[0], edges[1], edges[2], edges[3], edges[4], edges[5], edges[2] == edges[3] ? edges[2] : NAN};
+        for (; search.phase != AVVIK_SEARCH_DONE; n_passes++) {
+            ck_assert_int_lt(n_passes, AVVIK_SEARCH_MAX_PASSES);
+            ck_assert(pass_run(&search, n_rows, SIZE_MAX));
+        }
+        ck_assert_msg(search.median == median && search.mad == mad, "trial %d: median %a and MAD %a, not %a and %a",
+                      trial, (double)search.median, (double)search.mad, (double)median, (double)mad);
+        ck_assert(fabs(search.mean_deviation - mean) <= 1e-13 * mean);
+    }
+}
+END_TEST
+
 START_TEST(test_a_column_that_changes_between_passes_is_noticed)
 {
     uint64_t state = 1;
@@ -180,6 +216,7 @@ int main(void)
     TCase *cases = tcase_create("medians");
     tcase_set_timeout(cases, 120);
     tcase_add_loop_test(cases, test_median_and_mad_are_those_of_a_full_sort, 0, N_SHAPES * N_SAMPLES);
+    tcase_add_loop_test(cases, test_no_sieve_misleads, 0, N_SHAPES);
     tcase_add_test(cases, test_a_column_that_changes_between_passes_is_noticed);
     tcase_add_test(cases, test_select_is_a_place_in_the_order);
     suite_add_tcase(suite, cases);

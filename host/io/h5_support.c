@@ -39,6 +39,7 @@ void avvik__h5_reason(char *text, size_t size)
         memmove(text, words + sizeof mark - 1, strlen(words + sizeof mark - 1) + 1);
         text[strcspn(text, "'")] = '\0';
     }
+    H5Eclear2(H5E_DEFAULT); /* HDF5 would lose what is on the stack of a thread that ends */
 }
 
 void avvik__h5_close(hid_t id)

@@ -145,7 +145,8 @@ static enum avvik_status model_begin(struct avvik_source *source, const struct a
     for (size_t f = 0; f < n_features; f++)
         snprintf(model->features[f].name, AVVIK_NAME_SIZE, "%s", avvik_source_feature(source, f));
     model->peers.n_keys = (uint32_t)avvik_source_n_keys(source);
-    model->peers.min_rows = options->min_peers == 0 ? AVVIK_MIN_PEERS_DEFAULT : options->min_peers;
+    if (model->peers.n_keys > 0)
+        model->peers.min_rows = options->min_peers == 0 ? AVVIK_MIN_PEERS_DEFAULT : options->min_peers;
     for (size_t k = 0; k < model->peers.n_keys; k++)
         snprintf(model->peers.keys[k], AVVIK_NAME_SIZE, "%s", avvik_source_key(source, k));
     const uint64_t left =

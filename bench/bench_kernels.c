@@ -202,6 +202,23 @@ static struct trace trace_sift(const struct work *w)
                           {w->n_features * sizeof *w->sifted, w->n_kept * sizeof(float)}};
 }
 
+/* A factor that is 1 on and 1/2 below the diagonal. */
+static void run_joint(any_fn *f, struct work *w)
+{
+    float factor[AVVIK_JOINT_FEATURES * (AVVIK_JOINT_FEATURES + 1) / 2], *entry = factor;
+    for (size_t i = 0; i < w->n_features; i++)
+        for (size_t j = 0; j <= i; j++)
+            *entry++ = i == j ? 1.0f : 0.5f;
+    ((avvik__joint_fn *)f)(w->deviation, w->columns, w->n_rows, w->n_rows, w->n_features, w->mean, w->rscale, w->mean,
+                           factor);
+}
+
+static struct trace trace_joint(const struct work *w)
+{
+    return (struct trace){
+        (double)(w->n_rows * (w->n_features + 1) * sizeof(float)), {w->deviation}, {w->n_rows * sizeof(float)}};
+}
+
 static void run_forest_path(any_fn *f, struct work *w)
 {
     ((avvik__forest_path_fn *)f)(w->path_sum, w->tile, w->stride, w->n_rows, &w->layout.view);
@@ -224,6 +241,7 @@ static const struct job {
     {"deviation", run_deviation, trace_deviation, BENCH_READ},
     {"statistics", run_statistics, trace_statistics, BENCH_READ},
     {"sift", run_sift, trace_sift, BENCH_READ},
+    {"joint", run_joint, trace_joint, BENCH_READ},
     {"forest_path", run_forest_path, trace_forest_path, BENCH_GATHER},
     {"forest_path_wide", run_forest_path, trace_forest_path, BENCH_GATHER},
 };
@@ -341,7 +359,7 @@ static int is_due(const struct bench_results *results, const struct job *job, co
     if (!bench_is_wanted(options->only, job->kernel) || is_known(results, job, shape))
         return 0;
     if (job->limit != BENCH_GATHER)
-        return 1;
+        return shape->features <= AVVIK_JOINT_FEATURES || strcmp(job->kernel, "joint") != 0;
     return shape->rows * shape->trees <= MAX_WALKS && shape->rows >= shape->sample &&
            (shape->features > AVVIK_PACKED_FEATURES) == (strcmp(job->kernel, "forest_path_wide") == 0);
 }

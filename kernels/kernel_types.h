@@ -6,6 +6,7 @@
 #define AVVIK_FEATURE_BITS 6        /* low mantissa bits of a packed node that hold the feature number */
 #define AVVIK_FEATURE_MASK 63u      /* (1 << AVVIK_FEATURE_BITS) - 1 */
 #define AVVIK_PACKED_FEATURES 64    /* a forest over more features has wide nodes */
+#define AVVIK_JOINT_FEATURES 64     /* of a joint deviation, at most */
 #define AVVIK_MIN_HEIGHT 4          /* ceil(log2 16) */
 #define AVVIK_MAX_HEIGHT 12         /* ceil(log2 4096) */
 #define AVVIK_LEAF_ONE 2048         /* path length 1 in steps of a leaf value (unsigned 5.11 fixed point) */

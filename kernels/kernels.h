@@ -64,6 +64,17 @@ typedef void avvik__forest_path_fn(int32_t *path_sum, const float *tile, size_t 
                                    const struct avvik__forest_view *forest);
 typedef avvik__forest_path_fn avvik__forest_path_wide_fn;
 
+/* Joint deviation: the squared Mahalanobis distance of each row, over the signed logarithms of its z-scores. Rows come
+ * column by column, feature f of row r at values[f * column_stride + r], as they were read. In float32, without
+ * contraction:
+ *   z = as for deviation, of x with |x| < FLT_MIN taken as 0; 0 where x is NaN or infinite
+ *   s = sign(z) L(1 + |z|), L(y) = (bits of y as int32 - 0x3f800000) 2^-23: log2 y, linear between powers of two
+ *   w_i = sum over f = 0, 1, ... i of factor[i (i + 1) / 2 + f] * (s_f - mean[f]), in that order
+ * joint    out, n_rows: the sum of w_i * w_i over i = 0, 1, ... n_features - 1, in that order.
+ * n_features is at most AVVIK_JOINT_FEATURES; nothing needs to be aligned. */
+typedef void avvik__joint_fn(float *joint, const float *values, size_t column_stride, size_t n_rows, size_t n_features,
+                             const float *center, const float *rscale, const float *mean, const float *factor);
+
 #define AVVIK_KERNEL(kernel, variant, bits) avvik__##kernel##_fn avvik__##kernel##_##variant;
 #include "kernels.def"
 
@@ -75,6 +86,7 @@ struct avvik__kernels {
     avvik__fill_missing_fn *fill_missing;
     avvik__statistics_fn *statistics;
     avvik__sift_fn *sift;
+    avvik__joint_fn *joint;
     avvik__forest_path_fn *forest_path;
     avvik__forest_path_wide_fn *forest_path_wide;
 };

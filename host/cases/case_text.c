@@ -52,7 +52,7 @@ static void csv_field(FILE *stream, const char *text)
 /* Rows by rank have one; those that were drawn at random have none. */
 static void csv_write(const struct avvik_case_list *list, const uint8_t *labels, FILE *stream)
 {
-    fputs("rank,row,input,input_row,path_sum,forest,deviation,deviation_feature,beyond,missing", stream);
+    fputs("rank,row,input,input_row,path_sum,forest,deviation,deviation_feature,beyond,missing,joint", stream);
     for (int d = 0; d < AVVIK_N_DETECTORS; d++)
         fprintf(stream, ",p_%s", avvik_detector_name((enum avvik_detector)d));
     fprintf(stream, ",selected_by%s\n", labels == NULL ? "" : ",label");
@@ -66,7 +66,7 @@ static void csv_write(const struct avvik_case_list *list, const uint8_t *labels,
         fprintf(stream, ",%llu,%d,%.9g,%.9g,", (unsigned long long)(one->row - list->input_offsets[input]),
                 one->path_sum, (double)one->forest, (double)one->deviation);
         csv_field(stream, list->features[one->deviation_feature]);
-        fprintf(stream, ",%u,%u", one->beyond, one->missing);
+        fprintf(stream, ",%u,%u,%.9g", one->beyond, one->missing, (double)one->joint);
         for (int d = 0; d < AVVIK_N_DETECTORS; d++)
             fprintf(stream, ",%.9g", one->p[d]);
         fprintf(stream, ",%s", selected_by(list, one));
@@ -92,13 +92,14 @@ static json_t *json_of(const struct avvik_case_list *list, const uint8_t *labels
     for (size_t i = 0; is_whole && i < list->n_cases; i++) {
         const struct avvik_case *one = &list->cases[i];
         const size_t input = avvik_case_list_input(list, one->row);
-        json_t *flag = json_pack(
-            "{s:o, s:I, s:o, s:I, s:i, s:f, s:f, s:o, s:i, s:i, s:o, s:s}", "rank",
-            one->is_random ? json_null() : json_integer((json_int_t)one->rank), "row", (json_int_t)one->row, "input",
-            avvik__json_text(list->inputs[input]), "input_row", (json_int_t)(one->row - list->input_offsets[input]),
-            "path_sum", (int)one->path_sum, "forest", (double)one->forest, "deviation", (double)one->deviation,
-            "deviation_feature", avvik__json_text(list->features[one->deviation_feature]), "beyond", (int)one->beyond,
-            "missing", (int)one->missing, "p", json_p_values(one), "selected_by", selected_by(list, one));
+        json_t *flag = json_pack("{s:o, s:I, s:o, s:I, s:i, s:f, s:f, s:o, s:i, s:i, s:f, s:o, s:s}", "rank",
+                                 one->is_random ? json_null() : json_integer((json_int_t)one->rank), "row",
+                                 (json_int_t)one->row, "input", avvik__json_text(list->inputs[input]), "input_row",
+                                 (json_int_t)(one->row - list->input_offsets[input]), "path_sum", (int)one->path_sum,
+                                 "forest", (double)one->forest, "deviation", (double)one->deviation,
+                                 "deviation_feature", avvik__json_text(list->features[one->deviation_feature]),
+                                 "beyond", (int)one->beyond, "missing", (int)one->missing, "joint", (double)one->joint,
+                                 "p", json_p_values(one), "selected_by", selected_by(list, one));
         if (labels != NULL)
             is_whole = json_object_set_new(flag, "label", json_integer(labels[one->row])) == 0;
         is_whole = json_array_append_new(flags, flag) == 0 && is_whole;

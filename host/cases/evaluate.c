@@ -64,10 +64,10 @@ enum avvik_status avvik_evaluate(const char *path, const char *labels_path, cons
         for (size_t i = 0; i < reader.n; i++) {
             if (isnan(reader.forest[i]))
                 continue;
+            const struct avvik__row_scores row = {reader.path_sum[i], reader.deviation[i], reader.joint[i]};
             for (int d = 0; d < AVVIK_N_DETECTORS; d++)
                 keys[d][evaluation.n_rows] = (struct avvik__rank_key){
-                    avvik__surprise_of(&surprise, (enum avvik_detector)d, reader.path_sum[i], reader.deviation[i]),
-                    reader.next + i};
+                    avvik__surprise_of(&surprise, (enum avvik_detector)d, &row), reader.next + i};
             evaluation.n_rows++;
             evaluation.n_anomalies += labels[reader.next + i];
         }

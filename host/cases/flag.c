@@ -94,6 +94,7 @@ static enum avvik_status file_each(struct flagging *flagging, struct avvik__scor
                                            .path_sum = reader->path_sum[i],
                                            .forest = reader->forest[i],
                                            .deviation = reader->deviation[i],
+                                           .joint = reader->joint[i],
                                            .deviation_feature = reader->deviation_feature[i],
                                            .beyond = reader->beyond[i],
                                            .missing = reader->missing[i]};
@@ -127,20 +128,21 @@ done:
     return status;
 }
 
-static double surprise_of(const struct flagging *flagging, const struct avvik_case *one)
+static double surprise_of(const struct flagging *flagging, enum avvik_detector detector, const struct avvik_case *one)
 {
-    return avvik__surprise_of(&flagging->surprise, flagging->options->by, one->path_sum, one->deviation);
+    const struct avvik__row_scores row = {one->path_sum, one->deviation, one->joint};
+    return avvik__surprise_of(&flagging->surprise, detector, &row);
 }
 
 static void row_count(struct flagging *flagging, const struct avvik_case *one)
 {
-    const double surprise = surprise_of(flagging, one);
+    const double surprise = surprise_of(flagging, flagging->options->by, one);
     flagging->counts[avvik__surprise_rank(&flagging->surprise, flagging->options->by, surprise)]++;
 }
 
 static void row_offer(struct flagging *flagging, const struct avvik_case *one)
 {
-    avvik__case_heap_offer(&flagging->heap, one, surprise_of(flagging, one));
+    avvik__case_heap_offer(&flagging->heap, one, surprise_of(flagging, flagging->options->by, one));
 }
 
 /* The next of the rows that are drawn is one of those that are not listed, counted in row order. */
@@ -278,7 +280,7 @@ static void p_values_set(const struct flagging *flagging, struct avvik_case *one
 {
     const struct avvik__surprise *surprise = &flagging->surprise;
     for (int d = 0; d < AVVIK_N_DETECTORS; d++) {
-        const double of_row = avvik__surprise_of(surprise, (enum avvik_detector)d, one->path_sum, one->deviation);
+        const double of_row = surprise_of(flagging, (enum avvik_detector)d, one);
         one->p[d] = avvik__surprise_rank(surprise, (enum avvik_detector)d, of_row) / (surprise->n + 1.0);
     }
 }

@@ -81,6 +81,7 @@ void avvik__score_reader_close(struct avvik__score_reader *reader)
     free(reader->path_sum);
     free(reader->forest);
     free(reader->deviation);
+    free(reader->joint);
     free(reader->deviation_feature);
     free(reader->beyond);
     free(reader->missing);
@@ -98,10 +99,11 @@ enum avvik_status avvik__score_reader_open(struct avvik__score_reader *reader, c
     static const struct {
         const char *path;
         enum avvik__type type;
-    } columns[8] = {{"/scores/path_sum", AVVIK_I32},   {"/scores/forest", AVVIK_F32},
-                    {"/scores/deviation", AVVIK_F32},  {"/scores/deviation_feature", AVVIK_U16},
-                    {"/scores/beyond", AVVIK_U16},     {"/scores/missing", AVVIK_U16},
-                    {"/scores/peer_group", AVVIK_U32}, {"/scores/peer_level", AVVIK_U16}};
+    } columns[9] = {{"/scores/path_sum", AVVIK_I32},  {"/scores/forest", AVVIK_F32},
+                    {"/scores/deviation", AVVIK_F32}, {"/scores/deviation_feature", AVVIK_U16},
+                    {"/scores/beyond", AVVIK_U16},    {"/scores/missing", AVVIK_U16},
+                    {"/scores/joint", AVVIK_F32},     {"/scores/peer_group", AVVIK_U32},
+                    {"/scores/peer_level", AVVIK_U16}};
     static const char *const numbers[] = {"trees", "sample", "seed"};
     enum avvik_status status = AVVIK_OK;
     uint64_t value;
@@ -125,12 +127,13 @@ enum avvik_status avvik__score_reader_open(struct avvik__score_reader *reader, c
     reader->input_offsets = offsets;
     AVVIK_TRY(avvik__calibration_get(&reader->calibration, reader->record, path, error));
     AVVIK_TRY(absent_read(reader, error));
-    reader->n_columns = avvik__record_has(reader->record, columns[6].path) ? 8 : 6;
+    reader->n_columns = avvik__record_has(reader->record, columns[7].path) ? 9 : 7;
     for (int c = 0; c < reader->n_columns; c++)
         AVVIK_TRY(avvik__record_column_open(reader->record, columns[c].path, columns[c].type, reader->n_rows,
                                             &reader->columns[c], error));
     reader->path_sum = malloc(AVVIK_READER_ROWS * sizeof *reader->path_sum);
     reader->forest = malloc(AVVIK_READER_ROWS * sizeof *reader->forest);
+    reader->joint = malloc(AVVIK_READER_ROWS * sizeof *reader->joint);
     reader->deviation = malloc(AVVIK_READER_ROWS * sizeof *reader->deviation);
     reader->deviation_feature = malloc(AVVIK_READER_ROWS * sizeof *reader->deviation_feature);
     reader->beyond = malloc(AVVIK_READER_ROWS * sizeof *reader->beyond);
@@ -138,8 +141,8 @@ enum avvik_status avvik__score_reader_open(struct avvik__score_reader *reader, c
     reader->peer_group = malloc(AVVIK_READER_ROWS * sizeof *reader->peer_group);
     reader->peer_level = malloc(AVVIK_READER_ROWS * sizeof *reader->peer_level);
     if (reader->peer_group == NULL || reader->peer_level == NULL || reader->path_sum == NULL ||
-        reader->forest == NULL || reader->deviation == NULL || reader->deviation_feature == NULL ||
-        reader->beyond == NULL || reader->missing == NULL)
+        reader->forest == NULL || reader->deviation == NULL || reader->joint == NULL ||
+        reader->deviation_feature == NULL || reader->beyond == NULL || reader->missing == NULL)
         AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
 done:
     if (status != AVVIK_OK)
@@ -155,13 +158,15 @@ enum avvik_status avvik__score_reader_next(struct avvik__score_reader *reader, s
     reader->n = left < AVVIK_READER_ROWS ? (size_t)left : AVVIK_READER_ROWS;
     if (reader->n == 0)
         return avvik__record_verify(reader->record, error);
-    void *const arrays[8] = {reader->path_sum, reader->forest,  reader->deviation,  reader->deviation_feature,
-                             reader->beyond,   reader->missing, reader->peer_group, reader->peer_level};
+    void *const arrays[9] = {reader->path_sum,  reader->forest,  reader->deviation, reader->deviation_feature,
+                             reader->beyond,    reader->missing, reader->joint,     reader->peer_group,
+                             reader->peer_level};
     for (int c = 0; c < reader->n_columns; c++)
         AVVIK_TRY(avvik__record_column_read(reader->columns[c], arrays[c], reader->n, error));
     for (size_t i = 0; i < reader->n; i++)
         if (!(reader->has_absent && isnan(reader->forest[i])) &&
-            (reader->deviation_feature[i] >= reader->n_features || !(reader->deviation[i] >= 0)))
+            (reader->deviation_feature[i] >= reader->n_features || !(reader->deviation[i] >= 0) ||
+             !(reader->joint[i] >= 0)))
             AVVIK_FAIL(AVVIK_ERR_FORMAT, 0,
                        "%s: row %llu has a deviation or a feature that cannot be; the score file was "
                        "changed or damaged",

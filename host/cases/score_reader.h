@@ -11,12 +11,12 @@
 struct avvik__score_reader {
     const char *path; /* the caller's */
     struct avvik__record *record;
-    struct avvik__record_column *columns[8];
+    struct avvik__record_column *columns[9];
     int n_columns;         /* of these: the last two are there only where rows were compared within groups */
     uint64_t n_rows, next; /* next: first row of the coming run */
     size_t n;              /* rows in the arrays below */
     int32_t *path_sum;
-    float *forest, *deviation;
+    float *forest, *deviation, *joint;
     uint16_t *deviation_feature, *beyond, *missing;
     uint32_t *peer_group;
     uint16_t *peer_level;

@@ -59,11 +59,12 @@ static double share_above(const double *values, uint32_t n, double x)
     return ((n - below) - share * (above - below)) / (n + 1);
 }
 
-double avvik__surprise_of(const struct avvik__surprise *surprise, enum avvik_detector detector, int32_t path_sum,
-                          float deviation)
+double avvik__surprise_of(const struct avvik__surprise *surprise, enum avvik_detector detector,
+                          const struct avvik__row_scores *row)
 {
-    const double own[AVVIK_N_COMBINED] = {
-        [AVVIK_BY_FOREST] = -(double)path_sum, [AVVIK_BY_DEVIATION] = fminf(deviation, FLT_MAX)};
+    const double own[AVVIK_N_COMBINED] = {[AVVIK_BY_FOREST] = -(double)row->path_sum,
+                                          [AVVIK_BY_DEVIATION] = fminf(row->deviation, FLT_MAX),
+                                          [AVVIK_BY_JOINT] = fminf(row->joint, FLT_MAX)};
     double sum = 0;
     if (detector != AVVIK_BY_COMBINED)
         return own[detector];
@@ -121,16 +122,18 @@ enum avvik_status avvik__surprise_init(struct avvik__surprise *surprise, const s
         if ((surprise->reference[d] = calloc((size_t)reference->n + 1, sizeof(double))) == NULL)
             AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
         for (uint32_t i = 0; i < reference->n; i++)
-            surprise->reference[d][i] =
-                avvik__surprise_of(surprise, (enum avvik_detector)d, reference->path_sum[i], reference->deviation[i]);
+            surprise->reference[d][i] = avvik__surprise_of(
+                surprise, (enum avvik_detector)d,
+                &(struct avvik__row_scores){reference->path_sum[i], reference->deviation[i], reference->joint[i]});
         qsort(surprise->reference[d], reference->n, sizeof(double), numbers_compare);
     }
     for (int d = 0; d < AVVIK_N_DETECTORS; d++) {
         if ((surprise->held_out[d] = calloc((size_t)held_out->n + 1, sizeof(double))) == NULL)
             AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
         for (uint32_t i = 0; i < held_out->n; i++)
-            surprise->held_out[d][i] =
-                avvik__surprise_of(surprise, (enum avvik_detector)d, held_out->path_sum[i], held_out->deviation[i]);
+            surprise->held_out[d][i] = avvik__surprise_of(
+                surprise, (enum avvik_detector)d,
+                &(struct avvik__row_scores){held_out->path_sum[i], held_out->deviation[i], held_out->joint[i]});
         qsort(surprise->held_out[d], held_out->n, sizeof(double), numbers_compare);
     }
 done:

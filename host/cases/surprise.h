@@ -5,6 +5,12 @@
 #include "avvik/cases.h"
 #include "calibration.h"
 
+/* What the detectors say of a row. */
+struct avvik__row_scores {
+    int32_t path_sum;
+    float deviation, joint;
+};
+
 /* How unusual rows are to each detector, as numbers that grow with it. */
 struct avvik__surprise {
     uint32_t n;                          /* rows that were held out */
@@ -20,10 +26,11 @@ enum avvik_status avvik__surprise_init(struct avvik__surprise *surprise, const s
                                        const double *weights, struct avvik_error *error);
 void avvik__surprise_destroy(struct avvik__surprise *surprise);
 
-/* A row's surprise to `detector`: the negative path sum, the largest |z|, or for the combination the weighted mean of
- * what each detector's score is worth in bits: -log2 of the share of the reference rows that score as high. */
-double avvik__surprise_of(const struct avvik__surprise *surprise, enum avvik_detector detector, int32_t path_sum,
-                          float deviation);
+/* A row's surprise to `detector`: the negative path sum, the largest |z|, the joint deviation, or for the combination
+ * the weighted mean of what each detector's score is worth in bits: -log2 of the share of the reference rows that score
+ * as high. */
+double avvik__surprise_of(const struct avvik__surprise *surprise, enum avvik_detector detector,
+                          const struct avvik__row_scores *row);
 
 /* 1 + the held-out rows that surprise `detector` at least as much: from 1 to n + 1, and p = rank / (n + 1) (Vovk,
  * Gammerman and Shafer 2005; Laxhammar and Falkman 2010). */

@@ -40,7 +40,8 @@ static int run(const struct cli_command *command, int argc, char **argv)
         {"labels", CLI_TEXT, &labels, "FILE:/DATA", "the labels, 0 or 1 a row (needed)", 0, 0},
         {"budget", CLI_NUMBER, &budget, "K", "rows that can be looked at (as many as there are anomalies)", 1,
          UINT64_MAX},
-        {"weights", CLI_TEXT, &weights, "A=N,...", "of detectors in the combination (forest=4,deviation=1)", 0, 0},
+        {"weights", CLI_TEXT, &weights, "A=N,...", "of detectors in the combination (forest=4,deviation=1,joint=1)", 0,
+         0},
         {"json", CLI_FLAG, &is_json, NULL, "one JSON document on standard output", 0, 0},
         {"quiet", CLI_FLAG, &cli_quiet, NULL, "tell nothing but errors", 0, 0}};
     const int code = cli_parse(command, options, sizeof options / sizeof options[0], argc, argv, &first);
@@ -53,7 +54,8 @@ static int run(const struct cli_command *command, int argc, char **argv)
     if (!cli_split_labels(labels, &labels_path, &dataset))
         return cli_usage_error(command, "--labels takes FILE:/DATASET, not '%s'", labels);
     if (weights != NULL && !avvik_weights_parse(weights, flag.weights))
-        return cli_usage_error(command, "--weights takes weights such as forest=4,deviation=1, not '%s'", weights);
+        return cli_usage_error(command, "--weights takes weights such as forest=4,deviation=1,joint=1, not '%s'",
+                               weights);
     struct avvik_error error;
     struct avvik_evaluation evaluation;
     const enum avvik_status status =

@@ -146,7 +146,8 @@ static int is_saved(const struct avvik_model *model, const char *path)
                   ours.seed == theirs.seed && ours.deviation == theirs.deviation && ours.n_keys == theirs.n_keys &&
                   ours.n_groups == theirs.n_groups && ours.min_peers == theirs.min_peers &&
                   ours.n_rows == theirs.n_rows && ours.trees == theirs.trees && ours.sample == theirs.sample &&
-                  ours.held_out == theirs.held_out && ours.n_features == theirs.n_features;
+                  ours.held_out == theirs.held_out && ours.has_joint == theirs.has_joint &&
+                  ours.n_features == theirs.n_features;
     for (uint32_t f = 0; is_same && f < ours.n_features; f++) {
         struct avvik_feature_summary our, their;
         avvik_model_feature(model, f, &our);
@@ -164,7 +165,7 @@ static int run(const struct cli_command *command, int argc, char **argv)
     uint64_t trees = 128, sample = 256, calibration = 65536, seed = 1, threads = 0, memory = 0,
              min_peers = AVVIK_MIN_PEERS_DEFAULT;
     uint64_t checkpoint_s = AVVIK_CHECKPOINT_DEFAULT_MS / 1000;
-    int is_json = 0, replace = 0, resume = 0, first;
+    int is_json = 0, replace = 0, resume = 0, no_joint = 0, first;
     const struct cli_option options[] = {
         {"out", CLI_TEXT, &out, "FILE", "the model file to write (needed)", 0, 0},
         {"table", CLI_TEXT, &table, "PATH", "the table, where a batch has several", 0, 0},
@@ -178,6 +179,7 @@ static int run(const struct cli_command *command, int argc, char **argv)
          INT64_MAX},
         {"weight", CLI_TEXT, &weight, "A=2,B=0.5", "multiplies z-scores and choice by the trees; 0 leaves out (1)", 0,
          0},
+        {"no-joint", CLI_FLAG, &no_joint, NULL, "leave out the joint deviation, which is for up to 64 features", 0, 0},
         {"seed", CLI_NUMBER, &seed, "N", "the same seed gives the same model everywhere (1)", 0, INT64_MAX},
         {"threads", CLI_NUMBER, &threads, "N", "worker threads; 0: one per CPU (0)", 0, 256},
         {"memory", CLI_SIZE, &memory, "SIZE", "what the fit may take, like 256M or 2G (512M)", 32 << 20, UINT64_MAX},
@@ -228,6 +230,7 @@ static int run(const struct cli_command *command, int argc, char **argv)
     struct avvik_fit_options fit = {.trees = (uint32_t)trees,
                                     .sample = (uint32_t)sample,
                                     .calibration = (uint32_t)calibration,
+                                    .no_joint = no_joint,
                                     .seed = seed,
                                     .threads = (uint32_t)threads,
                                     .stop = cli_stop(),

@@ -97,19 +97,20 @@ static int options_take(const struct cli_command *command, const char *by, const
         if (strcmp(by, avvik_detector_name(options->by)) == 0)
             break;
     if (options->by == AVVIK_N_DETECTORS)
-        return cli_usage_error(command, "--by takes forest, deviation or combined, not '%s'", by);
+        return cli_usage_error(command, "--by takes forest, deviation, joint or combined, not '%s'", by);
     if (fdr != NULL && (!avvik_share_parse(fdr, &options->fdr) || options->fdr == 0 || options->fdr == 1))
         return cli_usage_error(command, "--fdr takes a rate between 0 and 1, like 0.05 or 5%%, not '%s'", fdr);
     if (share != NULL && !avvik_share_parse(share, &options->random_share))
         return cli_usage_error(command, "--random-share takes 0%% to 100%%, not '%s'", share);
     if (weights != NULL && !avvik_weights_parse(weights, options->weights))
-        return cli_usage_error(command, "--weights takes weights such as forest=4,deviation=1, not '%s'", weights);
+        return cli_usage_error(command, "--weights takes weights such as forest=4,deviation=1,joint=1, not '%s'",
+                               weights);
     return -1;
 }
 
 static int run(const struct cli_command *command, int argc, char **argv)
 {
-    const char *by = "forest", *labels_text = NULL, *dataset = NULL, *fdr = NULL, *share = NULL, *weights = NULL;
+    const char *by = "combined", *labels_text = NULL, *dataset = NULL, *fdr = NULL, *share = NULL, *weights = NULL;
     struct avvik_flag_options flag = AVVIK_FLAG_DEFAULTS;
     uint64_t budget = 0;
     int is_json = 0, is_csv = 0, first;
@@ -119,8 +120,9 @@ static int run(const struct cli_command *command, int argc, char **argv)
         {"fdr", CLI_TEXT, &fdr, "Q", "end where the rate of false discoveries may exceed Q, like 5%", 0, 0},
         {"random-share", CLI_TEXT, &share, "S", "draw this share of the list from the other rows, like 10% (0%)", 0, 0},
         {"seed", CLI_NUMBER, &flag.seed, "N", "of that draw (1)", 0, INT64_MAX},
-        {"by", CLI_TEXT, &by, "DETECTOR", "what to rank by: forest, deviation or combined (forest)", 0, 0},
-        {"weights", CLI_TEXT, &weights, "A=N,...", "of detectors in the combination (forest=4,deviation=1)", 0, 0},
+        {"by", CLI_TEXT, &by, "DETECTOR", "what to rank by: forest, deviation, joint or combined (combined)", 0, 0},
+        {"weights", CLI_TEXT, &weights, "A=N,...", "of detectors in the combination (forest=4,deviation=1,joint=1)", 0,
+         0},
         {"labels", CLI_TEXT, &labels_text, "FILE:/DATA", "show known labels (0 or 1) beside the rows", 0, 0},
         {"csv", CLI_FLAG, &is_csv, NULL, "comma-separated values", 0, 0},
         {"json", CLI_FLAG, &is_json, NULL, "one JSON document on standard output", 0, 0},

@@ -20,6 +20,7 @@ struct avvik__scored {
     uint32_t n;
     int32_t *path_sum; /* NULL where n is 0 */
     float *deviation;
+    float *joint;
 };
 
 struct avvik__calibration {

@@ -96,6 +96,7 @@ void avvik_model_summarize(const struct avvik_model *model, struct avvik_model_s
                                                 .n_keys = model->peers.n_keys,
                                                 .n_groups = model->peers.n_keys == 0 ? 1 : model->peers.groups.n,
                                                 .min_peers = model->peers.min_rows,
+                                                .has_joint = model->joint.n_features > 0,
                                                 .is_wide = model->forest.nodes == NULL};
 }
 

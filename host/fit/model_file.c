@@ -222,6 +222,7 @@ enum avvik_status avvik_model_save(const struct avvik_model *model, const char *
     AVVIK_TRY(features_put(model, record, error));
     AVVIK_TRY(avvik__peers_put(model, record, error));
     AVVIK_TRY(forest_put(model, record, error));
+    AVVIK_TRY(avvik__joint_put(&model->joint, record, error));
     AVVIK_TRY(avvik__calibration_put(&model->calibration, record, error));
     AVVIK_TRY(avvik__record_group(record, "/provenance", error));
     AVVIK_TRY(avvik__record_put_text(record, "/provenance", "table", model->table, 1, error));
@@ -265,6 +266,7 @@ enum avvik_status avvik_model_load(const char *path, struct avvik_model **model_
     AVVIK_TRY(avvik__peers_get(model, record, path, error));
     AVVIK_TRY(forest_get(model, record, path, error));
     AVVIK_TRY(references_check(model, path, error));
+    AVVIK_TRY(avvik__joint_get(&model->joint, model->n_features, record, path, error));
     AVVIK_TRY(avvik__calibration_get(&model->calibration, record, path, error));
     AVVIK_TRY(avvik__record_verify(record, error));
     avvik__record_hash(record, model->content_hash);

@@ -6,6 +6,7 @@
 #include "calibration.h"
 #include "forest.h"
 #include "groups.h"
+#include "joint.h"
 #include "kernel_types.h"
 #include "record_file.h"
 
@@ -49,6 +50,7 @@ struct avvik_model {
     enum avvik_deviation deviation;
     struct avvik__feature *features;
     struct avvik__forest forest;
+    struct avvik__joint joint;
     struct avvik__calibration calibration;
     struct avvik__peers peers;
 };

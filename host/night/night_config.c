@@ -239,14 +239,15 @@ static enum avvik_status flag_take(struct avvik_night_config *config, const stru
                               &flag->seed, error));
         if (yaml->flag->weights != NULL && !avvik_weights_parse(yaml->flag->weights, flag->weights))
             AVVIK_TRY(avvik__yaml_bad(file, "flag.weights", error,
-                                      "takes weights such as forest=4,deviation=1, not '%.60s'", yaml->flag->weights));
+                                      "takes weights such as forest=4,deviation=1,joint=1, not '%.60s'",
+                                      yaml->flag->weights));
         if (yaml->flag->by != NULL) {
             for (flag->by = 0; flag->by < AVVIK_N_DETECTORS; flag->by++)
                 if (strcmp(yaml->flag->by, avvik_detector_name(flag->by)) == 0)
                     break;
             if (flag->by == AVVIK_N_DETECTORS)
-                AVVIK_TRY(avvik__yaml_bad(file, "flag.by", error, "takes forest, deviation or combined, not '%.60s'",
-                                          yaml->flag->by));
+                AVVIK_TRY(avvik__yaml_bad(file, "flag.by", error,
+                                          "takes forest, deviation, joint or combined, not '%.60s'", yaml->flag->by));
         }
     }
     if (yaml->keep != NULL) {

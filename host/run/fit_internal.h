@@ -110,6 +110,9 @@ struct range avvik__fit_drawn(const struct fit *fit, size_t list, uint64_t first
 /* Run `work` in n_threads threads, this one included; those that cannot be started are not missed. */
 void avvik__threads_share(void *(*work)(void *), void *context, unsigned n_threads);
 
+/* How features vary together in the rows that the trees grew from. */
+enum avvik_status avvik__fit_joint(struct fit *fit, struct avvik_error *error);
+
 /* Score the rows that are held out, and some that the trees grew from, with the finished model. */
 enum avvik_status avvik__fit_calibrate(struct fit *fit, struct avvik_error *error);
 

@@ -304,6 +304,7 @@ enum avvik_status avvik_model_fit(struct avvik_source *source, const struct avvi
     AVVIK_TRY(features_finish(&fit, error));
     const uint64_t start = avvik__now_ns();
     AVVIK_TRY(forest_make(&fit, error));
+    AVVIK_TRY(avvik__fit_joint(&fit, error));
     AVVIK_TRY(avvik__fit_calibrate(&fit, error));
     summary.grow_ns = avvik__now_ns() - start;
     fit.model->forest.weights = NULL;

@@ -13,10 +13,11 @@
 #define MIN_STEP_ROWS 1024
 
 const struct score_column avvik__score_columns[N_COLUMNS] = {
-    {"/scores/path_sum", AVVIK_I32, 4},   {"/scores/forest", AVVIK_F32, 4},
-    {"/scores/deviation", AVVIK_F32, 4},  {"/scores/deviation_feature", AVVIK_U16, 2},
-    {"/scores/beyond", AVVIK_U16, 2},     {"/scores/missing", AVVIK_U16, 2},
-    {"/scores/peer_group", AVVIK_U32, 4}, {"/scores/peer_level", AVVIK_U16, 2}};
+    {"/scores/path_sum", AVVIK_I32, 4},  {"/scores/forest", AVVIK_F32, 4},
+    {"/scores/deviation", AVVIK_F32, 4}, {"/scores/deviation_feature", AVVIK_U16, 2},
+    {"/scores/beyond", AVVIK_U16, 2},    {"/scores/missing", AVVIK_U16, 2},
+    {"/scores/joint", AVVIK_F32, 4},     {"/scores/peer_group", AVVIK_U32, 4},
+    {"/scores/peer_level", AVVIK_U16, 2}};
 
 size_t avvik__score_block_rows(const struct score_run *run, uint64_t block)
 {
@@ -162,6 +163,7 @@ static enum avvik_status piece_score(const struct score_run *run, struct score_w
     if (run->model->peers.n_keys > 0)
         groups_find(run, worker, block, first, n);
     AVVIK_TRY(rows_score(run, worker, block, first, n, error));
+    avvik__joint_score(&run->joint, (float *)block->results[JOINT] + first, worker->piece, stride, n);
     for (size_t i = 0; i < n; i++)
         forest[i] = avvik__score_lookup(&run->table, path_sum[i]);
 done:
@@ -182,6 +184,7 @@ static void rows_remove(struct block *block, uint64_t first_row)
             ((int32_t *)block->results[PATH_SUM])[i] = INT32_MAX;
             ((uint16_t *)block->results[MISSING])[i] = AVVIK_ABSENT;
             ((float *)block->results[DEVIATION])[i] = NAN;
+            ((float *)block->results[JOINT])[i] = NAN;
             ((uint16_t *)block->results[DEVIATION_FEATURE])[i] = AVVIK_ABSENT;
             ((uint16_t *)block->results[BEYOND])[i] = 0;
             if (block->results[PEER_GROUP] != NULL) {

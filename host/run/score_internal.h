@@ -8,6 +8,7 @@
 #include "chunk_encode.h"
 #include "forest_score.h"
 #include "input_hash.h"
+#include "joint_run.h"
 #include "journal.h"
 #include "model_internal.h"
 #include "record_file.h"
@@ -15,14 +16,14 @@
 
 /* The columns of /scores, in the order of struct block. */
 /* The last two are there where the model has peer groups. */
-enum { PATH_SUM, FOREST, DEVIATION, DEVIATION_FEATURE, BEYOND, MISSING, PEER_GROUP, PEER_LEVEL, N_COLUMNS };
+enum { PATH_SUM, FOREST, DEVIATION, DEVIATION_FEATURE, BEYOND, MISSING, JOINT, PEER_GROUP, PEER_LEVEL, N_COLUMNS };
 struct score_column {
     const char *path;
     enum avvik__type type;
     size_t size;
 };
 extern const struct score_column avvik__score_columns[N_COLUMNS];
-#define SCORE_ROW_BYTES 24 /* of all columns */
+#define SCORE_ROW_BYTES 28 /* of all columns */
 
 /* Rows that could not be read. */
 struct absent {
@@ -69,6 +70,7 @@ struct score_run {
     size_t chunk_rows; /* of the output: a block, or the whole of a table that is smaller */
     uint64_t n_rows, start_ns;
     struct avvik__score_table table;
+    struct avvik__joint_run joint;
     struct score_worker *workers;
     struct block *blocks;
     struct avvik__pipeline pipeline;

@@ -13,25 +13,27 @@ extern "C" {
 #endif
 
 /* What rows are ranked by. AVVIK_BY_FOREST compares path sums, which are integers and exact: the smaller the more
- * unusual. AVVIK_BY_DEVIATION compares the largest |z|. AVVIK_BY_COMBINED compares the weighted mean of what the
+ * unusual. AVVIK_BY_DEVIATION compares the largest |z|, AVVIK_BY_JOINT the joint
+ * deviation, which is 0 where the model has none. AVVIK_BY_COMBINED compares the weighted mean of what the
  * detectors before it say, each in bits: -log2 of the share of past rows that score as high (host/cases/README.md).
  * Ties go to the smaller row number. */
 enum avvik_detector {
     AVVIK_BY_FOREST,
     AVVIK_BY_DEVIATION,
+    AVVIK_BY_JOINT,
     AVVIK_BY_COMBINED,
     AVVIK_N_DETECTORS,
     AVVIK_N_COMBINED = AVVIK_BY_COMBINED
 };
 
-/* "forest", "deviation", "combined"; static storage. */
+/* "forest", "deviation", "joint", "combined"; static storage. */
 const char *avvik_detector_name(enum avvik_detector detector);
 
 struct avvik_case {
     uint64_t rank; /* from 1 among those by rank; 0 for a row that was drawn at random */
     uint64_t row;  /* from 0, over all inputs of the run */
     int32_t path_sum;
-    float forest, deviation;
+    float forest, deviation, joint;
     uint16_t deviation_feature, beyond, missing;
     int is_random;               /* drawn at random from the rows that the ranking left out */
     double p[AVVIK_N_DETECTORS]; /* conformal p-values: the share of held-out rows, and this one, that score as high */
@@ -48,17 +50,17 @@ struct avvik_flag_options {
 };
 #define AVVIK_FLAG_DEFAULTS                                                                                            \
     {                                                                                                                  \
-        100, 0, 0, 1, AVVIK_BY_FOREST,                                                                                 \
+        100, 0, 0, 1, AVVIK_BY_COMBINED,                                                                               \
         {                                                                                                              \
-            4, 1                                                                                                       \
+            4, 1, 1                                                                                                    \
         }                                                                                                              \
     }
 
 /* "0.05", "5%" or "5 %" as a share from 0 to 1. 1 on success. */
 int avvik_share_parse(const char *text, double *share_out);
 
-/* "forest=4,deviation=1": weights of the named detectors of the combination; those that are not named get 0. 1 on
- * success; 0 if a name is not known or named twice, or a weight is no number from 0 on. */
+/* "forest=4,deviation=1,joint=1": weights of the named detectors of the combination; those that are not named get 0. 1
+ * on success; 0 if a name is not known or named twice, or a weight is no number from 0 on. */
 int avvik_weights_parse(const char *text, double *weights_out);
 
 /* How many of the lists, and of the draws of calibration rows, keep avvik_case_list.fdr_bound. */

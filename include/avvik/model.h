@@ -40,6 +40,7 @@ struct avvik_fit_options {
     uint32_t sample; /* rows a tree is grown from, 16 to 4096; shrinks to the number of rows where those are fewer */
     uint32_t calibration; /* rows held out from the trees, from which scores get their probabilities: at most 65,536, a
                              quarter of the rows, and 2^22 / features. 0: none, and every p-value is 1 */
+    int no_joint;         /* 1: the model has no joint deviation, as one of more than 64 features never has */
     uint64_t seed;        /* the same seed gives the same model on any machine with any number of threads */
     uint32_t threads;     /* 0: one per CPU this process may run on */
     const volatile int *stop;    /* polled; non-zero ends the fit with AVVIK_INTERRUPTED; may be NULL */
@@ -60,7 +61,7 @@ struct avvik_fit_options {
 #define AVVIK_MAX_WEIGHT 1000.0f
 #define AVVIK_FIT_DEFAULTS                                                                                             \
     {                                                                                                                  \
-        128, 256, 65536, 1, 0, NULL, NULL, NULL, 0, NULL, 0, 0, NULL, AVVIK_DEVIATION_ROBUST, NULL, 0                  \
+        128, 256, 65536, 0, 1, 0, NULL, NULL, NULL, 0, NULL, 0, 0, NULL, AVVIK_DEVIATION_ROBUST, NULL, 0               \
     }
 
 /* Learn from all rows of `source`. The first pass over them gives mean and standard deviation of every feature, and the
@@ -97,7 +98,8 @@ struct avvik_model_summary {
     uint64_t seed, n_rows;
     uint32_t trees, sample, height, n_features;
     enum avvik_deviation deviation;
-    uint32_t held_out;         /* rows that calibrate */
+    uint32_t held_out; /* rows that calibrate */
+    int has_joint;
     uint32_t n_keys, n_groups; /* columns that rows are grouped by; groups of all levels, everyone being one */
     uint64_t min_peers;        /* rows that a group must have */
     int is_wide;

@@ -3,13 +3,14 @@
 import h5py
 import numpy as np
 
-DETECTORS = ("forest", "deviation")  # that are combined
-WEIGHTS = {"forest": 4, "deviation": 1}
+DETECTORS = ("forest", "deviation", "joint")  # that are combined
+WEIGHTS = {"forest": 4, "deviation": 1, "joint": 1}
 
 
 def surprises(group):
     """How unusual rows are to each detector: numbers that grow with it."""
-    return {"forest": -group["path_sum"][:].astype(np.float64), "deviation": group["deviation"][:].astype(np.float64)}
+    return {"forest": -group["path_sum"][:].astype(np.float64), "deviation": group["deviation"][:].astype(np.float64),
+            "joint": group["joint"][:].astype(np.float64)}
 
 
 def share_above(reference, values):

@@ -19,7 +19,7 @@ import test_forest_walk
 from calibration import Calibration
 from program import BAD_INPUT, WRONG_USAGE, fails
 
-DETECTORS = ("forest", "deviation", "combined")
+DETECTORS = ("forest", "deviation", "joint", "combined")
 
 
 def philox(counter, key):
@@ -68,10 +68,10 @@ def test_rows_that_calibrate_are_held_out(rows, n, tmp_path):
     for name in ("model.h5", "scores.h5"):
         with h5py.File(tmp_path / name) as file:
             assert file["/calibration"].attrs["rows"] == n
-            for detector in ("path_sum", "deviation") if n else ():
+            for detector in ("path_sum", "deviation", "joint") if n else ():
                 assert np.array_equal(file["/calibration"][detector][:], scores[detector][drawn])
             # Scores of rows that the trees grew from, ascending, as often as they were drawn.
-            for detector in ("path_sum", "deviation"):
+            for detector in ("path_sum", "deviation", "joint"):
                 reference = file["/reference"][detector][:]
                 assert np.array_equal(reference, np.sort(reference))
                 assert np.isin(reference, np.delete(scores[detector], drawn)).all()
@@ -100,7 +100,7 @@ def flagged(scores, *options):
     return cases, document
 
 
-@pytest.mark.parametrize("weights", [None, {"forest": 1, "deviation": 2.5}, {"deviation": 1}])
+@pytest.mark.parametrize("weights", [None, {"forest": 1, "deviation": 2.5, "joint": 0.5}, {"deviation": 1}])
 def test_p_values_are_ranks_among_the_rows_that_calibrate(shuttle, weights, tmp_path):
     program.ok("fit", shuttle.path, "--trees", 30, "--out", tmp_path / "model.h5")
     program.ok("score", "--model", tmp_path / "model.h5", shuttle.path, "--out", tmp_path / "scores.h5")
@@ -202,7 +202,7 @@ def test_nothing_is_listed_where_nothing_is_unusual(tmp_path, contaminated):
 def test_a_share_is_drawn_at_random_from_the_others(contaminated):
     scores, _ = contaminated
     all_by_rank, _ = flagged(scores, "--budget", 60)
-    assert {case["selected_by"] for case in all_by_rank} == {"forest"}
+    assert {case["selected_by"] for case in all_by_rank} == {"combined"}
     for share, n_random in (("0%", 0), ("10%", 6), ("25.1 %", 15), ("0.5", 30), ("100%", 60)):
         cases, document = flagged(scores, "--budget", 60, "--random-share", share)
         ranked = [case for case in cases if case["rank"] is not None]

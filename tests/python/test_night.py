@@ -20,6 +20,7 @@ import xxhash
 
 import program
 import sets
+from calibration import Calibration
 from program import BAD_INPUT, DONE, INTERRUPTED, WRONG_USAGE
 from test_machine import small_disk
 
@@ -169,9 +170,9 @@ def test_a_whole_night(place):
             path = place.night / output["path"]
             assert output["hash"] == "xxh3-128:" + xxhash.xxh3_128(path.read_bytes()).hexdigest()
     # The list is what a sort of all scores says, over the files in their order.
-    path_sum = np.concatenate([h5py.File(place.night / "scores" / f"{path.stem}.scores.h5")["/scores/path_sum"][:]
-                               for path in place.inputs])
-    first = np.lexsort((np.arange(len(path_sum)), path_sum))[:40]
+    files = [place.night / "scores" / f"{path.stem}.scores.h5" for path in place.inputs]
+    surprise = np.concatenate([Calibration(file).rows(file)["combined"] for file in files])
+    first = np.lexsort((np.arange(len(surprise)), -surprise))[:40]
     with open(place.night / "flags.csv", newline="", encoding="utf-8") as file:
         table = list(csv.DictReader(file))
     assert [int(line["row"]) for line in table] == first.tolist()

@@ -124,6 +124,16 @@ def in_memory(arguments, contenders, reference):
     return results
 
 
+def walk_alone(arguments):
+    """What the others do, and nothing else: the forest over a tile in memory, one core. Rows/s, run by run."""
+    bench = [arguments.build / "bench" / "avvik-bench", "kernels", "--only", "forest_path,forest_path_wide", "--json",
+             "--features", arguments.features, "--trees", arguments.trees, "--sample", arguments.sample, "--rows", 65536]
+    result = subprocess.run(list(map(str, bench)), capture_output=True, text=True, check=True)
+    fastest = max((r for r in json.loads(result.stdout)["results"] if "opencl" not in r["variant"]),
+                  key=lambda r: r["best_rows_per_s"])
+    return {"variant": fastest["variant"], "rows_per_s": [fastest["rows"] / s for s in fastest["samples_s"]]}
+
+
 def scikit_learn_file(scikit_learn, batch, out, cores):
     """Read with h5py, score, write with h5py. Neither start-up nor fsync is counted."""
     with h5py.File(batch) as file:
@@ -233,6 +243,10 @@ def show(report, is_markdown):
           f"files of {report['file_rows']:,}; {report['trees']} trees of {report['sample']} rows, "
           f"{report['mean_nodes']:.0f} nodes each. Best run (median run).\n")
     print_table(*memory_table(report), is_markdown)
+    alone = max(rate for walk in report["walks"] for rate in walk["rows_per_s"])
+    others = ", ".join(f"{figure(alone / 1e6 / rates(entry, report['rows'])[0])} times {entry['name']}"
+                       for entry in report["memory"] if entry["cores"] == 1 and not entry["is_avvik"])
+    print(f"The walk alone ({report['walks'][0]['variant']}, one core): {figure(alone / 1e6)} M rows/s, {others}.\n")
     print_table(*file_table(report), is_markdown)
     for name, reason in report["left_out"].items():
         print(f"Left out: {name} ({reason})")
@@ -264,11 +278,13 @@ def main():
     peers, left_out = peer_libraries.make_all(forest, values, arguments.work)
     scikit_learn = next((peer for peer in peers if peer.name == "scikit-learn"), None)
 
+    walks = [walk_alone(arguments)]
     report = {"schema": "avvik-peers 1", "machine": machine(), "avvik": avvik(arguments.build, "--version").splitlines()[0],
               "rows": arguments.rows, "file_rows": arguments.file_rows or arguments.rows,
               "features": arguments.features, "trees": arguments.trees, "sample": forest.sample,
               "mean_nodes": forest.mean_nodes, "left_out": left_out,
               "memory": in_memory(arguments, [*reversed(ours), *peers], reference),
+              "walks": walks + [walk_alone(arguments)],
               "files": end_to_end(arguments, scikit_learn, model, batches)}
     report["machine"]["load_after"] = os.getloadavg()[0]
     if arguments.json:

@@ -21,6 +21,7 @@ static const struct variant {
 };
 #define N_VARIANTS (sizeof variants / sizeof variants[0])
 
+#define N_GROUPS ((size_t)1000)     /* of peers */
 #define MAX_WALKS ((size_t)1 << 26) /* rows x trees of one run, a second of the scalar walk */
 static const struct bench_list default_rows = {3, {65536, 4096, 2097152}}, quick_rows = {1, {8192}};
 
@@ -32,6 +33,8 @@ struct work {
     float *tile;    /* the same rows without NaN */
     float *out_tile;
     float *mean, *rscale;
+    uint32_t *group;                    /* of each row */
+    float *group_center, *group_rscale; /* [group][stride] */
     struct avvik__forest_layout layout;
 
     int32_t *path_sum;
@@ -50,8 +53,9 @@ static size_t n_blocks(const struct work *w)
 
 static void work_destroy(struct work *w)
 {
-    void *const owned[] = {w->columns,   w->tile,    w->out_tile, w->mean,   w->rscale,  w->path_sum,
-                           w->deviation, w->feature, w->beyond,   w->counts, w->moments, w->sifted};
+    void *const owned[] = {w->columns,  w->tile,      w->out_tile, w->mean,         w->rscale,
+                           w->path_sum, w->deviation, w->feature,  w->beyond,       w->counts,
+                           w->moments,  w->sifted,    w->group,    w->group_center, w->group_rscale};
     for (size_t i = 0; i < sizeof owned / sizeof owned[0]; i++)
         free(owned[i]);
     avvik__forest_layout_destroy(&w->layout);
@@ -91,6 +95,9 @@ static int work_init(struct work *w, const struct bench_shape *shape, uint64_t s
     w->out_tile = avvik__aligned_calloc(n_rows * stride + AVVIK_LANES, sizeof(float)); /* sift writes whole vectors */
     w->mean = avvik__aligned_calloc(stride, sizeof(float));
     w->rscale = avvik__aligned_calloc(stride, sizeof(float));
+    w->group = avvik__aligned_calloc(n_rows, sizeof *w->group);
+    w->group_center = avvik__aligned_calloc(N_GROUPS * stride, sizeof(float));
+    w->group_rscale = avvik__aligned_calloc(N_GROUPS * stride, sizeof(float));
     w->path_sum = avvik__aligned_calloc(n_rows, sizeof(int32_t));
     w->deviation = avvik__aligned_calloc(n_rows, sizeof(float));
     w->feature = avvik__aligned_calloc(n_rows, sizeof(uint16_t));
@@ -100,8 +107,15 @@ static int work_init(struct work *w, const struct bench_shape *shape, uint64_t s
     w->sifted = avvik__aligned_calloc(n_features, sizeof *w->sifted);
     if (w->columns == NULL || w->tile == NULL || w->out_tile == NULL || w->mean == NULL || w->rscale == NULL ||
         w->path_sum == NULL || w->deviation == NULL || w->feature == NULL || w->beyond == NULL || w->counts == NULL ||
-        w->moments == NULL || w->sifted == NULL)
+        w->moments == NULL || w->sifted == NULL || w->group == NULL || w->group_center == NULL ||
+        w->group_rscale == NULL)
         return 0;
+    for (size_t r = 0; r < n_rows; r++)
+        w->group[r] = (uint32_t)(r * 2654435761u % 4294967296u >> 22) % N_GROUPS;
+    for (size_t i = 0; i < N_GROUPS * n_features; i++) {
+        w->group_center[i / n_features * stride + i % n_features] = (float)(i % 97) / 64;
+        w->group_rscale[i / n_features * stride + i % n_features] = 1.0f;
+    }
     for (size_t f = 0; f < n_features; f++) {
         w->mean[f] = (float)f / 64;
         w->rscale[f] = 1.0f;
@@ -147,6 +161,13 @@ static struct trace trace_deviation(const struct work *w)
     return (struct trace){(double)(w->n_rows * (w->stride * sizeof(float) + 8)),
                           {w->deviation, w->feature, w->beyond},
                           {w->n_rows * sizeof(float), w->n_rows * sizeof(uint16_t), w->n_rows * sizeof(uint16_t)}};
+}
+
+/* Each row among one of N_GROUPS groups, at random as a file has them. */
+static void run_deviation_peers(any_fn *f, struct work *w)
+{
+    ((avvik__deviation_peers_fn *)f)(w->deviation, w->feature, w->beyond, w->tile, w->stride, w->n_rows, w->n_features,
+                                     w->group, w->group_center, w->group_rscale, 3.5f);
 }
 
 static void run_fill_missing(any_fn *f, struct work *w)
@@ -239,6 +260,7 @@ static const struct job {
     {"tile_pack", run_tile_pack, trace_tile_pack, BENCH_COPY},
     {"fill_missing", run_fill_missing, trace_fill_missing, BENCH_READ},
     {"deviation", run_deviation, trace_deviation, BENCH_READ},
+    {"deviation_peers", run_deviation_peers, trace_deviation, BENCH_READ},
     {"statistics", run_statistics, trace_statistics, BENCH_READ},
     {"sift", run_sift, trace_sift, BENCH_READ},
     {"joint", run_joint, trace_joint, BENCH_READ},

@@ -48,7 +48,7 @@ def in_threads(cores, n_rows, score):
 class Rows(ctypes.Structure):
     """struct avvik_rows of include/avvik/engine.h"""
     _fields_ = [("values", ctypes.c_void_p), ("n_rows", ctypes.c_size_t), ("row_stride", ctypes.c_size_t),
-                ("column_stride", ctypes.c_size_t)]
+                ("column_stride", ctypes.c_size_t), ("groups", ctypes.c_void_p)]
 
 
 class Scores(ctypes.Structure):
@@ -94,7 +94,7 @@ class Avvik(Contender):
             self.workers.append(self.worker())
 
         def score(thread, first, n_rows):
-            rows = Rows(self.values[first:].ctypes.data, n_rows, self.values.shape[1], 1)
+            rows = Rows(self.values[first:].ctypes.data, n_rows, self.values.shape[1], 1, None)
             scores = Scores(*(array[first:].ctypes.data for array in self.results))
             self.check(self.dll.avvik_worker_score(self.workers[thread], ctypes.byref(rows), ctypes.byref(scores),
                                                        ctypes.byref(self.error)))

@@ -72,6 +72,8 @@ def test_every_variant_and_every_backend_is_measured(kernels):
         for features in (8, 16, 17, 32, 64, 65, 100):
             if kernel.startswith("forest_path") and wide != (features > 64):
                 continue
+            if kernel == "joint" and features > 64:  # AVVIK_JOINT_FEATURES
+                continue
             assert (kernel, variant, features) in found
     for device in program.ok_json("devices")["devices"]:
         alone = ["deviation", "fill_missing", "forest_path"] if device["backend"].startswith("opencl") else []

@@ -292,7 +292,8 @@ def fitted(tmp_path_factory):
     columns["normal"][::7] = np.nan
     columns["heavy"][5] = np.inf
     path = write(folder / "train.h5", columns)
-    program.ok("fit", path, "--sample", 4096, "--trees", 2, "--out", folder / "model.h5")
+    program.ok("fit", path, "--sample", 4096, "--trees", 2, "--calibration", 0, "--out",
+               folder / "model.h5")
     return folder / "model.h5", columns
 
 

@@ -1,6 +1,7 @@
 """Draws datasets/plots/shuttle.png: how the forest's score and the deviation part the labelled rows of Statlog Shuttle.
 
-Run after `sh datasets/demo.sh`, from the root of the source tree, with h5py and matplotlib:
+Run after `sh datasets/demo.sh`, from the root of the source tree:
+    python -m pip install -r datasets/plots/plot_requirements.txt
     python datasets/plots/plot_shuttle.py build/demo/scores.h5 datasets/real/shuttle.h5:/shuttle/label
 """
 

@@ -1,6 +1,7 @@
 """Draws the synthetic country: datasets/plots/synth_people.png, synth_money.png and synth_typologies.png.
 
-Run from the root of the source tree, with h5py, SciPy and matplotlib:
+Run from the root of the source tree:
+    python -m pip install -r datasets/plots/plot_requirements.txt
     avvik synth --out build/country --persons 200000
     avvik synth --out build/country-cases --persons 200000 --fraud-rate 0.03     # more cases, to see them
     python datasets/plots/plot_synth.py build/country build/country-cases
@@ -84,7 +85,7 @@ def draw_money(folder):
     figure, axes = plt.subplots(2, 3, figsize=(11, 7), constrained_layout=True)
     bins = np.linspace(15_000, 140_000, 90)
     axes[0, 0].hist(pay, bins=bins, density=True, color=BLUE)
-    median, sd = np.median(pay), np.std(np.log(pay[pay < np.quantile(pay, 0.93)])) * 1.18
+    median, sd = np.median(pay), np.subtract(*np.quantile(np.log(pay), [0.75, 0.25])) / 1.349
     axes[0, 0].plot(bins, stats.lognorm(sd, scale=median).pdf(bins), color=ORANGE, label="lognormal")
     axes[0, 0].set_yticks([])
     axes[0, 0].xaxis.set_major_formatter(lambda value, _: f"{value / 1000:g}")
@@ -117,12 +118,15 @@ def draw_money(folder):
         axes[1, 0].text(share * 100 + 0.2, k, f"{share:.1%}", va="center", fontsize=8)
     axes[1, 0].set_xlim(0, max(shares) * 115)
     tidy(axes[1, 0], "receivers in December", "% of the population")
-    for k, colour in ((4, ORANGE), (5, GREEN), (6, BLUE), (7, GREY), (8, "black")):
-        rows = (benefit["benefit_code"] == k) & (benefit["gross"] > 0)
-        axes[1, 1].hist(benefit["gross"][rows] / 100_000, bins=np.linspace(0, 75, 76), histtype="step", density=True,
-                        color=colour, label=SCHEMES[k])
-    axes[1, 1].set_yticks([])
-    axes[1, 1].legend(frameon=False, fontsize=8)
+    for k in range(len(SCHEMES)):
+        low, quarter, middle, three, high = np.quantile(benefit["gross"][(benefit["benefit_code"] == k) & (benefit["gross"] > 0)] / 100_000,
+                                                        [0.05, 0.25, 0.5, 0.75, 0.95])
+        axes[1, 1].plot([low, high], [k, k], color=GREY, linewidth=1.5, label="5 to 95 % of payments" if k == 0 else None)
+        axes[1, 1].plot([quarter, three], [k, k], color=BLUE, linewidth=6, solid_capstyle="butt", label="25 to 75 %" if k == 0 else None)
+        axes[1, 1].plot(middle, k, "o", color=ORANGE, markersize=5, label="median" if k == 0 else None)
+    axes[1, 1].set_yticks(range(len(SCHEMES)), SCHEMES)
+    axes[1, 1].set_xlim(0)
+    axes[1, 1].legend(frameon=False, fontsize=8, loc="lower right")
     tidy(axes[1, 1], "payments", "1,000 NOK")
     delay = wage["reported_on"] - wage["earned_to"]
     whole = month_of(wage["earned_to"]) != month_of(wage["earned_to"] + 1)
@@ -178,15 +182,27 @@ def draw_typologies(folder):
     of = {name: np.zeros(len(sales), int) for name in ("typology", "look_alike")}
     for name, values in of.items():
         values[terms] = vat[name]
-    for axis, t, x, y, label in ((axes[1, 0], 7, exports / sales.clip(1), bought / sales.clip(1), ("exports / sales", "purchases / sales")),
-                                 (axes[1, 1], 9, np.log10(sales.clip(1) / 100), bought / sales.clip(1), ("log10 of sales, NOK a term", "purchases / sales"))):
-        for rows_, colour, size, name in (((of["typology"] != t) & (of["look_alike"] != t), GREY, 2, "other businesses"),
+    input_rows = vat["vat_code"] >= 4
+    whole = input_rows & (vat["basis"] % 100_000 == 0)
+    round_share = np.bincount(terms, whole, minlength=len(sales)) / np.bincount(terms, input_rows, minlength=len(sales)).clip(1)
+    industry = np.zeros(len(sales), int)
+    industry[terms] = vat["industry"]
+    ratio = bought / sales.clip(1)
+    usual = np.array([np.median(ratio[industry == k]) for k in range(industry.max() + 1)])
+    jitter = np.random.default_rng(1).uniform(-0.02, 0.02, len(sales))
+    for axis, t, x, y, label in ((axes[1, 0], 7, exports / sales.clip(1), ratio, ("exports / sales", "purchases / sales")),
+                                 (axes[1, 1], 9, ratio - usual[industry], round_share + jitter,
+                                  ("purchases / sales, above the industry's median", "share of purchases in whole thousands"))):
+        for rows_, colour, size, name in (((of["typology"] != t) & (of["look_alike"] != t), GREY, 3, "other businesses"),
                                           (of["look_alike"] == t, BLUE, 6, "look-alikes"), (of["typology"] == t, ORANGE, 6, TYPOLOGIES[t])):
             keys = np.flatnonzero(rows_)[:3000]
             axis.scatter(x[keys], y[keys], s=size, color=colour, label=name, alpha=0.6, linewidths=0)
-        axis.set_ylim(0, 1.9)
-        axis.legend(frameon=True, framealpha=0.9, edgecolor="none", fontsize=8, markerscale=2, loc="upper left")
+        axis.legend(frameon=True, framealpha=0.9, edgecolor="none", fontsize=8, markerscale=2, loc=("upper left", "center right")[t == 9])
         tidy(axis, f"VAT returns: {TYPOLOGIES[t].removeprefix('VAT ')}", *label)
+    axes[1, 0].set_ylim(0, 1.9)
+    axes[1, 0].annotate("build-up", (0.06, 0.62), (0.12, 0.42), fontsize=8, arrowprops={"arrowstyle": "-", "color": GREY})
+    axes[1, 0].annotate("surge, then silence", (0.7, 1.0), (0.45, 1.25), fontsize=8, arrowprops={"arrowstyle": "-", "color": "black"})
+    axes[1, 1].set_xlim(-0.6, 1.1)
     counts = [[(source[name] == t).sum() for t in range(1, 11) for source in (benefit,)] for name in ("typology", "look_alike")]
     for name_index, (name, colour) in enumerate((("typology", ORANGE), ("look_alike", BLUE))):
         for source, hatch in ((wage, None), (vat, None)):

@@ -55,7 +55,7 @@ static void typology_apply(const struct avvik__world *world, struct avvik__busin
     business->is_registered = 1;
     if (is_case(business, AVVIK_VAT_CAROUSEL)) { /* new; the look-alike has been there for years */
         business->founded = avvik__month_of(world, business->begins)->first - (int32_t)avvik__below(words.v[1], 40);
-        business->input = 0.74 + 0.14 * u;
+        business->input = 0.66 + 0.16 * u;
         business->turnover = 2.0e6 * avvik__exp(0.9 * avvik__normal(words.v[2]));
         business->exports = 0;
     } else if (is_like(business, AVVIK_VAT_CAROUSEL)) {

@@ -12,6 +12,7 @@ struct avvik__job *avvik__job_add(struct avvik__life *life, int32_t from, int32_
     struct avvik__job *job = &life->jobs[life->n_jobs++];
     *job = (struct avvik__job){.from = from < life->from ? life->from : from,
                                .to = to,
+                               .since = from,
                                .employer = employer,
                                .wage = wage,
                                .position = (float)position,
@@ -129,7 +130,7 @@ static void job_next(struct career *career, int32_t from, uint32_t word)
 static void job_lose(struct career *career, int32_t day, uint32_t word)
 {
     struct avvik__life *life = career->life;
-    const double months = avvik__waiting(word) * 4.8;
+    const double months = avvik__waiting(word) * 6.2;
     const int32_t length = 24 + (int32_t)(30 * (months > 16 ? 16 : months));
     const uint32_t more = avvik__remix(word);
     job_close(career, day);
@@ -208,9 +209,9 @@ static void parental_leave_add(const struct avvik__world *world, const struct av
 static const struct {
     int below;                            /* years of age */
     double works, ill, disabled, studies; /* ill: work assessment allowance */
-} chances[] = {{20, 0.38, 0.012, 0.012, 0.55}, {25, 0.66, 0.028, 0.020, 0.22}, {30, 0.80, 0.040, 0.028, 0.06},
-               {40, 0.82, 0.050, 0.052, 0.02}, {50, 0.79, 0.048, 0.098, 0.01}, {60, 0.72, 0.048, 0.185, 0},
-               {67, 0.53, 0.040, 0.330, 0}};
+} chances[] = {{20, 0.38, 0.011, 0.012, 0.55}, {25, 0.66, 0.027, 0.020, 0.22}, {30, 0.80, 0.038, 0.028, 0.06},
+               {40, 0.82, 0.048, 0.049, 0.02}, {50, 0.79, 0.046, 0.092, 0.01}, {60, 0.72, 0.046, 0.165, 0},
+               {67, 0.55, 0.038, 0.295, 0}};
 
 static void illness_add(const struct avvik__world *world, struct avvik__life *life, const struct career *career,
                         const struct avvik__words *words)
@@ -269,7 +270,7 @@ static void fate_draw(const struct avvik__world *world, struct avvik__life *life
 {
     const double years = (double)(world->last - world->first + 1) / 365;
     const int32_t day = world->first + (int32_t)avvik__below(words->v[1], (uint32_t)(world->last - world->first + 1));
-    if (avvik__unit(words->v[2]) < years * world->mortality[age]) {
+    if (avvik__unit(words->v[2]) < years * avvik__mortality(age, life->member->is_male)) {
         avvik__event_add(life, day, AVVIK_EVENT_DEATH);
         life->to = day;
     } else if (age >= 18 && age < 46 && avvik__unit(avvik__remix(words->v[2])) < 0.014 * years) {
@@ -322,7 +323,7 @@ static void adult_make(const struct avvik__world *world, const struct avvik__blo
                             .employer = employer,
                             .from = avvik__month_of(world, -12)->first - (int32_t)avvik__below(more.v[0], 3000),
                             .is_hourly = more.v[1] % 4 == 0,
-                            .loss_rate = 0.052,
+                            .loss_rate = 0.040,
                             .sick_rate = 0.24};
     career.position = more.v[1] >> 8 & 3 ? 1 : 0.4 + 0.06 * ((more.v[1] >> 16) % 10);
     life->tax = 0.16 + 0.18 * avvik__unit(more.v[2]);
@@ -346,6 +347,8 @@ static void adult_make(const struct avvik__world *world, const struct avvik__blo
             career.position = 0.2 + 0.3 * avvik__unit(more.v[3]);
         if (age >= 66)
             pension_add(world, life, member, &more, 67);
+        else if (age >= 62 && (more.v[3] >> 4) % 10 < 5) /* beside the pay */
+            pension_add(world, life, member, &more, 62);
         parental_leave_add(world, block, index, life, avvik__yearly(world, career.wage, career.position, world->first));
         career_make(&career, age >= 62 && more.v[3] % 5 == 0 ? world->first + (int32_t)(more.v[3] >> 8) % 365
                                                              : world->last + 60);
@@ -367,7 +370,7 @@ static void adult_make(const struct avvik__world *world, const struct avvik__blo
             career.is_hourly = 1;
             career_make(&career, world->last + 60);
         }
-    } else if (age >= 62 && more.v[3] % 10 < 4) {
+    } else if (age >= 62 && more.v[3] % 10 < 8) {
         pension_add(world, life, member, &more, 62);
     }
 }

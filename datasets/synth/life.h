@@ -16,6 +16,7 @@ enum avvik__job_kind {
 
 struct avvik__job {
     int32_t from, to; /* days, both included; from may lie before the period */
+    int32_t since;    /* what the year's holiday pay is reckoned from: with the employer, or as agreed */
     uint32_t employer;
     double wage;    /* of a full position a month, kroner of May 2024 */
     float position; /* share of a full one */

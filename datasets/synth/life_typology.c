@@ -10,7 +10,8 @@ struct script {
     uint32_t employer;
     double wage;
     int is_case;    /* else a look-alike */
-    int32_t begins; /* a day from four months before the period to the last but one of its months */
+    int begins_in;  /* a month from four before the period to the last but one in it */
+    int32_t begins; /* a day of that month */
     struct avvik__words a, b;
 };
 
@@ -68,7 +69,7 @@ static void undeclared_work(const struct script *script)
     avvik__job_add(life, start_long_ago(script), lost, script->employer, script->wage, 1);
     avvik__event_add(life, lost, AVVIK_EVENT_JOB_LOST);
     struct avvik__spell *spell =
-        avvik__spell_add(life, AVVIK_DAGPENGER, lost + 4, ends, yearly(script, 0.85, lost), 100);
+        avvik__spell_add(life, AVVIK_DAGPENGER, lost + 4, ends, yearly(script, 0.75, lost), 100);
     const uint32_t other = avvik__employer_draw(world, script->a.v[1]);
     const double position = 0.35 + 0.6 * avvik__unit(script->a.v[2]);
     struct avvik__job *job = NULL;
@@ -132,8 +133,9 @@ static double grade_draw(uint32_t word)
     return grades[avvik__below(word, 10)];
 }
 
-/* New employers whose staff all fall ill. Case: the pay jumps with the new job, and the illness lasts. Look-alike: a
- * start-up whose people have influenza, and are back within weeks. Both pay modestly. */
+/* New employers whose staff fall ill, three in four. Case: the pay jumps with the new job, and the illness lasts.
+ * Look-alike: a start-up whose people have influenza, and are back within weeks. Both pay modestly, and give paid
+ * holidays in the first summer. */
 static void fictitious_employer(const struct script *script)
 {
     struct avvik__life *life = script->life;
@@ -150,29 +152,36 @@ static void fictitious_employer(const struct script *script)
     avvik__job_add(life, start_long_ago(script), hired - 1, script->employer, wage, before * position);
     struct avvik__job *job = avvik__job_add(life, hired, script->is_case ? ill + 16 + length : world->last + 60,
                                             avvik__ring_employer(world, kind, life->ring), wage, position);
-    if (job != NULL)
+    if (job != NULL) {
         job->is_late = 1;
+        job->since = start_long_ago(script);
+    }
     label_job(script, job);
     avvik__event_add(life, hired, AVVIK_EVENT_JOB_FOUND);
-    label_spell(script,
-                avvik__spell_add(life, AVVIK_SYKEPENGER, ill + 16, ill + 16 + length,
-                                 avvik__yearly(world, wage, position, ill), grade_draw(script->b.v[0])),
-                AVVIK_MARK_ALL, ill, ill + 16 + length);
+    if (script->b.v[3] >> 16 & 3)
+        label_spell(script,
+                    avvik__spell_add(life, AVVIK_SYKEPENGER, ill + 16, ill + 16 + length,
+                                     avvik__yearly(world, wage, position, ill), grade_draw(script->b.v[0])),
+                    AVVIK_MARK_ALL, ill, ill + 16 + length);
 }
 
-/* Pay that rises before an illness. Case: for the three months that the benefit is reckoned from, and no longer.
+/* Pay that rises before an illness. Case: from three months before that of the illness to its end, and no longer.
  * Look-alike: a promotion; the person falls ill all the same, and keeps the pay. */
 static void inflated_pay(const struct script *script)
 {
     struct avvik__life *life = script->life;
     const struct avvik__world *world = script->world;
-    const int32_t ill = script->begins, rises = ill - 92;
+    const int32_t ill = script->begins, since = start_long_ago(script);
+    const int month = script->begins_in;
+    const int32_t rises = at(world, month - 3), falls = avvik__month_of(world, month)->last + 1;
     const double low = script->wage * 0.66, high = low * (1.3 + 0.35 * avvik__unit(script->a.v[0]));
     const double position = script->b.v[2] % 10 < 7 ? 1 : 0.6;
     const int32_t length = 12 + (int32_t)avvik__below(script->a.v[1], 90);
-    avvik__job_add(life, start_long_ago(script), rises - 1, script->employer, low, position);
-    label_job(script, avvik__job_add(life, rises, ill, script->employer, high, position));
-    avvik__job_add(life, ill + 1, world->last + 60, script->employer, script->is_case ? low : high, position);
+    avvik__job_add(life, since, rises - 1, script->employer, low, position);
+    label_job(script, avvik__job_add(life, rises, falls - 1, script->employer, high, position));
+    avvik__job_add(life, falls, world->last + 60, script->employer, script->is_case ? low : high, position);
+    for (unsigned i = 0; i < life->n_jobs; i++)
+        life->jobs[i].since = since; /* one employer all the time */
     label_spell(script,
                 avvik__spell_add(life, AVVIK_SYKEPENGER, ill + 16, ill + 16 + length,
                                  avvik__yearly(world, high, position, ill), grade_draw(script->b.v[0])),
@@ -205,11 +214,11 @@ static void duplicate_claims(const struct script *script)
         begins + (script->is_case ? 90 : 45) + (int32_t)avvik__below(script->a.v[0], script->is_case ? 180 : 60);
     struct avvik__spell *spell = NULL;
     if (script->a.v[1] % 10 < 6) {
-        spell = avvik__spell_add(life, AVVIK_AAP, from, world->last + 200, yearly(script, 0.7, from), 100);
+        spell = avvik__spell_add(life, AVVIK_AAP, from, world->last + 200, yearly(script, 0.6, from), 100);
     } else {
         avvik__job_add(life, start_long_ago(script), begins - 10, script->employer, script->wage, 1);
         avvik__event_add(life, begins - 10, AVVIK_EVENT_JOB_LOST);
-        spell = avvik__spell_add(life, AVVIK_DAGPENGER, begins - 6, ends + 60, yearly(script, 0.85, begins), 100);
+        spell = avvik__spell_add(life, AVVIK_DAGPENGER, begins - 6, ends + 60, yearly(script, 0.7, begins), 100);
     }
     label_spell(script, spell, script->is_case ? AVVIK_MARK_TWICE : AVVIK_MARK_REPAID, begins, ends);
 }
@@ -249,7 +258,8 @@ int avvik__life_typology(const struct avvik__world *world, struct avvik__life *l
     script.a = avvik__draw(world->seed, life->person, 0, AVVIK_DRAW_TYPOLOGY, 1);
     script.b = avvik__draw(world->seed, life->person, 0, AVVIK_DRAW_TYPOLOGY, 2);
     const struct avvik__words when = avvik__draw(world->seed, life->person, 0, AVVIK_DRAW_TYPOLOGY, 3);
-    script.begins = at(world, month_draw(world, 4, when.v[0])) + (int32_t)avvik__below(when.v[1], 27);
+    script.begins_in = month_draw(world, 4, when.v[0]);
+    script.begins = at(world, script.begins_in) + (int32_t)avvik__below(when.v[1], 27);
     switch ((enum avvik__typology)which) {
     case AVVIK_UNDECLARED_WORK: undeclared_work(&script); break;
     case AVVIK_UNDERREPORTED_INCOME: underreported_income(&script); break;

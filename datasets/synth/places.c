@@ -31,6 +31,22 @@ const int avvik__typology_is_business[AVVIK_N_TYPOLOGIES] = {
 #undef TYPOLOGY
 };
 
+double avvik__mortality(int age, int is_male)
+{
+    static const struct {
+        int from;
+        double deaths[2]; /* a year per 100,000: women, men */
+    } rates[] = {
+#define MORTALITY(age, men, women) {age, {women, men}},
+#include "places.def"
+#undef MORTALITY
+    };
+    size_t i = sizeof rates / sizeof rates[0] - 1;
+    while (i > 0 && rates[i].from > age)
+        i--;
+    return rates[i].deaths[is_male] / 100000;
+}
+
 static const int offices_of[] = {
 #define MUNICIPALITY(code, name, weight, offices) offices,
 #include "places.def"

@@ -77,6 +77,9 @@ extern const struct avvik__scheme_rules {
 extern const double avvik__vat_rates[AVVIK_N_VAT_CODES];
 extern const int avvik__typology_is_business[AVVIK_N_TYPOLOGIES];
 
+/* Risk of death in a year. */
+double avvik__mortality(int age, int is_male);
+
 /* Lists of names: what the codes of a category stand for. */
 enum avvik__list {
     AVVIK_LIST_MUNICIPALITIES,

@@ -17,12 +17,17 @@ static const struct {
     enum avvik__household_kind kind;
     int from, to; /* years of age */
 } kinds[] = {
-    {0.085, AVVIK_SINGLE, 18, 29},        {0.110, AVVIK_SINGLE, 30, 54},         {0.085, AVVIK_SINGLE, 55, 69},
-    {0.120, AVVIK_SINGLE, 70, 99},        {0.040, AVVIK_COUPLE, 23, 36},         {0.030, AVVIK_COUPLE, 37, 51},
-    {0.100, AVVIK_COUPLE, 52, 69},        {0.085, AVVIK_COUPLE, 70, 94},         {0.195, AVVIK_COUPLE_CHILDREN, 0, 0},
-    {0.055, AVVIK_PARENT_CHILDREN, 0, 0}, {0.058, AVVIK_GROWN_CHILDREN, 45, 63}, {0.037, AVVIK_SHARED, 19, 42},
+    {0.085, AVVIK_SINGLE, 18, 29},        {0.110, AVVIK_SINGLE, 30, 54},         {0.061, AVVIK_SINGLE, 55, 64},
+    {0.143, AVVIK_SINGLE, 65, 98},        {0.040, AVVIK_COUPLE, 23, 36},         {0.030, AVVIK_COUPLE, 37, 51},
+    {0.059, AVVIK_COUPLE, 52, 62},        {0.138, AVVIK_COUPLE, 63, 91},         {0.190, AVVIK_COUPLE_CHILDREN, 0, 0},
+    {0.055, AVVIK_PARENT_CHILDREN, 0, 0}, {0.055, AVVIK_GROWN_CHILDREN, 45, 64}, {0.036, AVVIK_SHARED, 19, 42},
 };
 #define N_KINDS (sizeof kinds / sizeof kinds[0])
+
+/* Ages of youngest children are uniform to this power: older ones are more, because births have fallen. */
+#define YOUNGEST_CHILD 1.16
+
+#define OLD_FROM 63 /* kinds of households from this age on thin out with it */
 
 /* A household on its way into a block. */
 struct household {
@@ -58,11 +63,11 @@ static void member_add(struct household *household, int age, int is_male, int is
                                                 .is_child = (uint8_t)is_child};
 }
 
-/* Old ages thin out: squeezing a uniform age towards the lower end. */
+/* Old ages thin out: ever fewer, and none at the upper end. */
 static int age_between(int from, int to, double u)
 {
-    if (from >= 70)
-        u = u * (0.45 + 0.55 * u * u);
+    if (from >= OLD_FROM)
+        u = 1 - sqrt(1 - u);
     return from + (int)(u * (to - from + 1));
 }
 
@@ -80,7 +85,7 @@ static void family_add(struct household *household, const struct avvik__words *w
         avvik__draw(world->seed, household->block->first, (int)household->number, AVVIK_DRAW_MEMBER, 0);
     const int future = world->n_years - AVVIK_YEARS_BEFORE; /* births to come */
     const double u = avvik__unit(words->v[1]);
-    int age = (int)((18 + future) * u * sqrt(sqrt(u))) - future;
+    int age = (int)((18 + future) * avvik__power(u, YOUNGEST_CHILD)) - future;
     int at_birth = (int)(32.5 + 5 * avvik__normal(words->v[2]));
     at_birth = at_birth < 18 ? 18 : at_birth > 46 ? 46 : at_birth;
     const int is_male = !has_partner && avvik__unit(more.v[3]) < 0.25;
@@ -114,7 +119,7 @@ static void household_make(struct household *household)
     household->municipality = avvik__municipality_draw(avvik__unit(place.v[0]));
     const int age = age_between(kinds[k].from, kinds[k].to, avvik__unit(words.v[1]));
     /* women live longer: three in five old singles */
-    const int is_male = avvik__unit(words.v[2]) < (kinds[k].from >= 67             ? 0.36
+    const int is_male = avvik__unit(words.v[2]) < (kinds[k].from >= OLD_FROM       ? 0.36
                                                    : kinds[k].kind == AVVIK_SINGLE ? 0.57
                                                                                    : 0.5);
     switch (household->kind) {

@@ -119,6 +119,15 @@ static int has_marked_work(const struct payment *payment)
     return 0;
 }
 
+/* Reporting cards and claims are of a fortnight that ends on the person's own day, and are paid two or three days
+ * later. A month's are added up: this is the day of the last of them, of the only one where the payment is for less. */
+static int32_t paid_on(const struct payment *payment)
+{
+    const uint32_t word = avvik__remix(payment->of->life->person + 31);
+    const int32_t ends = payment->to - (int32_t)avvik__below(word, 14);
+    return (ends < payment->from ? payment->to : ends) + 2 + (int32_t)(payment->words.v[1] & 1);
+}
+
 /* Everything of a row but its amounts. */
 static void row_begin(const struct payment *payment, enum avvik__scheme scheme, struct avvik__benefit_row *row)
 {
@@ -139,8 +148,7 @@ static void row_begin(const struct payment *payment, enum avvik__scheme scheme, 
         .benefit_code = (uint16_t)scheme,
         .period_from = payment->from,
         .period_to = payment->to,
-        .pay_date = pay_day > 0 ? payment->month->first + pay_day - 1
-                                : payment->to + 3 + (int32_t)avvik__below(payment->words.v[1], 8),
+        .pay_date = pay_day > 0 ? payment->month->first + pay_day - 1 : paid_on(payment),
         .basis = AVVIK_NO_AMOUNT,
         .grade_pct = NAN,
         .hours_reported = NAN};
@@ -201,7 +209,7 @@ static void again(struct payment *payment, struct avvik__sink *sink, const struc
                                        (uint64_t)payment->of->life->person << 20 | (uint64_t)payment->of->month << 8 |
                                            payment->number);
     amounts_set(&row, payment, (double)row.gross / 100 * factor);
-    row.pay_date += (int32_t)avvik__below(word, 6);
+    row.pay_date += (int32_t)avvik__below(word, 6) - (is_elsewhere ? 3 : 0);
     if (is_elsewhere)
         row.office = (uint16_t)avvik__office_draw(
             avvik__municipality_draw(avvik__unit(avvik__remix(payment->of->life->person + 9))), 0.6);

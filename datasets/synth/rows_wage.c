@@ -74,7 +74,7 @@ static double pay_of(const struct report *report)
 static double last_year_share(const struct report *report)
 {
     const int32_t from = avvik__day_of(report->month->year - 1, 1, 1), to = avvik__day_of(report->month->year, 1, 1);
-    const int32_t start = report->job->from > from ? report->job->from : from;
+    const int32_t start = report->job->since > from ? report->job->since : from;
     return start >= to ? 0 : (double)(to - start) / (to - from);
 }
 

@@ -18,6 +18,7 @@ struct country {
     struct avvik__writer writer;
     struct avvik__folder folder;
     struct avvik__record *truth;
+    struct avvik__offsets offsets[AVVIK_MAX_COUNTED];
     struct avvik_synth_summary summary;
     char path[4200];
 };
@@ -51,13 +52,13 @@ static enum avvik_status table_write(struct country *country, enum avvik__table_
                                      struct avvik__record *record, const char *truth_group, uint64_t *rows_out,
                                      struct avvik_error *error)
 {
+    const struct avvik__table_month of = {table, month};
     struct avvik__offsets offsets = {0};
-    enum avvik_status status = avvik__tables_count(&country->writer, &table, 1, month, &offsets, error);
+    enum avvik_status status = avvik__tables_count(&country->writer, &of, 1, &offsets, error);
     if (status == AVVIK_OK) {
         *rows_out += avvik__offsets_rows(&offsets);
         if (avvik__offsets_rows(&offsets) > 0)
-            status = avvik__table_write(&country->writer, table, month, &offsets, record, country->truth, truth_group,
-                                        error);
+            status = avvik__table_write(&country->writer, of, &offsets, record, country->truth, truth_group, error);
     }
     avvik__offsets_destroy(&offsets);
     return status;
@@ -65,19 +66,22 @@ static enum avvik_status table_write(struct country *country, enum avvik__table_
 
 static enum avvik_status registry_write(struct country *country, struct avvik_error *error)
 {
-    static const enum avvik__table_number of_persons[] = {
-        AVVIK_TABLE_PERSON, AVVIK_TABLE_HOUSEHOLD, AVVIK_TABLE_ACCOUNT, AVVIK_TABLE_EMPLOYMENT, AVVIK_TABLE_EVENT};
+    static const struct avvik__table_month of_persons[] = {{AVVIK_TABLE_PERSON, 0},
+                                                           {AVVIK_TABLE_HOUSEHOLD, 0},
+                                                           {AVVIK_TABLE_ACCOUNT, 0},
+                                                           {AVVIK_TABLE_EMPLOYMENT, 0},
+                                                           {AVVIK_TABLE_EVENT, 0}};
     enum { N = sizeof of_persons / sizeof of_persons[0] };
     enum avvik_status status = AVVIK_OK;
     struct avvik__record *record = NULL;
     struct avvik__offsets offsets[N] = {{0}};
     struct avvik_synth_summary *summary = &country->summary;
     AVVIK_TRY(record_begin(country, "registry.h5", "registry", &record, error));
-    AVVIK_TRY(avvik__tables_count(&country->writer, of_persons, N, 0, offsets, error));
+    AVVIK_TRY(avvik__tables_count(&country->writer, of_persons, N, offsets, error));
     for (size_t i = 0; i < N; i++)
         if (avvik__offsets_rows(&offsets[i]) > 0)
-            AVVIK_TRY(avvik__table_write(&country->writer, of_persons[i], 0, &offsets[i], record, country->truth,
-                                         of_persons[i] == AVVIK_TABLE_PERSON ? "/person" : NULL, error));
+            AVVIK_TRY(avvik__table_write(&country->writer, of_persons[i], &offsets[i], record, country->truth,
+                                         of_persons[i].table == AVVIK_TABLE_PERSON ? "/person" : NULL, error));
     AVVIK_TRY(table_write(country, AVVIK_TABLE_EMPLOYER, 0, record, "/employer", &summary->employers, error));
     AVVIK_TRY(avvik__record_commit(&record, error));
     summary->persons = avvik__offsets_rows(&offsets[0]);
@@ -90,12 +94,28 @@ done:
     return status;
 }
 
+/* What a month's batch has of persons, in this order. */
+static const enum avvik__table_number of_persons[] = {AVVIK_TABLE_BENEFIT, AVVIK_TABLE_WAGE};
+#define N_OF_PERSONS 2
+
+/* Count those tables of all months; country->offsets: [month][table]. */
+static enum avvik_status batches_count(struct country *country, struct avvik_error *error)
+{
+    const uint64_t start = avvik__now_ns();
+    struct avvik__table_month of[AVVIK_MAX_COUNTED];
+    size_t n = 0;
+    for (int m = 0; m < country->world.n_months; m++)
+        for (int i = 0; i < N_OF_PERSONS; i++)
+            of[n++] = (struct avvik__table_month){of_persons[i], m};
+    const enum avvik_status status = avvik__tables_count(&country->writer, of, n, country->offsets, error);
+    country->summary.benefit_ns += avvik__now_ns() - start;
+    return status;
+}
+
 static enum avvik_status batch_write(struct country *country, int m, struct avvik_error *error)
 {
-    static const enum avvik__table_number of_persons[] = {AVVIK_TABLE_BENEFIT, AVVIK_TABLE_WAGE};
     enum avvik_status status = AVVIK_OK;
     struct avvik_synth_summary *summary = &country->summary;
-    struct avvik__offsets offsets[2] = {{0}};
     struct avvik__record *record = NULL;
     const struct avvik__month *month = avvik__month_of(&country->world, m);
     char name[32], group[48];
@@ -106,14 +126,14 @@ static enum avvik_status batch_write(struct country *country, int m, struct avvi
     snprintf(group, sizeof group, "/batch_%04d-%02d", month->year, month->month);
     AVVIK_TRY(avvik__record_group(country->truth, group, error));
     const size_t length = strlen(group);
-    uint64_t start = avvik__now_ns();
-    AVVIK_TRY(avvik__tables_count(&country->writer, of_persons, 2, m, offsets, error));
-    for (int i = 0; i < 2; i++) {
-        const uint64_t n_rows = avvik__offsets_rows(&offsets[i]);
+    const uint64_t start = avvik__now_ns();
+    for (int i = 0; i < N_OF_PERSONS; i++) {
+        const struct avvik__offsets *offsets = &country->offsets[m * N_OF_PERSONS + i];
+        const uint64_t n_rows = avvik__offsets_rows(offsets);
         snprintf(group + length, sizeof group - length, "%s", avvik__tables[of_persons[i]].name);
         if (n_rows > 0)
-            AVVIK_TRY(avvik__table_write(&country->writer, of_persons[i], m, &offsets[i], record, country->truth, group,
-                                         error));
+            AVVIK_TRY(avvik__table_write(&country->writer, (struct avvik__table_month){of_persons[i], m}, offsets,
+                                         record, country->truth, group, error));
         summary->benefit_ns += i == 0 ? avvik__now_ns() - start : 0;
         *(i == 0 ? &summary->benefit_rows : &summary->wage_rows) += n_rows;
     }
@@ -124,8 +144,6 @@ static enum avvik_status batch_write(struct country *country, int m, struct avvi
     AVVIK_TRY(avvik__record_commit(&record, error));
     file_add(country, name);
 done:
-    avvik__offsets_destroy(&offsets[0]);
-    avvik__offsets_destroy(&offsets[1]);
     avvik__record_close(record);
     return status;
 }
@@ -138,6 +156,7 @@ static enum avvik_status files_write(struct country *country, struct avvik_error
     file_add(country, "identity.key");
     AVVIK_TRY(record_begin(country, "truth.h5", "truth", &country->truth, error));
     AVVIK_TRY(registry_write(country, error));
+    AVVIK_TRY(batches_count(country, error));
     for (int m = 0; m < country->world.n_months; m++)
         AVVIK_TRY(batch_write(country, m, error));
     AVVIK_TRY(avvik__record_commit(&country->truth, error));
@@ -167,6 +186,8 @@ enum avvik_status avvik_synth(const char *folder, const struct avvik_synth_optio
     if (summary_out != NULL)
         *summary_out = country->summary;
 done:
+    for (size_t i = 0; i < AVVIK_MAX_COUNTED; i++)
+        avvik__offsets_destroy(&country->offsets[i]);
     avvik__folder_end(&country->folder);
     avvik__writer_destroy(&country->writer);
     avvik__world_destroy(&country->world);

@@ -8,6 +8,8 @@
 #include "chunk_encode.h"
 
 #define CHUNK_ROWS 65536u
+#define CHUNK_ROWS_MIN 8192u
+#define CHUNKS_WANTED 8 /* in a small table, so that there is something to do for several threads */
 #define MAX_COLUMNS 24
 
 struct avvik__scratch {
@@ -46,14 +48,11 @@ void avvik__offsets_destroy(struct avvik__offsets *offsets)
 }
 
 /* Send the rows of block `number` into n sinks, until the first of them is past its window. */
-static void block_emit(const struct avvik__world *world, struct avvik__scratch *scratch, int month, uint32_t number,
+static void block_emit(const struct avvik__world *world, struct avvik__scratch *scratch, uint32_t number,
                        struct avvik__sink *sinks, size_t n)
 {
-    struct avvik__unit_of of = {.world = world,
-                                .month = month,
-                                .block = &scratch->block,
-                                .life = &scratch->life,
-                                .business = &scratch->business};
+    struct avvik__unit_of of = {
+        .world = world, .block = &scratch->block, .life = &scratch->life, .business = &scratch->business};
     const int is_of_businesses = sinks[0].table->is_of_businesses;
     int needs_life = 0;
     for (size_t i = 0; i < n; i++)
@@ -75,8 +74,10 @@ static void block_emit(const struct avvik__world *world, struct avvik__scratch *
             avvik__life_make(world, &scratch->block, of.index, &scratch->life);
         else
             avvik__life_begin(world, &scratch->block, of.index, &scratch->life);
-        for (size_t i = 0; i < n; i++)
+        for (size_t i = 0; i < n; i++) {
+            of.month = sinks[i].month;
             sinks[i].table->emit(&of, &sinks[i]);
+        }
     }
 }
 
@@ -92,9 +93,8 @@ static enum avvik_status nothing_plan(void *context, unsigned slot, uint64_t blo
 /* The pass that counts. */
 struct count {
     struct avvik__writer *writer;
-    const enum avvik__table_number *tables;
+    const struct avvik__table_month *of;
     size_t n;
-    int month;
     struct avvik__offsets *offsets;
 };
 
@@ -102,12 +102,12 @@ static enum avvik_status count_work(void *context, unsigned worker, unsigned slo
                                     struct avvik_error *error)
 {
     const struct count *count = context;
-    struct avvik__sink sinks[AVVIK_N_TABLES] = {{0}};
+    struct avvik__sink sinks[AVVIK_MAX_COUNTED] = {{0}};
     (void)slot;
     (void)error;
     for (size_t i = 0; i < count->n; i++)
-        sinks[i].table = &avvik__tables[count->tables[i]];
-    block_emit(count->writer->world, &count->writer->scratch[worker], count->month, (uint32_t)number, sinks, count->n);
+        sinks[i] = (struct avvik__sink){.table = &avvik__tables[count->of[i].table], .month = count->of[i].month};
+    block_emit(count->writer->world, &count->writer->scratch[worker], (uint32_t)number, sinks, count->n);
     for (size_t i = 0; i < count->n; i++)
         count->offsets[i].before[number + 1] = sinks[i].next;
     return AVVIK_OK;
@@ -123,12 +123,12 @@ static enum avvik_status count_add(void *context, unsigned slot, uint64_t number
     return AVVIK_OK;
 }
 
-enum avvik_status avvik__tables_count(struct avvik__writer *writer, const enum avvik__table_number *tables, size_t n,
-                                      int month, struct avvik__offsets *offsets, struct avvik_error *error)
+enum avvik_status avvik__tables_count(struct avvik__writer *writer, const struct avvik__table_month *of, size_t n,
+                                      struct avvik__offsets *offsets, struct avvik_error *error)
 {
     const struct avvik__world *world = writer->world;
-    struct count count = {.writer = writer, .tables = tables, .n = n, .month = month, .offsets = offsets};
-    const uint32_t n_blocks = avvik__tables[tables[0]].is_of_businesses
+    struct count count = {.writer = writer, .of = of, .n = n, .offsets = offsets};
+    const uint32_t n_blocks = avvik__tables[of[0].table].is_of_businesses
                                   ? (world->n_listed + AVVIK_BUSINESS_BLOCK - 1) / AVVIK_BUSINESS_BLOCK
                                   : world->n_blocks;
     struct avvik__pipeline pipeline = {.n_blocks = n_blocks,
@@ -195,13 +195,14 @@ static enum avvik_status chunk_work(void *context, unsigned worker, unsigned slo
     struct slot *slot = &write->slots[slot_number];
     struct avvik__scratch *scratch = &write->writer->scratch[worker];
     struct avvik__sink sink = {.table = write->table,
+                               .month = write->month,
                                .first = chunk * write->chunk_rows,
                                .n_rows = rows_of(write, chunk),
                                .columns = slot->columns};
     uint32_t block = block_of(write->offsets, sink.first);
     sink.next = write->offsets->before[block];
     for (; sink.next < sink.first + sink.n_rows; block++)
-        block_emit(write->writer->world, scratch, write->month, block, &sink, 1);
+        block_emit(write->writer->world, scratch, block, &sink, 1);
     if (write->has_truth) {
         const uint16_t *typology = (const uint16_t *)(const void *)slot->columns[write->typology];
         uint16_t *label = (uint16_t *)(void *)slot->columns[write->n_columns - 1];
@@ -242,6 +243,15 @@ static enum avvik_status chunk_write(void *context, unsigned slot_number, uint64
     if (options->progress != NULL)
         options->progress(options->user, progress);
     return AVVIK_OK;
+}
+
+/* Follows from the table alone, so that the bytes do not depend on the threads. */
+static size_t chunk_rows_for(uint64_t n_rows)
+{
+    size_t rows = CHUNK_ROWS_MIN;
+    while (rows < CHUNK_ROWS && rows * CHUNKS_WANTED < n_rows)
+        rows *= 2;
+    return n_rows < rows ? (size_t)n_rows : rows;
 }
 
 static enum avvik_status codes_put(struct avvik__record *record, const char *path, enum avvik__list list,
@@ -351,15 +361,15 @@ static void slots_free(struct write *write)
     free(write->slots);
 }
 
-enum avvik_status avvik__table_write(struct avvik__writer *writer, enum avvik__table_number number, int month,
+enum avvik_status avvik__table_write(struct avvik__writer *writer, struct avvik__table_month of,
                                      const struct avvik__offsets *offsets, struct avvik__record *record,
                                      struct avvik__record *truth, const char *truth_group, struct avvik_error *error)
 {
     enum avvik_status status = AVVIK_OK;
-    const struct avvik__table_kind *table = &avvik__tables[number];
-    struct write write = {.writer = writer, .table = table, .offsets = offsets, .month = month};
+    const struct avvik__table_kind *table = &avvik__tables[of.table];
+    struct write write = {.writer = writer, .table = table, .offsets = offsets, .month = of.month};
     write.n_rows = avvik__offsets_rows(offsets);
-    write.chunk_rows = write.n_rows < CHUNK_ROWS ? (size_t)write.n_rows : CHUNK_ROWS;
+    write.chunk_rows = chunk_rows_for(write.n_rows);
     write.has_truth = truth_group != NULL;
     write.n_columns = table->n_columns + (size_t)write.has_truth;
     writer->progress.table = table->name;

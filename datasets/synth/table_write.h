@@ -28,13 +28,21 @@ static inline uint64_t avvik__offsets_rows(const struct avvik__offsets *offsets)
 }
 void avvik__offsets_destroy(struct avvik__offsets *offsets);
 
-/* Count the rows of `n` tables in month `month`, all of persons or all of businesses. offsets: out, n; zeroed. */
-enum avvik_status avvik__tables_count(struct avvik__writer *writer, const enum avvik__table_number *tables, size_t n,
-                                      int month, struct avvik__offsets *offsets, struct avvik_error *error);
+/* A table in a month of the period; tables of the register have month 0. */
+struct avvik__table_month {
+    enum avvik__table_number table;
+    int month;
+};
+#define AVVIK_MAX_COUNTED (2 * AVVIK_SYNTH_MAX_MONTHS)
+
+/* Count the rows of `n` tables, at most AVVIK_MAX_COUNTED, all of persons or all of businesses, in one pass: each life
+ * is made once for all of them. offsets: out, n; zeroed. */
+enum avvik_status avvik__tables_count(struct avvik__writer *writer, const struct avvik__table_month *of, size_t n,
+                                      struct avvik__offsets *offsets, struct avvik_error *error);
 
 /* Write a table that has rows: its columns into `record`, what only the truth knows into `truth`, under the group
  * truth_group (NULL: nowhere). The groups are made. */
-enum avvik_status avvik__table_write(struct avvik__writer *writer, enum avvik__table_number table, int month,
+enum avvik_status avvik__table_write(struct avvik__writer *writer, struct avvik__table_month of,
                                      const struct avvik__offsets *offsets, struct avvik__record *record,
                                      struct avvik__record *truth, const char *truth_group, struct avvik_error *error);
 

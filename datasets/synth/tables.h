@@ -118,6 +118,7 @@ extern const struct avvik__table_kind avvik__tables[AVVIK_N_TABLES];
 /* Where rows go: those of a window of the table into columns, the others are counted only. */
 struct avvik__sink {
     const struct avvik__table_kind *table;
+    int month;      /* of the period */
     uint64_t next;  /* number of the row that comes next */
     uint64_t first; /* of the window */
     size_t n_rows;  /* of the window; 0: everything is only counted */

@@ -147,8 +147,6 @@ enum avvik_status avvik__world_init(struct avvik__world *world, const struct avv
     world->last = avvik__month_of(world, options->n_months - 1)->last;
     world->base_year = options->year;
     world->n_years = AVVIK_YEARS_BEFORE + (options->month - 1 + options->n_months + 11) / 12;
-    for (int age = 0; age <= AVVIK_MAX_AGE; age++) /* Gompertz: doubles every seven years */
-        world->mortality[age] = 0.000016 * avvik__exp(0.098 * age);
     world->numbers = avvik__numbers_create();
     world->industries = malloc(world->n_listed);
     if (world->numbers == NULL || world->industries == NULL) {

@@ -43,9 +43,8 @@ struct avvik__world {
         months[AVVIK_MONTHS_BEFORE + AVVIK_SYNTH_MAX_MONTHS + 1]; /* [AVVIK_MONTHS_BEFORE] is the first */
     double typology_rate[AVVIK_N_TYPOLOGIES];                     /* among persons of working age, or businesses */
     double look_alike_rate[AVVIK_N_TYPOLOGIES];
-    double mortality[AVVIK_MAX_AGE + 1]; /* risk of death in a year, by age */
-    uint8_t *industries;                 /* [business]: looked up for every job */
-    uint32_t *ranks;                     /* [block][birth year][sex]: persons before the block, see population.h */
+    uint8_t *industries; /* [business]: looked up for every job */
+    uint32_t *ranks;     /* [block][birth year][sex]: persons before the block, see population.h */
 };
 
 /* The m-th month of the period; from -AVVIK_MONTHS_BEFORE to n_months. */

@@ -118,6 +118,32 @@ def test_tables_of_many_chunks_are_whole(tmp_path):
         assert len(np.unique(persons[name])) == 150_000
 
 
+def test_a_chunk_may_end_within_a_run_of_repeated_payments(tmp_path):
+    """What is paid twice, or taken back and paid again, is made from the first payment: also where that is in the chunk before."""
+    land = country.make(tmp_path / "c", persons=40_000, months=12, compress=0, fraud_rate=0, typology="duplicate_claims=0.15",
+                        look_alikes=1)
+    same = ["person", "household", "benefit_code", "period_from", "period_to", "basis", "grade_pct", "hours_reported", "employer",
+            "account", "country"]
+    within = 0
+    for path in country.batches(land):
+        benefit, _ = country.columns(path, "benefit")
+        with h5py.File(path) as file:
+            (rows,) = file["/benefit/gross"].chunks
+        runs = np.all([benefit[name][1:] == benefit[name][:-1] for name in ("person", "benefit_code", "period_from")], axis=0)
+        runs &= benefit["benefit_code"][1:] > 2  # not several children of one parent
+        for edge in range(rows, len(benefit["gross"]), rows):
+            if not runs[edge - 1]:
+                continue
+            within += 1
+            first = edge - 1
+            while runs[first - 1]:
+                first -= 1
+            for at in range(first + 1, edge + 1 + int(edge < len(runs) and runs[edge])):
+                assert all(np.array_equal(benefit[name][at], benefit[name][first], equal_nan=benefit[name].dtype.kind == "f") for name in same)
+                assert abs(benefit["gross"][at]) == pytest.approx(abs(benefit["gross"][first]), rel=0.031, abs=100)
+    assert within >= 3, "the country has no such edge: choose another seed"
+
+
 def test_no_identity_number_can_be_a_real_persons(land):
     persons, _ = country.columns(land / "registry.h5", "person")
     check_national_ids(persons["national_id"], persons["birth_date"], persons["sex"])

@@ -17,7 +17,7 @@ only 'mpi\.h' '^host/scale/'
 only 'jansson\.h' '^(host/(json_text\.[ch]$|(cases|check|night|cli)/)|bench/)'
 only 'cyaml/' '^host/(check|night)/'
 only 'yaml\.h' '^host/(check|night)/'
-only 'sodium\.h' '^datasets/synth/'
+only 'sodium\.h' '^(host/cases|datasets/synth)/'
 only 'Random123/' '^(host/(fit|engine)|datasets/synth|tests)/'
 
 # Kernels are pure: no allocation, no input or output, no threads.

@@ -12,6 +12,7 @@
 #include "avvik/score.h"
 #include "avvik/source.h"
 #include "avvik/status.h"
+#include "avvik/store.h"
 #include "avvik/synth.h"
 #include "avvik/truth.h"
 #include "avvik/tune.h"

@@ -165,7 +165,9 @@ static void timeline_read(struct reader *reader, const json_t *root, struct avvi
     for (size_t i = 0; i < document->n_timeline; i++) {
         const json_t *from = json_array_get(list, i);
         document->timeline[i].time = text_read(reader, from, "time", NEEDED, 32);
-        document->timeline[i].value = number_read(reader, from, "value", NEEDED);
+        document->timeline[i].value = value_read(reader, from);
+        document->timeline[i].text = text_read(reader, from, "text", OPTIONAL, MAX_TEXT);
+        document->timeline[i].is_case = json_is_true(json_object_get(from, "is_case"));
     }
 }
 
@@ -229,7 +231,15 @@ static void plot_read(struct reader *reader, const json_t *root, struct avvik__c
     if (plot == NULL || json_is_null(plot))
         return;
     document->plot_feature = text_read(reader, plot, "feature", NEEDED, MAX_KEY);
-    document->plot_value = number_read(reader, plot, "value", NEEDED);
+    document->plot_label = text_read(reader, plot, "label", OPTIONAL, MAX_TEXT);
+    document->plot_units = text_read(reader, plot, "units", OPTIONAL, MAX_TEXT);
+    document->plot_text = text_read(reader, plot, "text", OPTIONAL, MAX_TEXT);
+    document->plot_value = number_read(reader, plot, "value", OPTIONAL);
+    const char *among = text_read(reader, plot, "among", OPTIONAL, MAX_KEY);
+    if (among != NULL)
+        document->plot_is_of_peers = strcmp(among, "peers") == 0;
+    if (document->plot_label == NULL)
+        document->plot_label = document->plot_feature;
     const json_t *quantiles = list_read(reader, plot, "quantiles", AVVIK_PLOT_QUANTILES, &n);
     if (n != AVVIK_PLOT_QUANTILES)
         wrong(reader, "quantiles", "must be 101 numbers");

@@ -26,13 +26,14 @@ struct avvik__case_reason {
     const char *feature, *label, *text, *peer_median_text;
     double value, contribution, share, robust_z, peer_median, percentile, peers;
 };
-/* "would be ordinary if `label` were `direction` `text`" */
+/* "would be ordinary if `label` were `direction` `text`"; direction "below", or "from": that much or more */
 struct avvik__case_change {
     const char *feature, *label, *text, *direction;
 };
 struct avvik__case_moment {
-    const char *time;
+    const char *time, *text;
     double value;
+    int is_case;
 };
 
 struct avvik__case_document {
@@ -47,8 +48,9 @@ struct avvik__case_document {
     double peer_rows;
     struct avvik__case_change one, two[2]; /* feature NULL: there is none */
     const char *words[AVVIK_N_LANGUAGES][AVVIK_MAX_SENTENCES];
-    size_t n_words[AVVIK_N_LANGUAGES]; /* those of English are there always */
-    const char *plot_feature;          /* NULL: no plot */
+    size_t n_words[AVVIK_N_LANGUAGES];                              /* those of English are there always */
+    const char *plot_feature, *plot_label, *plot_units, *plot_text; /* feature NULL: no plot */
+    int plot_is_of_peers;                                           /* else of all rows the model learnt from */
     double plot_quantiles[AVVIK_PLOT_QUANTILES], plot_value;
     void *json; /* what the texts lie in */
 };

@@ -34,9 +34,9 @@ static int secret_ask(const char *question, char *line, size_t size)
         return 0;
     silent = before;
     silent.c_lflag &= ~(tcflag_t)ECHO;
+    tcsetattr(STDIN_FILENO, TCSAFLUSH, &silent); /* before it is asked: nothing typed then is lost or shown */
     fputs(question, stderr);
     fflush(stderr);
-    tcsetattr(STDIN_FILENO, TCSAFLUSH, &silent);
     const int is_read = line_read(line, size);
     tcsetattr(STDIN_FILENO, TCSAFLUSH, &before);
     fputc('\n', stderr);

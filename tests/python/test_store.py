@@ -88,7 +88,7 @@ def hostile():
         "quantiles descend": changed(peer_plot={"feature": "g", "quantiles": list(range(101, 0, -1)), "value": 1}),
         "a quantile of text": changed(peer_plot={"feature": "g", "quantiles": ["1"] * 101, "value": 1}),
         "too long a timeline": changed(timeline=[{"time": "2026-01-01", "value": 1}] * 2049),
-        "a moment without value": changed(timeline=[{"time": "2026-01-01"}]),
+        "a moment without time": changed(timeline=[{"value": 1}]),
         "counterfactual is text": changed(counterfactual={"one": "gross"}),
         "the same name twice": '{"avvik_case":1,"avvik_case":1}', "NUL": changed(key="a\0b"), "deep": deep,
         "infinite": changed().replace('"row": 1,', '"row": 1, "p2": 1e999,'), "two documents": changed() + changed(),

@@ -58,6 +58,19 @@ void avvik__h5_close(hid_t id)
     }
 }
 
+void avvik__h5_metadata_limit(hid_t file, size_t bytes)
+{
+    H5AC_cache_config_t config = {.version = H5AC__CURR_CACHE_CONFIG_VERSION};
+    if (H5Fget_mdc_config(file, &config) < 0)
+        return;
+    config.set_initial_size = 1;
+    config.initial_size = config.min_size = config.max_size = bytes;
+    config.incr_mode = H5C_incr__off;
+    config.flash_incr_mode = H5C_flash_incr__off;
+    config.decr_mode = H5C_decr__off;
+    H5Fset_mdc_config(file, &config);
+}
+
 int avvik__h5_string_attribute(hid_t object, const char *name, char *text, size_t size)
 {
     int found = 0;

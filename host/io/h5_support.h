@@ -17,6 +17,11 @@ void avvik__h5_reason(char *text, size_t size);
 /* Close any identifier by its kind; a negative one is a no-op. */
 void avvik__h5_close(hid_t id);
 
+/* Let HDF5 keep no more than about `bytes` of a file's metadata in memory, counted as they lie in the file; a node of a
+ * chunk index, 2 KiB there, takes 19 KiB in memory. Left to itself HDF5 keeps all nodes it has met, up to a thousand,
+ * so that memory grows with the rows. */
+void avvik__h5_metadata_limit(hid_t file, size_t bytes);
+
 /* Read a scalar string attribute of fixed or variable length; text is cut at size - 1 bytes, trailing spaces go.
  * Returns 1 if it is there and a string, else 0 with an empty text. */
 int avvik__h5_string_attribute(hid_t object, const char *name, char *text, size_t size);

@@ -16,6 +16,8 @@
 #include "hash_text.h"
 #include "record_internal.h"
 
+#define METADATA_BYTES ((size_t)32 << 10) /* the way to the next chunk of each column, and the groups */
+
 enum avvik_status avvik__record_write_failed(const struct avvik__record *record, const char *what,
                                              struct avvik_error *error)
 {
@@ -189,6 +191,7 @@ static enum avvik_status record_begin(const char *path, const char *kind, int re
     record->output.is_over_old = is_resumed;
     if ((record->file = avvik__output_create(&record->output, partial)) < 0)
         AVVIK_TRY(avvik__record_write_failed(record, "the file", error));
+    avvik__h5_metadata_limit(record->file, METADATA_BYTES);
     AVVIK_TRY(avvik__record_put_text(record, "/", "avvik_kind", kind, 1, error));
     AVVIK_TRY(avvik__record_put_u64(record, "/", "format_version", AVVIK_FORMAT_VERSION, 1, error));
     AVVIK_TRY(avvik__record_put_text(record, "/", "producer", "avvik " AVVIK_VERSION, 0, error));
@@ -230,6 +233,7 @@ enum avvik_status avvik__record_open(const char *path, const char *kind, struct 
     if (record == NULL)
         AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
     AVVIK_TRY(avvik__h5_open(path, &record->file, error));
+    avvik__h5_metadata_limit(record->file, METADATA_BYTES);
     if (!avvik__h5_string_attribute(record->file, "avvik_kind", found, sizeof found))
         AVVIK_FAIL(AVVIK_ERR_FORMAT, 0, "%s: is not a file of kind '%s' made by avvik", path, kind);
     if (strcmp(found, kind) != 0)

@@ -311,6 +311,59 @@ done:
     return status;
 }
 
+/* The table of the first file, which all others must have: the one that is named, or the only one there is. */
+static enum avvik_status table_settle(struct avvik_source *source, const char *name, struct avvik_error *error)
+{
+    const struct avvik__source_file *file = &source->files[0];
+    char guess[256];
+    if (name == NULL) {
+        const enum avvik_status status = avvik__table_guess(file->file, file->path, guess, sizeof guess, error);
+        if (status != AVVIK_OK)
+            return status;
+        name = guess;
+    }
+    const size_t size = strlen(name) + 2;
+    if ((source->table = malloc(size)) == NULL)
+        return avvik__error_set(error, AVVIK_ERR_MEMORY, 0, "out of memory");
+    snprintf(source->table, size, "%s%s", name[0] == '/' ? "" : "/", name);
+    return AVVIK_OK;
+}
+
+/* The chosen columns of a file, with their handles, and how their rows lie. *table_inout is taken over where it is a
+ * compound data set. */
+static enum avvik_status columns_take(const struct avvik_source *source, struct avvik__source_file *file,
+                                      struct avvik__column *columns, const size_t *order, hid_t *table_inout,
+                                      struct avvik_error *error)
+{
+    const size_t n = source->n_columns;
+    if ((file->columns = malloc(n * sizeof *file->columns)) == NULL)
+        return avvik__error_set(error, AVVIK_ERR_MEMORY, 0, "out of memory");
+    for (size_t f = 0; f < n; f++) {
+        file->columns[f] = columns[order[f]];
+        columns[order[f]].dataset = columns[order[f]].space = H5I_INVALID_HID;
+        if (f >= source->n_features)
+            file->columns[f].is_category = file->columns[f].is_key = 1;
+    }
+    const int is_compound = file->columns[0].dataset < 0;
+    if (is_compound) {
+        file->compound = *table_inout;
+        *table_inout = H5I_INVALID_HID;
+    }
+    const enum avvik_status status = avvik__stores_open(file, n, error);
+    if (status != AVVIK_OK)
+        return status;
+    return is_compound ? compound_prepare(file, n, source->table, error)
+                       : group_columns_check(file, n, source->table, error);
+}
+
+/* The way through each column's chunk index to the next chunk. The widest tables have no more than HDF5 takes anyway.
+ */
+static size_t metadata_bytes(size_t n_columns)
+{
+    const size_t bytes = ((size_t)64 << 10) + n_columns * ((size_t)8 << 10), usual = (size_t)2 << 20;
+    return bytes < usual ? bytes : usual;
+}
+
 /* Open file number `index` and its chosen columns. The first file decides table and features for all. */
 static enum avvik_status file_open(struct avvik_source *source, size_t index, const struct avvik_selection *selection,
                                    struct avvik_error *error)
@@ -318,49 +371,23 @@ static enum avvik_status file_open(struct avvik_source *source, size_t index, co
     enum avvik_status status = AVVIK_OK;
     struct avvik__source_file *file = &source->files[index];
     struct avvik__column *columns = NULL;
-    size_t n_columns = 0, n = 0, *order = NULL;
+    size_t n_columns = 0, *order = NULL;
     hid_t table = H5I_INVALID_HID;
-    char guess[256];
     AVVIK_TRY(avvik__h5_open(file->path, &file->file, error));
-    if (index == 0) {
-        const char *name = selection->table;
-        if (name == NULL) {
-            AVVIK_TRY(avvik__table_guess(file->file, file->path, guess, sizeof guess, error));
-            name = guess;
-        }
-        source->table = malloc(strlen(name) + 2);
-        if (source->table == NULL)
-            AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
-        sprintf(source->table, "%s%s", name[0] == '/' ? "" : "/", name);
-    }
+    if (index == 0)
+        AVVIK_TRY(table_settle(source, selection->table, error));
     AVVIK_TRY(avvik__table_open(file->file, file->path, source->table, &table, &columns, &n_columns, error));
     if ((order = malloc((n_columns + selection->n_features + selection->n_keys + source->n_columns + 1) *
                         sizeof *order)) == NULL)
         AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
     AVVIK_TRY(columns_choose(source, file, index, selection, table, columns, n_columns, order, error));
-    n = source->n_columns;
-    if ((file->columns = malloc(n * sizeof *file->columns)) == NULL)
-        AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
-    for (size_t f = 0; f < n; f++) { /* take the handles over */
-        file->columns[f] = columns[order[f]];
-        columns[order[f]].dataset = columns[order[f]].space = H5I_INVALID_HID;
-        if (f >= source->n_features)
-            file->columns[f].is_category = file->columns[f].is_key = 1;
-    }
-    if (file->columns[0].dataset < 0) {
-        file->compound = table;
-        table = H5I_INVALID_HID;
-        AVVIK_TRY(avvik__stores_open(file, n, error));
-        AVVIK_TRY(compound_prepare(file, n, source->table, error));
-    } else {
-        AVVIK_TRY(avvik__stores_open(file, n, error));
-        AVVIK_TRY(group_columns_check(file, n, source->table, error));
-    }
+    AVVIK_TRY(columns_take(source, file, columns, order, &table, error));
     if (file->n_rows == 0)
         AVVIK_FAIL(AVVIK_ERR_FORMAT, 0, "%s: table %s has no rows", file->path, source->table);
     if (__builtin_add_overflow(source->n_rows, file->n_rows, &source->n_rows))
         AVVIK_FAIL(AVVIK_ERR_FORMAT, 0, "%s: table %s says that it has more rows than can be counted", file->path,
                    source->table);
+    avvik__h5_metadata_limit(file->file, metadata_bytes(source->n_columns));
 done:
     avvik__columns_free(columns, n_columns);
     avvik__h5_close(table);

@@ -30,44 +30,6 @@ static int names_split(char *text, const char ***names_out, size_t *n_out)
     return 1;
 }
 
-/* "NAME=W,..." as a weight for each feature of the source; 1 for those that are not named. CLI_DONE, or the exit code
- * of what was told. */
-static int weights_parse(const struct cli_command *command, const char *text, const struct avvik_source *source,
-                         float **weights_out)
-{
-    const size_t n_features = avvik_source_n_features(source);
-    char *copy = strdup(text), *end;
-    const char **parts = NULL;
-    size_t n_parts = 0, f;
-    int code = CLI_DONE;
-    float *weights = calloc(n_features, sizeof *weights);
-    if (copy == NULL || weights == NULL || !names_split(copy, &parts, &n_parts))
-        code = cli_usage_error(command, "--weight '%s' has an empty part", text);
-    for (f = 0; weights != NULL && f < n_features; f++)
-        weights[f] = 1;
-    for (size_t i = 0; i < n_parts && code == CLI_DONE; i++) {
-        const char *equals = strrchr(parts[i], '=');
-        const size_t length = equals == NULL ? 0 : (size_t)(equals - parts[i]);
-        for (f = 0; f < n_features; f++)
-            if (strlen(avvik_source_feature(source, f)) == length &&
-                memcmp(avvik_source_feature(source, f), parts[i], length) == 0)
-                break;
-        const double weight = equals == NULL ? -1 : strtod(equals + 1, &end);
-        if (equals == NULL || equals[1] == '\0' || *end != '\0')
-            code = cli_usage_error(command, "--weight takes NAME=NUMBER, not '%s'", parts[i]);
-        else if (f == n_features)
-            code = cli_usage_error(command, "--weight '%s' names no feature", parts[i]);
-        else if (!(weight >= 0 && weight <= (double)AVVIK_MAX_WEIGHT))
-            code = cli_usage_error(command, "--weight '%s' is outside 0 to %g", parts[i], (double)AVVIK_MAX_WEIGHT);
-        else
-            weights[f] = (float)weight;
-    }
-    free(copy);
-    free(parts);
-    *weights_out = weights;
-    return code;
-}
-
 /* What the person who fits should know about the columns. Returns how many are worth a word. */
 static void columns_tell(const struct avvik_model *model, uint64_t wanted_sample)
 {
@@ -158,136 +120,171 @@ static int is_saved(const struct avvik_model *model, const char *path)
     return is_same;
 }
 
-static int run(const struct cli_command *command, int argc, char **argv)
+/* What the command line says. */
+struct settings {
+    const char *out, *table, *features, *deviation, *peers, *weight, *log;
+    uint64_t trees, sample, calibration, min_peers, seed, threads, memory, checkpoint_s;
+    int no_joint, resume, replace, is_json;
+};
+
+/* -1 if there is something to do, else the exit code of what was told. */
+static int settings_take(const struct cli_command *command, struct settings *set, int argc, char **argv, int *first)
 {
-    const char *table = NULL, *features = NULL, *out = NULL, *log = "auto";
-    const char *deviation = "robust", *peers = NULL, *weight = NULL;
-    uint64_t trees = 128, sample = 256, calibration = 65536, seed = 1, threads = 0, memory = 0,
-             min_peers = AVVIK_MIN_PEERS_DEFAULT;
-    uint64_t checkpoint_s = AVVIK_CHECKPOINT_DEFAULT_MS / 1000;
-    int is_json = 0, replace = 0, resume = 0, no_joint = 0, first;
+    *set = (struct settings){.deviation = "robust",
+                             .log = "auto",
+                             .trees = 128,
+                             .sample = 256,
+                             .calibration = 65536,
+                             .min_peers = AVVIK_MIN_PEERS_DEFAULT,
+                             .seed = 1,
+                             .checkpoint_s = AVVIK_CHECKPOINT_DEFAULT_MS / 1000};
     const struct cli_option options[] = {
-        {"out", CLI_TEXT, &out, "FILE", "the model file to write (needed)", 0, 0},
-        {"table", CLI_TEXT, &table, "PATH", "the table, where a batch has several", 0, 0},
-        {"features", CLI_TEXT, &features, "A,B,C", "the columns that take part; default: all that may", 0, 0},
-        {"trees", CLI_NUMBER, &trees, "N", "trees of the forest, 1 to 10000 (128)", 1, 10000},
-        {"sample", CLI_NUMBER, &sample, "N", "rows a tree grows from, 16 to 4096 (256)", 16, 4096},
-        {"deviation", CLI_TEXT, &deviation, "KIND", "robust: median and MAD; classical: mean and sd (robust)", 0, 0},
-        {"calibration", CLI_NUMBER, &calibration, "N", "rows held out to calibrate scores; 0: none (65536)", 0, 65536},
-        {"peers", CLI_TEXT, &peers, "A,B", "compare rows within groups by the codes in A, within these by B", 0, 0},
-        {"min-peers", CLI_NUMBER, &min_peers, "N", "rows a group must have; else the group around it (50)", 1,
-         INT64_MAX},
-        {"weight", CLI_TEXT, &weight, "A=2,B=0.5", "multiplies z-scores and choice by the trees; 0 leaves out (1)", 0,
+        {"out", CLI_TEXT, &set->out, "FILE", "the model file to write (needed)", 0, 0},
+        {"table", CLI_TEXT, &set->table, "PATH", "the table, where a batch has several", 0, 0},
+        {"features", CLI_TEXT, &set->features, "A,B,C", "the columns that take part; default: all that may", 0, 0},
+        {"trees", CLI_NUMBER, &set->trees, "N", "trees of the forest, 1 to 10000 (128)", 1, 10000},
+        {"sample", CLI_NUMBER, &set->sample, "N", "rows a tree grows from, 16 to 4096 (256)", 16, 4096},
+        {"deviation", CLI_TEXT, &set->deviation, "KIND", "robust: median and MAD; classical: mean and sd (robust)", 0,
          0},
-        {"no-joint", CLI_FLAG, &no_joint, NULL, "leave out the joint deviation, which is for up to 64 features", 0, 0},
-        {"seed", CLI_NUMBER, &seed, "N", "the same seed gives the same model everywhere (1)", 0, INT64_MAX},
-        {"threads", CLI_NUMBER, &threads, "N", "worker threads; 0: one per CPU (0)", 0, 256},
-        {"memory", CLI_SIZE, &memory, "SIZE", "what the fit may take, like 256M or 2G (512M)", 32 << 20, UINT64_MAX},
-        {"resume", CLI_FLAG, &resume, NULL, "go on where an interrupted fit stopped", 0, 0},
-        {"checkpoint", CLI_NUMBER, &checkpoint_s, "SECONDS", "time between checkpoints; 0: every block (5)", 0, 3600},
-        {"force", CLI_FLAG, &replace, NULL, "replace FILE if it is there", 0, 0},
-        {"log", CLI_TEXT, &log, "FORM", "text, json, or auto: text at a terminal, else JSON lines (auto)", 0, 0},
-        {"json", CLI_FLAG, &is_json, NULL, "one JSON document on standard output", 0, 0},
+        {"calibration", CLI_NUMBER, &set->calibration, "N", "rows held out to calibrate scores; 0: none (65536)", 0,
+         65536},
+        {"peers", CLI_TEXT, &set->peers, "A,B", "compare rows within groups by the codes in A, within these by B", 0,
+         0},
+        {"min-peers", CLI_NUMBER, &set->min_peers, "N", "rows a group must have; else the group around it (50)", 1,
+         INT64_MAX},
+        {"weight", CLI_TEXT, &set->weight, "A=2,B=0.5", "multiplies z-scores and choice by the trees; 0 leaves out (1)",
+         0, 0},
+        {"no-joint", CLI_FLAG, &set->no_joint, NULL, "leave out the joint deviation, which is for up to 64 features", 0,
+         0},
+        {"seed", CLI_NUMBER, &set->seed, "N", "the same seed gives the same model everywhere (1)", 0, INT64_MAX},
+        {"threads", CLI_NUMBER, &set->threads, "N", "worker threads; 0: one per CPU (0)", 0, 256},
+        {"memory", CLI_SIZE, &set->memory, "SIZE", "what the fit may take, like 256M or 2G (512M)", 32 << 20,
+         UINT64_MAX},
+        {"resume", CLI_FLAG, &set->resume, NULL, "go on where an interrupted fit stopped", 0, 0},
+        {"checkpoint", CLI_NUMBER, &set->checkpoint_s, "SECONDS", "least time between checkpoints; 0: every block (5)",
+         0, 3600},
+        {"force", CLI_FLAG, &set->replace, NULL, "replace FILE if it is there", 0, 0},
+        {"log", CLI_TEXT, &set->log, "FORM", "text, json, or auto: text at a terminal, else JSON lines (auto)", 0, 0},
+        {"json", CLI_FLAG, &set->is_json, NULL, "one JSON document on standard output", 0, 0},
         {"quiet", CLI_FLAG, &cli_quiet, NULL, "tell nothing but errors", 0, 0}};
-    int code = cli_parse(command, options, sizeof options / sizeof options[0], argc, argv, &first);
+    const int code = cli_parse(command, options, sizeof options / sizeof options[0], argc, argv, first);
     if (code >= 0)
         return code;
-    if (first == argc)
+    if (*first == argc)
         return cli_usage_error(command, "no batch is named");
-    if (out == NULL)
+    if (set->out == NULL)
         return cli_usage_error(command, "--out FILE is needed");
-    if (!cli_log_set(log))
-        return cli_usage_error(command, "--log takes auto, text or json, not '%s'", log);
-    const int is_classical = strcmp(deviation, "classical") == 0;
-    if (!is_classical && strcmp(deviation, "robust") != 0)
-        return cli_usage_error(command, "--deviation takes robust or classical, not '%s'", deviation);
-    for (int i = first; i < argc; i++)
-        if (cli_same_file(argv[i], out))
-            return cli_usage_error(command, "%s is an input and cannot be the output as well", out);
+    if (!cli_log_set(set->log))
+        return cli_usage_error(command, "--log takes auto, text or json, not '%s'", set->log);
+    if (strcmp(set->deviation, "classical") != 0 && strcmp(set->deviation, "robust") != 0)
+        return cli_usage_error(command, "--deviation takes robust or classical, not '%s'", set->deviation);
+    for (int i = *first; i < argc; i++)
+        if (cli_same_file(argv[i], set->out))
+            return cli_usage_error(command, "%s is an input and cannot be the output as well", set->out);
+    return -1;
+}
 
-    struct avvik_error error = {AVVIK_OK, 0, ""};
-    struct avvik_source *source = NULL;
-    struct avvik_model *model = NULL;
-    struct avvik_selection selection = {.table = table};
-    struct cli_progress progress;
-    char *names = features == NULL ? NULL : strdup(features), *key_names = peers == NULL ? NULL : strdup(peers);
-    const char **split = NULL, **keys = NULL;
-    float *weights = NULL;
-    struct avvik_fit_summary fitted;
-    char journal[4096];
-    const uint64_t start = cli_now_ns();
-    if (snprintf(journal, sizeof journal, "%s.journal", out) >= (int)sizeof journal) {
-        code = cli_usage_error(command, "--out is too long a path");
-        goto done;
-    }
-    if (!replace && !resume && access(out, F_OK) == 0) { /* known before the work, and not after it */
-        snprintf(error.text, sizeof error.text, "%s: is already there; --force replaces it", out);
-        error.status = AVVIK_ERR_EXISTS;
-        code = cli_error(&error);
-        goto done;
-    }
-    cli_progress_start(&progress, "fitting", NULL);
-    struct avvik_fit_options fit = {.trees = (uint32_t)trees,
-                                    .sample = (uint32_t)sample,
-                                    .calibration = (uint32_t)calibration,
-                                    .no_joint = no_joint,
-                                    .seed = seed,
-                                    .threads = (uint32_t)threads,
-                                    .stop = cli_stop(),
-                                    .progress = cli_progress_show,
-                                    .user = &progress,
-                                    .memory_bytes = memory,
-                                    .journal = journal,
-                                    .resume = resume,
-                                    .checkpoint_ms = checkpoint_s == 0 ? 1 : (uint32_t)(1000 * checkpoint_s),
-                                    .summary = &fitted,
-                                    .min_peers = min_peers,
-                                    .deviation = is_classical ? AVVIK_DEVIATION_CLASSICAL : AVVIK_DEVIATION_ROBUST};
-    if (features != NULL && (names == NULL || !names_split(names, &split, &selection.n_features))) {
-        code = cli_usage_error(command, "--features '%s' has an empty name", features);
-        goto done;
-    }
-    selection.features = split;
-    if (peers != NULL && (key_names == NULL || !names_split(key_names, &keys, &selection.n_keys))) {
-        code = cli_usage_error(command, "--peers '%s' has an empty name", peers);
-        goto done;
-    }
+/* The batches, and what takes part of them. CLI_DONE, or the exit code of what was told. */
+static int source_open(const struct cli_command *command, const struct settings *set, char **batches, int n_batches,
+                       struct avvik_source **source_out)
+{
+    struct avvik_error error;
+    struct avvik_selection selection = {.table = set->table};
+    const char **features = NULL, **keys = NULL;
+    char *names = set->features == NULL ? NULL : strdup(set->features);
+    char *key_names = set->peers == NULL ? NULL : strdup(set->peers);
+    int code = CLI_DONE;
+    if (set->features != NULL && (names == NULL || !names_split(names, &features, &selection.n_features)))
+        code = cli_usage_error(command, "--features '%s' has an empty name", set->features);
+    else if (set->peers != NULL && (key_names == NULL || !names_split(key_names, &keys, &selection.n_keys)))
+        code = cli_usage_error(command, "--peers '%s' has an empty name", set->peers);
+    selection.features = features;
     selection.keys = keys;
-    if (avvik_source_open((const char *const *)argv + first, (size_t)(argc - first), &selection, &source, &error) !=
-        AVVIK_OK) {
+    if (code == CLI_DONE &&
+        avvik_source_open((const char *const *)batches, (size_t)n_batches, &selection, source_out, &error) != AVVIK_OK)
         code = cli_error(&error);
-        goto done;
-    }
-    if (weight != NULL && (code = weights_parse(command, weight, source, &weights)) != CLI_DONE)
-        goto done;
-    fit.weights = weights;
-    if (avvik_model_fit(source, &fit, &model, &error) != AVVIK_OK) {
-        code = cli_error(&error);
-        goto done;
-    }
-    if (avvik_model_save(model, out, replace, &error) != AVVIK_OK &&
-        !(resume && error.status == AVVIK_ERR_EXISTS && is_saved(model, out))) {
+    free(features);
+    free(keys);
+    free(names);
+    free(key_names);
+    return code;
+}
+
+/* Learn, and put the model into its place. */
+static int fit_and_save(const struct settings *set, struct avvik_source *source, const float *weights,
+                        const char *journal, struct avvik_fit_summary *fitted, struct avvik_model **model_out)
+{
+    struct avvik_error error;
+    struct cli_progress progress;
+    cli_progress_start(&progress, "fitting", NULL);
+    const struct avvik_fit_options options = {
+        .trees = (uint32_t)set->trees,
+        .sample = (uint32_t)set->sample,
+        .calibration = (uint32_t)set->calibration,
+        .no_joint = set->no_joint,
+        .seed = set->seed,
+        .threads = (uint32_t)set->threads,
+        .stop = cli_stop(),
+        .progress = cli_progress_show,
+        .user = &progress,
+        .memory_bytes = set->memory,
+        .journal = journal,
+        .resume = set->resume,
+        .checkpoint_ms = set->checkpoint_s == 0 ? 1 : (uint32_t)(1000 * set->checkpoint_s),
+        .summary = fitted,
+        .weights = weights,
+        .min_peers = set->min_peers,
+        .deviation = strcmp(set->deviation, "classical") == 0 ? AVVIK_DEVIATION_CLASSICAL : AVVIK_DEVIATION_ROBUST};
+    if (avvik_model_fit(source, &options, model_out, &error) != AVVIK_OK)
+        return cli_error(&error);
+    if (avvik_model_save(*model_out, set->out, set->replace, &error) != AVVIK_OK &&
+        !(set->resume && error.status == AVVIK_ERR_EXISTS && is_saved(*model_out, set->out))) {
         const size_t length = strlen(error.text);
         if (access(journal, F_OK) == 0)
             snprintf(error.text + length, sizeof error.text - length, "; what is done is kept for --resume");
-        code = cli_error(&error);
-        goto done;
+        return cli_error(&error);
     }
     cli_progress_end();
     unlink(journal);
-    columns_tell(model, sample);
-    if (fitted.no_checkpoints[0] != '\0')
-        cli_warn("checkpoints could not be written (%s); an interrupted fit would have begun anew",
-                 fitted.no_checkpoints);
-    code = result_tell(model, &fitted, out, cli_now_ns() - start, is_json);
-done:
+    return CLI_DONE;
+}
+
+static int run(const struct cli_command *command, int argc, char **argv)
+{
+    struct settings set;
+    struct avvik_error error;
+    struct avvik_source *source = NULL;
+    struct avvik_model *model = NULL;
+    struct avvik_fit_summary fitted;
+    float *weights = NULL;
+    char journal[4096];
+    int first, code = settings_take(command, &set, argc, argv, &first);
+    if (code >= 0)
+        return code;
+    const uint64_t start = cli_now_ns();
+    if (snprintf(journal, sizeof journal, "%s.journal", set.out) >= (int)sizeof journal)
+        return cli_usage_error(command, "--out is too long a path");
+    if (!set.replace && !set.resume && access(set.out, F_OK) == 0) { /* known before the work, and not after it */
+        snprintf(error.text, sizeof error.text, "%s: is already there; --force replaces it", set.out);
+        error.status = AVVIK_ERR_EXISTS;
+        return cli_error(&error);
+    }
+    code = source_open(command, &set, argv + first, argc - first, &source);
+    if (code == CLI_DONE && set.weight != NULL &&
+        avvik_feature_weights_parse(set.weight, source, &weights, &error) != AVVIK_OK)
+        code = cli_usage_error(command, "--weight %s", error.text);
+    if (code == CLI_DONE)
+        code = fit_and_save(&set, source, weights, journal, &fitted, &model);
+    if (code == CLI_DONE) {
+        columns_tell(model, set.sample);
+        if (fitted.no_checkpoints[0] != '\0')
+            cli_warn("checkpoints could not be written (%s); an interrupted fit would have begun anew",
+                     fitted.no_checkpoints);
+        code = result_tell(model, &fitted, set.out, cli_now_ns() - start, set.is_json);
+    }
     avvik_model_free(model);
     avvik_source_close(source);
-    free(split);
-    free(names);
-    free(keys);
     free(weights);
-    free(key_names);
     return code;
 }
 

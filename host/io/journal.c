@@ -18,6 +18,8 @@
 
 #define MAX_IDENTITY ((size_t)16 << 20)
 #define MAX_PENDING ((size_t)16 << 20) /* then it is time, whatever the clock says */
+#define COST 100                       /* a run is as many times as long as its checkpoints, or longer */
+#define UNBOUNDED_NS 1000000u          /* at this interval, or a shorter one, every block is wanted whatever it costs */
 static const char magic[16] = "avvik journal 1";
 
 /* The beginning of the file; the identity follows, then the checksum of both, then records. */
@@ -42,7 +44,7 @@ struct avvik__journal {
     XXH128_canonical_t sum, sum_before; /* of the last record, and of the one before */
     uint64_t end_before;
     void *record; /* what avvik__journal_next() returned */
-    uint64_t interval_ns, last_ns;
+    uint64_t interval_ns, last_ns, last_took_ns;
 
     char *pending; /* records since the last checkpoint */
     size_t n_pending, pending_capacity;
@@ -341,6 +343,7 @@ static void checkpoint_end(struct avvik__journal *journal)
     free(journal->writing);
     journal->writing = NULL;
     journal->report.checkpoint_ns += journal->took_ns;
+    journal->last_took_ns = journal->took_ns;
     if (journal->failure == 0)
         journal->report.checkpoints++;
     else
@@ -357,9 +360,18 @@ int avvik__journal_settle(struct avvik__journal *journal)
     return journal->output_failure;
 }
 
+/* Not before the interval is over, and not so soon that checkpoints would take more than their share of the time. */
+static int is_time(const struct avvik__journal *journal)
+{
+    const uint64_t since = now_ns() - journal->last_ns;
+    return since >= journal->interval_ns &&
+           (journal->interval_ns <= UNBOUNDED_NS || since / COST >= journal->last_took_ns);
+}
+
 int avvik__journal_checkpoint(struct avvik__journal *journal, int descriptor, int is_due)
 {
-    if (!is_due && now_ns() - journal->last_ns < journal->interval_ns && journal->n_pending < MAX_PENDING)
+    const int is_urgent = is_due || journal->n_pending >= MAX_PENDING;
+    if (!is_urgent && !is_time(journal))
         return 0;
     if (journal->is_running && !is_due) {
         pthread_mutex_lock(&journal->mutex);
@@ -369,7 +381,7 @@ int avvik__journal_checkpoint(struct avvik__journal *journal, int descriptor, in
             return 0;
     }
     avvik__journal_settle(journal);
-    if (journal->report.failure[0] != '\0' || journal->n_pending == 0)
+    if (journal->report.failure[0] != '\0' || journal->n_pending == 0 || (!is_urgent && !is_time(journal)))
         return journal->output_failure;
     journal->writing = journal->pending;
     journal->n_writing = journal->n_pending;

@@ -107,11 +107,12 @@ static enum avvik_status verdict_take(struct avvik__night *night, size_t i, cons
 {
     const char *worst = avvik__unit_text(json_object_get(unit, "facts"), "worst");
     const struct avvik__night_input *input = &night->inputs[i];
+    char rows[AVVIK_COUNT_SIZE];
     const json_int_t warnings = avvik__unit_fact(unit, "warning"), breaches = avvik__unit_fact(unit, "breach");
     if (avvik__unit_fact(unit, "refused") > 0) {
         struct avvik_error reason;
         avvik__error_set(&reason, AVVIK_ERR_FORMAT, 0, "%.300s: %.600s", input->path, worst);
-        return avvik__input_fail(night, i, NULL, &reason, error);
+        return avvik__input_fail(night, i, NULL, 1, &reason, error); /* the report tells more */
     }
     if (breaches > 0) {
         ++*n_breached;
@@ -119,8 +120,9 @@ static enum avvik_status verdict_take(struct avvik__night *night, size_t i, cons
                           breaches == 1 ? " was" : "s were", worst);
         return AVVIK_OK;
     }
-    avvik__night_tell(night, 0, "checked %s: %lld rows, %lld warning%s", input->path,
-                      (long long)avvik__unit_fact(unit, "rows"), (long long)warnings, warnings == 1 ? "" : "s");
+    avvik__night_tell(night, 0, "checked %s: %s rows, %lld warning%s", input->path,
+                      avvik__count((uint64_t)avvik__unit_fact(unit, "rows"), rows), (long long)warnings,
+                      warnings == 1 ? "" : "s");
     return AVVIK_OK;
 }
 
@@ -155,7 +157,7 @@ enum avvik_status avvik__step_check(struct avvik__night *night, struct avvik_err
                 goto done;
             }
             if (outcome != AVVIK_OK) {
-                AVVIK_TRY(avvik__input_fail(night, i, unit, &reason, error));
+                AVVIK_TRY(avvik__input_fail(night, i, unit, 0, &reason, error));
                 continue;
             }
         }

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <xxhash.h>
 
+#include "avvik/model.h"
 #include "avvik_internal.h"
 #include "check_config.h"
 #include "night_text.h"
@@ -20,9 +21,9 @@ struct avvik__night_yaml {
     struct model_yaml {
         char *path;
         struct fit_yaml {
-            char **from;
-            uint32_t n_from;
-            char *every, *trees, *sample, *seed;
+            char **from, **peers;
+            uint32_t n_from, n_peers;
+            char *every, *trees, *sample, *seed, *min_peers, *weights;
         } * fit;
     } * model;
     struct score_yaml {
@@ -43,10 +44,15 @@ struct avvik__night_yaml {
 #define BLOCK(key, type, member, fields) CYAML_FIELD_MAPPING_PTR(key, OPTIONAL, type, member, fields)
 
 static const cyaml_schema_value_t entry = {CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char *, 1, 4096)};
-static const cyaml_schema_field_t fit_fields[] = {
-    TEXTS("from", struct fit_yaml, from, n_from), TEXT("every", struct fit_yaml, every),
-    TEXT("trees", struct fit_yaml, trees),        TEXT("sample", struct fit_yaml, sample),
-    TEXT("seed", struct fit_yaml, seed),          CYAML_FIELD_END};
+static const cyaml_schema_field_t fit_fields[] = {TEXTS("from", struct fit_yaml, from, n_from),
+                                                  TEXT("every", struct fit_yaml, every),
+                                                  TEXT("trees", struct fit_yaml, trees),
+                                                  TEXT("sample", struct fit_yaml, sample),
+                                                  TEXT("seed", struct fit_yaml, seed),
+                                                  TEXTS("peers", struct fit_yaml, peers, n_peers),
+                                                  TEXT("min_peers", struct fit_yaml, min_peers),
+                                                  TEXT("weights", struct fit_yaml, weights),
+                                                  CYAML_FIELD_END};
 static const cyaml_schema_field_t model_fields[] = {TEXT("path", struct model_yaml, path),
                                                     BLOCK("fit", struct model_yaml, fit, fit_fields), CYAML_FIELD_END};
 static const cyaml_schema_field_t score_fields[] = {
@@ -164,6 +170,7 @@ static enum avvik_status model_take(struct avvik_night_config *config, const str
     config->trees = 128;
     config->sample = 256;
     config->seed = 1;
+    config->min_peers = AVVIK_MIN_PEERS_DEFAULT;
     const struct fit_yaml *fit = model->fit;
     if (fit == NULL)
         goto done;
@@ -184,6 +191,13 @@ static enum avvik_status model_take(struct avvik_night_config *config, const str
                          &config->sample, error));
     AVVIK_TRY(number_take(file, "model.fit.seed", fit->seed, no_units, 0, INT64_MAX, "a whole number from 0",
                           &config->seed, error));
+    AVVIK_TRY(number_take(file, "model.fit.min_peers", fit->min_peers, no_units, 1, INT64_MAX, "a whole number from 1",
+                          &config->min_peers, error));
+    if (fit->min_peers != NULL && fit->n_peers == 0)
+        AVVIK_TRY(avvik__yaml_bad(file, "model.fit.min_peers", error, "says nothing without model.fit.peers"));
+    config->peers = fit->peers;
+    config->n_peers = fit->n_peers;
+    config->weights = fit->weights;
 done:
     return status;
 }

@@ -34,6 +34,10 @@ struct avvik_night_config {
     uint32_t fit_days; /* a model this old is fitted anew; 0: only where there is none */
     uint32_t trees, sample;
     uint64_t seed;
+    char **peers; /* columns that rows are grouped by; NULL: none */
+    size_t n_peers;
+    uint64_t min_peers;
+    const char *weights; /* "NAME=W,..." of features; NULL: 1 each */
 
     const char *backend;
     uint32_t threads;

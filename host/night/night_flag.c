@@ -54,7 +54,7 @@ static enum avvik_status lists_write(struct avvik__night *night, char *const *pa
 {
     enum avvik_status status = AVVIK_OK;
     struct avvik_case_list list = {0};
-    char *path = NULL;
+    char *path = NULL, cases[AVVIK_COUNT_SIZE], rows[AVVIK_COUNT_SIZE];
     struct avvik_flag_options options = night->config->flag;
     options.budget = budget;
     AVVIK_TRY(avvik_flag((const char *const *)paths, n_paths, &options, &list, error));
@@ -69,8 +69,8 @@ static enum avvik_status lists_write(struct avvik__night *night, char *const *pa
                               (json_int_t)list.n_random, "fdr_estimate", list.fdr_estimate, "fdr_bound", list.fdr_bound,
                               "rows", (json_int_t)list.n_rows, "content_hash", list.content_hash);
     AVVIK_TRY(avvik__unit_end(night, unit, list_names, 2, facts, error));
-    avvik__night_tell(night, 0, "flagged %zu of %llu rows -> %s/flags.csv", list.n_cases,
-                      (unsigned long long)list.n_rows, night->folder);
+    avvik__night_tell(night, 0, "flagged %s of %s rows -> %s/flags.csv", avvik__count(list.n_cases, cases),
+                      avvik__count(list.n_rows, rows), night->folder);
 done:
     free(path);
     avvik_case_list_destroy(&list);

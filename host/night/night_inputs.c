@@ -13,9 +13,24 @@ int avvik__is_fatal(enum avvik_status status)
            status == AVVIK_ERR_MEMORY || status == AVVIK_ERR_INTERNAL;
 }
 
+/* Times beyond the year 2262 wrap around: they are only compared. */
 static json_int_t mtime_ns(const struct stat *info)
 {
-    return (json_int_t)info->st_mtim.tv_sec * 1000000000 + (json_int_t)info->st_mtim.tv_nsec;
+    return (json_int_t)((uint64_t)info->st_mtim.tv_sec * 1000000000u + (uint64_t)info->st_mtim.tv_nsec);
+}
+
+/* Is this the file that the record is of? */
+static int is_recorded(const json_t *record, const struct stat *info)
+{
+    return json_integer_value(json_object_get(record, "bytes")) == info->st_size &&
+           json_integer_value(json_object_get(record, "mtime_ns")) == mtime_ns(info) &&
+           json_integer_value(json_object_get(record, "inode")) == (json_int_t)info->st_ino;
+}
+
+int avvik__is_unchanged(const char *path, const json_t *record)
+{
+    struct stat info;
+    return stat(path, &info) == 0 && is_recorded(record, &info);
 }
 
 /* The hash a record has for the file as it is now, or "". */
@@ -27,9 +42,7 @@ static const char *record_hash(const json_t *records, const char *path, const st
     {
         const char *hash = avvik__unit_text(record, "hash");
         if (strcmp(avvik__unit_text(record, "path"), path) == 0 && strlen(hash) < AVVIK_HASH_SIZE &&
-            json_integer_value(json_object_get(record, "bytes")) == info->st_size &&
-            json_integer_value(json_object_get(record, "mtime_ns")) == mtime_ns(info) &&
-            json_integer_value(json_object_get(record, "inode")) == (json_int_t)info->st_ino)
+            is_recorded(record, info))
             return hash;
     }
     return "";
@@ -83,20 +96,27 @@ done:
     return status;
 }
 
-enum avvik_status avvik__input_fail(struct avvik__night *night, size_t i, json_t *unit,
+static void output_remove(const struct avvik__night *night, const char *name, const char *ending)
+{
+    char *whole = avvik__text("%s%s", name, ending), *path = whole == NULL ? NULL : avvik__night_path(night, whole);
+    if (path != NULL)
+        unlink(path);
+    free(path);
+    free(whole);
+}
+
+enum avvik_status avvik__input_fail(struct avvik__night *night, size_t i, json_t *unit, int has_report,
                                     const struct avvik_error *reason, struct avvik_error *error)
 {
+    static const char *const endings[] = {"", ".partial", ".journal"};
     struct avvik__night_input *input = &night->inputs[i];
     json_t *record = json_array_get(json_object_get(night->manifest, "inputs"), i);
-    const char *const outputs[] = {input->scores, unit == NULL ? input->report : NULL};
     input->is_bad = 1;
     avvik__night_tell(night, 1, "%s", reason->text);
-    for (size_t k = 0; k < sizeof outputs / sizeof outputs[0]; k++) {
-        char *path = outputs[k] == NULL ? NULL : avvik__night_path(night, outputs[k]);
-        if (path != NULL)
-            unlink(path);
-        free(path);
-    }
+    for (size_t k = 0; k < sizeof endings / sizeof endings[0]; k++)
+        output_remove(night, input->scores, endings[k]);
+    if (!has_report)
+        output_remove(night, input->report, "");
     if (record != NULL && (json_object_set_new(record, "status", json_string("bad")) != 0 ||
                            json_object_set_new(record, "sentence", avvik__json_text(reason->text)) != 0))
         return avvik__error_set(error, AVVIK_ERR_MEMORY, 0, "out of memory");
@@ -119,7 +139,7 @@ enum avvik_status avvik__step_inputs(struct avvik__night *night, struct avvik_er
         memcpy(night->inputs[i].hash, hashes[i], AVVIK_HASH_SIZE);
         if (reasons[i].status != AVVIK_OK) {
             n_bad++;
-            AVVIK_TRY(avvik__input_fail(night, i, NULL, &reasons[i], error));
+            AVVIK_TRY(avvik__input_fail(night, i, NULL, 0, &reasons[i], error));
         }
     }
     status = avvik__unit_end(night, unit, NULL, 0,

@@ -36,8 +36,11 @@ enum avvik_status avvik__lock_take(const char *path, int *lock_out, struct avvik
         if (reason != EACCES && reason != EAGAIN)
             AVVIK_FAIL(AVVIK_ERR_IO, reason, "%s: cannot be locked: %s", path, strerror(reason));
         const long holder = holder_of(file);
-        AVVIK_FAIL(AVVIK_ERR_IO, reason, "another night is running (process %ld holds %s); this one has not begun",
-                   holder, path);
+        char who[48] = "another machine";
+        if (holder > 0)
+            snprintf(who, sizeof who, "process %ld", holder);
+        AVVIK_FAIL(AVVIK_ERR_IO, reason, "another night is running (%s holds %s); this one has not begun",
+                   holder == 0 ? "a process that has just ended" : who, path);
     }
     const int length = snprintf(text, sizeof text, "%ld\n", (long)getpid());
     if (ftruncate(file, 0) != 0 || pwrite(file, text, (size_t)length, 0) != length)

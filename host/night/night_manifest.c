@@ -95,6 +95,23 @@ static int is_fresh(int folder)
     return is_empty;
 }
 
+/* Take over from `before` which files its steps have made, and nothing else: what the night will not make again is then
+ * removed, as it is after a change of the configuration. */
+static int steps_begin_anew(json_t *manifest, json_t *before)
+{
+    static const char *const forgotten[] = {"key", "facts", "sentence", "seconds", "began"};
+    json_t *steps = json_object_get(before, "steps"), *unit;
+    size_t i;
+    json_array_foreach(steps, i, unit)
+    {
+        for (size_t k = 0; k < sizeof forgotten / sizeof forgotten[0]; k++)
+            json_object_del(unit, forgotten[k]);
+        if (json_object_set_new(unit, "status", json_string("pending")) != 0)
+            return 0;
+    }
+    return json_object_set(manifest, "steps", steps) == 0;
+}
+
 enum avvik_status avvik__manifest_open(struct avvik__night *night, struct avvik_error *error)
 {
     enum avvik_status status = AVVIK_OK;
@@ -112,11 +129,12 @@ enum avvik_status avvik__manifest_open(struct avvik__night *night, struct avvik_
                    "%s: holds files and no manifest.json, so that it is not taken for a night of avvik's; move it "
                    "away",
                    night->folder);
-    if (night->manifest == NULL || night->options->again) {
-        json_decref(night->manifest);
+    json_t *before = night->options->again || night->manifest == NULL ? night->manifest : NULL;
+    if (before != NULL || night->manifest == NULL)
         night->manifest = manifest_new(night);
-    }
-    if (night->manifest == NULL)
+    const int is_made = night->manifest != NULL && (before == NULL || steps_begin_anew(night->manifest, before));
+    json_decref(before);
+    if (!is_made)
         AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
 done:
     if (folder >= 0)
@@ -164,7 +182,7 @@ json_t *avvik__unit(const struct avvik__night *night, const char *step, const ch
 void avvik__unit_key(char key[AVVIK_HASH_SIZE], const char *format, ...)
 {
     va_list arguments;
-    char text[8192];
+    char text[12288]; /* two paths and numbers */
     va_start(arguments, format);
     const int length = vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);

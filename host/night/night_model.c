@@ -115,6 +115,19 @@ done:
     return status;
 }
 
+/* Only the batches tell whether the names are those of features. */
+static enum avvik_status weights_take(const struct avvik_night_config *config, const struct avvik_source *source,
+                                      float **weights_out, struct avvik_error *error)
+{
+    struct avvik_error reason;
+    if (config->weights == NULL)
+        return AVVIK_OK;
+    const enum avvik_status status = avvik_feature_weights_parse(config->weights, source, weights_out, &reason);
+    return status == AVVIK_OK ? AVVIK_OK
+                              : avvik__error_set(error, status == AVVIK_ERR_USAGE ? AVVIK_ERR_FORMAT : status, 0,
+                                                 "%s: model.fit.weights %s", config->path, reason.text);
+}
+
 /* resume: a fit of these files by these settings was begun and not ended. */
 static enum avvik_status model_fit(struct avvik__night *night, const struct avvik__file_list *files, const char *path,
                                    int resume, struct avvik_model **model_out, struct avvik_error *error)
@@ -125,8 +138,11 @@ static enum avvik_status model_fit(struct avvik__night *night, const struct avvi
     struct avvik_model *model = NULL;
     const struct avvik_selection selection = {.table = config->table,
                                               .features = (const char *const *)config->features,
-                                              .n_features = config->n_features};
+                                              .n_features = config->n_features,
+                                              .keys = (const char *const *)config->peers,
+                                              .n_keys = config->n_peers};
     struct avvik_fit_options options = AVVIK_FIT_DEFAULTS;
+    float *weights = NULL;
     struct avvik__step_progress progress = {night, "fit"};
     char *journal = avvik__text("%s.journal", path);
     const char **paths = calloc(files->n, sizeof *paths);
@@ -144,7 +160,10 @@ static enum avvik_status model_fit(struct avvik__night *night, const struct avvi
     options.memory_bytes = config->memory_bytes;
     options.journal = journal;
     options.resume = resume;
+    options.min_peers = config->min_peers;
     AVVIK_TRY(avvik_source_open(paths, files->n, &selection, &source, error));
+    AVVIK_TRY(weights_take(config, source, &weights, error));
+    options.weights = weights;
     status = avvik_model_fit(source, &options, &model, error);
     if (status == AVVIK_ERR_EXISTS && resume) { /* the journal is of another fit after all */
         options.resume = 0;
@@ -156,6 +175,7 @@ static enum avvik_status model_fit(struct avvik__night *night, const struct avvi
     AVVIK_TRY(avvik_model_load(path, model_out, error)); /* only the file has a hash and a time */
 done:
     avvik_model_free(model);
+    free(weights);
     free(journal);
     avvik_source_close(source);
     free(paths);
@@ -183,14 +203,34 @@ static enum avvik_status fit_key(struct avvik__night *night, const struct avvik_
     }
     for (size_t f = 0; f < config->n_features; f++)
         XXH3_128bits_update(state, config->features[f], strlen(config->features[f]) + 1);
+    for (size_t k = 0; k < config->n_peers; k++) {
+        XXH3_128bits_update(state, "peers", sizeof "peers");
+        XXH3_128bits_update(state, config->peers[k], strlen(config->peers[k]) + 1);
+    }
+    if (config->weights != NULL)
+        XXH3_128bits_update(state, config->weights, strlen(config->weights) + 1);
     avvik__hash_text(XXH3_128bits_digest(state), list);
-    avvik__unit_key(key, "fit|%s|%s|%u|%u|%llu|%s", config->model, config->table == NULL ? "" : config->table,
-                    config->trees, config->sample, (unsigned long long)config->seed, list);
+    avvik__unit_key(key, "fit|%s|%s|%u|%u|%llu|%llu|%s", config->model, config->table == NULL ? "" : config->table,
+                    config->trees, config->sample, (unsigned long long)config->seed,
+                    (unsigned long long)config->min_peers, list);
 done:
     XXH3_freeState(state);
     free(reasons);
     free(hashes);
     return status;
+}
+
+/* What was learnt must be of what the manifest says. */
+static enum avvik_status files_unchanged(const struct avvik__night *night, const struct avvik__file_list *files,
+                                         struct avvik_error *error)
+{
+    const json_t *records = json_object_get(night->manifest, "fit_inputs");
+    for (size_t i = 0; i < files->n; i++)
+        if (!avvik__is_unchanged(files->entries[i].path, json_array_get(records, i)))
+            return avvik__error_set(error, AVVIK_ERR_IO, 0,
+                                    "%s: changed while a model was fitted on it; run again once it is complete",
+                                    files->entries[i].path);
+    return AVVIK_OK;
 }
 
 enum avvik_status avvik__step_model_fit(struct avvik__night *night, struct avvik_error *error)
@@ -210,6 +250,7 @@ enum avvik_status avvik__step_model_fit(struct avvik__night *night, struct avvik
     const int resume = avvik__unit_is_begun(unit, key);
     AVVIK_TRY(avvik__unit_begin(night, unit, key, error));
     AVVIK_TRY(model_fit(night, &files, path, resume, &model, error));
+    AVVIK_TRY(files_unchanged(night, &files, error));
     AVVIK_TRY(avvik__file_copy(path, config->model, error));
     AVVIK_TRY(avvik__unit_end(night, unit, model_outputs, 1, model_facts(model), error));
     avvik__night_tell(night, 0, "fitted a model on %zu file%s -> %s", files.n, files.n == 1 ? "" : "s", config->model);

@@ -101,9 +101,9 @@ enum avvik_status avvik_night_plan(const struct avvik_night_config *config, cons
                      holder == 0 ? json_null() : json_integer(holder), "inputs", files_of(&night.files), "model",
                      "path", avvik__json_text(config->model), "action", decision.is_fit_due ? "fit" : "copy", "reason",
                      decision.reason, "age_days", decision.age_days, "fit_inputs", files_of(&fit_files), "budget",
-                     (json_int_t)config->flag.budget, "by", avvik_detector_name(config->flag.by), "outputs", outputs_of(&night),
-                     "results", text_or_null(results), "metrics", text_or_null(config->metrics), "steps",
-                     steps_of(&night), "removals", removals);
+                     (json_int_t)config->flag.budget, "by", avvik_detector_name(config->flag.by), "outputs",
+                     outputs_of(&night), "results", text_or_null(results), "metrics", text_or_null(config->metrics),
+                     "steps", steps_of(&night), "removals", removals);
     if (plan == NULL || (*plan_out = json_dumps(plan, JSON_INDENT(2))) == NULL)
         AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
 done:

@@ -45,6 +45,8 @@ enum avvik_status avvik__past_nights(const char *runs, struct avvik__past_night 
     struct avvik__past_night *nights = NULL, night;
     size_t n = 0, capacity = 0;
     DIR *directory = opendir(runs);
+    if (directory == NULL && errno != ENOENT)
+        AVVIK_FAIL(AVVIK_ERR_IO, errno, "%s: cannot be listed: %s", runs, strerror(errno));
     for (struct dirent *entry; directory != NULL && (entry = readdir(directory)) != NULL;) {
         if (!night_look(dirfd(directory), entry->d_name, &night))
             continue;

@@ -148,6 +148,20 @@ static enum avvik_status past_clear(const struct avvik__night *night, struct avv
     return AVVIK_OK;
 }
 
+/* One more failure: it is the night's, or told where there is one already. */
+static enum avvik_status failure_add(const struct avvik__night *night, enum avvik_status status,
+                                     enum avvik_status later, const struct avvik_error *reason,
+                                     struct avvik_error *error)
+{
+    if (later == AVVIK_OK)
+        return status;
+    if (status == AVVIK_OK)
+        *error = *reason;
+    else
+        avvik__night_tell(night, 1, "%s", reason->text);
+    return status == AVVIK_OK ? later : status;
+}
+
 /* Everything after the last step. What fails here is told, unless there is worse to tell. */
 static enum avvik_status night_end(struct avvik__night *night, enum avvik_status outcome, struct avvik_error *error)
 {
@@ -159,16 +173,9 @@ static enum avvik_status night_end(struct avvik__night *night, enum avvik_status
     enum avvik_status ending = end_write(night, outcome, error->text, &later);
     if (ending == AVVIK_OK && is_whole)
         ending = past_clear(night, &later);
-    if (ending != AVVIK_OK && status == AVVIK_OK) {
-        status = ending;
-        *error = later;
-    }
+    status = failure_add(night, status, ending, &later, error);
     ending = avvik__metrics_write(night, avvik_status_exit_code(status), &later);
-    if (ending != AVVIK_OK && status == AVVIK_OK) {
-        status = ending;
-        *error = later;
-    } else if (ending != AVVIK_OK)
-        avvik__night_tell(night, 1, "%s", later.text);
+    status = failure_add(night, status, ending, &later, error);
     if (status == AVVIK_OK)
         avvik__night_tell(night, 0, "the night %s is complete: %s", night->date, night->folder);
     return status;

@@ -54,17 +54,6 @@ static enum avvik_status engine_need(struct scoring *scoring, const struct avvik
     return status;
 }
 
-/* 1 if the file is still the one whose hash stands in the manifest. */
-static int is_unchanged(const struct avvik__night *night, size_t i)
-{
-    struct stat info;
-    const json_t *record = json_array_get(json_object_get(night->manifest, "inputs"), i);
-    return stat(night->inputs[i].path, &info) == 0 &&
-           json_integer_value(json_object_get(record, "bytes")) == info.st_size &&
-           json_integer_value(json_object_get(record, "mtime_ns")) ==
-               (json_int_t)info.st_mtim.tv_sec * 1000000000 + (json_int_t)info.st_mtim.tv_nsec;
-}
-
 static json_t *score_facts(const struct avvik_score_summary *summary, const struct avvik_engine *engine)
 {
     return json_pack("{s:I, s:I, s:I, s:I, s:I, s:s, s:o}", "rows", (json_int_t)summary->n_rows, "rows_with_missing",
@@ -98,7 +87,7 @@ static enum avvik_status input_score(struct avvik__night *night, struct scoring 
     struct avvik_score_summary summary;
     struct avvik_source *source = NULL;
     const char *const outputs[] = {input->scores};
-    char *path = avvik__night_path(night, input->scores);
+    char count[AVVIK_COUNT_SIZE], *path = avvik__night_path(night, input->scores);
     if (path == NULL)
         AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
     AVVIK_TRY(avvik_source_open(&input->path, 1, &selection, &source, error));
@@ -111,14 +100,14 @@ static enum avvik_status input_score(struct avvik__night *night, struct scoring 
     }
     if (status != AVVIK_OK)
         goto done;
-    if (!is_unchanged(night, i))
+    if (!avvik__is_unchanged(input->path, json_array_get(json_object_get(night->manifest, "inputs"), i)))
         AVVIK_FAIL(AVVIK_ERR_IO, 0, "%s: changed while it was scored; run again once it is complete", input->path);
     AVVIK_TRY(avvik__unit_end(night, unit, outputs, 1, score_facts(&summary, scoring->engine), error));
-    avvik__night_tell(night, 0, "scored %s: %llu rows in %.2f s on %s", input->path, (unsigned long long)summary.n_rows,
+    avvik__night_tell(night, 0, "scored %s: %s rows in %.2f s on %s", input->path, avvik__count(summary.n_rows, count),
                       (double)summary.elapsed_ns / 1e9, avvik_engine_backend(scoring->engine));
     if (summary.rows_absent > 0)
-        avvik__night_tell(night, 1, "%s: %llu rows are damaged and have no scores", input->path,
-                          (unsigned long long)summary.rows_absent);
+        avvik__night_tell(night, 1, "%s: %s rows are damaged and have no scores", input->path,
+                          avvik__count(summary.rows_absent, count));
 done:
     avvik_source_close(source);
     free(path);
@@ -157,7 +146,7 @@ enum avvik_status avvik__step_score(struct avvik__night *night, struct avvik_err
             goto done;
         }
         if (outcome != AVVIK_OK)
-            AVVIK_TRY(avvik__input_fail(night, i, unit, &reason, error));
+            AVVIK_TRY(avvik__input_fail(night, i, unit, 1, &reason, error));
     }
 done:
     scoring_close(&scoring);

@@ -8,9 +8,9 @@
 
 /* night_inputs.c: hash every input. */
 enum avvik_status avvik__step_inputs(struct avvik__night *night, struct avvik_error *error);
-/* Leave input i out of the rest of the night, for `reason`. unit: what failed over it, or NULL. What an earlier run has
- * made of it is removed. */
-enum avvik_status avvik__input_fail(struct avvik__night *night, size_t i, json_t *unit,
+/* Leave input i out of the rest of the night, for `reason`. unit: what failed over it, or NULL. What this or an earlier
+ * run has made of it is removed, but for the report of its check where that is of what the input holds now. */
+enum avvik_status avvik__input_fail(struct avvik__night *night, size_t i, json_t *unit, int has_report,
                                     const struct avvik_error *reason, struct avvik_error *error);
 /* 1 if it is no fault of an input, so that the night cannot go on: interrupted, no backend, no memory, ours. */
 int avvik__is_fatal(enum avvik_status status);
@@ -19,6 +19,9 @@ int avvik__is_fatal(enum avvik_status status);
 enum avvik_status avvik__files_identify(struct avvik__night *night, const struct avvik__file_list *files,
                                         const char *records, char (*hashes)[AVVIK_HASH_SIZE],
                                         struct avvik_error *reasons, struct avvik_error *error);
+
+/* 1 if the file at `path` is still the one that `record` of the manifest is of. */
+int avvik__is_unchanged(const char *path, const json_t *record);
 
 /* night_model.c: copy the model or fit one? Touches nothing. AVVIK_OK; what avvik_model_load() returns. */
 struct avvik__decision {

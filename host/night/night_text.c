@@ -22,6 +22,19 @@ char *avvik__text(const char *format, ...)
     return text;
 }
 
+const char *avvik__count(uint64_t n, char text[AVVIK_COUNT_SIZE])
+{
+    char digits[24], *to = text;
+    const int length = snprintf(digits, sizeof digits, "%llu", (unsigned long long)n);
+    for (int i = 0; i < length; i++) {
+        if (i > 0 && (length - i) % 3 == 0)
+            *to++ = ',';
+        *to++ = digits[i];
+    }
+    *to = '\0';
+    return text;
+}
+
 int avvik__date_days(const char *text, int32_t *days_out)
 {
     struct avvik_period day;

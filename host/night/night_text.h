@@ -9,6 +9,10 @@
 /* printf into memory of its own; NULL if there is none. */
 char *avvik__text(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* A number with a comma between thousands into `text`, which is returned. */
+#define AVVIK_COUNT_SIZE 32
+const char *avvik__count(uint64_t n, char text[AVVIK_COUNT_SIZE]);
+
 /* Days since 1970-01-01 of "YYYY-MM-DD" (what follows the tenth character does not count); 0 if it is no date. */
 int avvik__date_days(const char *text, int32_t *days_out);
 

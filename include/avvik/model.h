@@ -50,7 +50,7 @@ struct avvik_fit_options {
     const char *journal;               /* a file for checkpoints; NULL: none. After a fit that ended well it is the
                                           caller's to remove, once the model is saved */
     int resume;                        /* go on from that file, if it is there */
-    uint32_t checkpoint_ms;            /* time between checkpoints; 0: AVVIK_CHECKPOINT_DEFAULT_MS */
+    uint32_t checkpoint_ms;            /* least time between checkpoints; as in struct avvik_score_options */
     struct avvik_fit_summary *summary; /* filled if not NULL */
     enum avvik_deviation deviation;
     const float *weights; /* of the source's features; NULL: 1 each. A weight multiplies the z-scores of a feature and
@@ -63,6 +63,15 @@ struct avvik_fit_options {
     {                                                                                                                  \
         128, 256, 65536, 0, 1, 0, NULL, NULL, NULL, 0, NULL, 0, 0, NULL, AVVIK_DEVIATION_ROBUST, NULL, 0               \
     }
+
+/* "NAME=W,..." as a weight for each feature of `source`, 1 for those that are not named.
+ *
+ * weights_out  on success malloc'ed, the caller's to free; n_features of them, for struct avvik_fit_options.
+ * Returns      AVVIK_OK; AVVIK_ERR_USAGE with what is wrong, to be put behind the name of the setting;
+ * AVVIK_ERR_MEMORY.
+ */
+enum avvik_status avvik_feature_weights_parse(const char *text, const struct avvik_source *source, float **weights_out,
+                                              struct avvik_error *error);
 
 /* Learn from all rows of `source`. The first pass over them gives mean and standard deviation of every feature, and the
  * rows the trees are grown from; for the robust deviation the second one gives exact medians and MADs, in rare cases a

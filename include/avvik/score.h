@@ -30,7 +30,8 @@ struct avvik_score_options {
     uint32_t compress;      /* 0: the output is not compressed; 1 to 9: shuffle and deflate at that level */
     int skip_damaged;       /* rows that cannot be read are marked absent instead of ending the run */
     int resume;             /* go on with what an interrupted run left */
-    uint32_t checkpoint_ms; /* time between checkpoints; 0: AVVIK_CHECKPOINT_DEFAULT_MS */
+    uint32_t checkpoint_ms; /* least time between checkpoints, and a hundred times what one takes; 1: after every block;
+                               0: AVVIK_CHECKPOINT_DEFAULT_MS */
 };
 
 /* What a run did. */

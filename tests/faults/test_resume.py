@@ -201,7 +201,9 @@ def test_partial_changed_behind_our_back(job):
     aside, data = job.keep_aside(), partial(job).read_bytes()
     full = resumed_rows(job)
     fewer = 0
-    for at in job.random.sample(range(len(data)), some(12, 200)):
+    for i, at in enumerate(job.random.sample(range(len(data)), 200)):
+        if i >= some(12, 200) and fewer > 0:  # a run on a busy machine has had few of its blocks written down
+            break
         job.put_back(aside)
         partial(job).write_bytes(data[:at] + bytes([data[at] ^ 0x04]) + data[at + 1:])
         rows = resumed_rows(job)
@@ -407,3 +409,42 @@ def test_damaged_rows_are_told_after_resuming(inputs, tmp_path):
     with h5py.File(job.out) as file:
         assert list(file["absent/first"]) == [5000] and list(file["absent/rows"]) == [5000]
         assert "checksum" in file["absent/reason"][0].decode().lower()
+
+
+SLOW_DISK = r"""
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <sys/types.h>
+#include <unistd.h>
+int fdatasync(int file)
+{
+    usleep(400000);
+    return ((int (*)(int))dlsym(RTLD_NEXT, "fdatasync"))(file);
+}
+ssize_t pwrite64(int file, const void *from, size_t n, off_t at)
+{
+    if (n > 4096)
+        usleep(100000);
+    return ((ssize_t (*)(int, const void *, size_t, off_t))dlsym(RTLD_NEXT, "pwrite64"))(file, from, n, at);
+}
+ssize_t pwrite(int file, const void *from, size_t n, off_t at) { return pwrite64(file, from, n, at); }
+"""
+
+
+@pytest.mark.skipif(not shutil.which("gcc"), reason="no gcc")
+def test_checkpoints_keep_to_their_share(inputs, tmp_path):
+    """On a disk that takes its time a checkpoint lasts 0.8 s or longer, and the next one has to wait for 80 s: the run is
+    over before, though it takes several times the second that is asked for. Every block has one if that is asked for."""
+    (tmp_path / "slow.c").write_text(SLOW_DISK)
+    subprocess.run(["gcc", "-shared", "-fPIC", "-o", tmp_path / "slow.so", tmp_path / "slow.c", "-ldl"], check=True)
+    env = program.environment(LD_PRELOAD=str(tmp_path / "slow.so"),
+                              ASAN_OPTIONS=os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0")
+    counts = {}
+    for seconds in (1, 0):
+        result = subprocess.run([program.AVVIK, "score", "--model", inputs / "model.h5", inputs / "plain.h5", "--backend",
+                                 "scalar", "--out", tmp_path / f"{seconds}.h5", "--checkpoint", str(seconds), "--json"],
+                                capture_output=True, env=env, check=True)
+        told = program.json.loads(result.stdout)
+        counts[seconds] = told["checkpoints"]
+        assert told["seconds"] > 3
+    assert counts[1] == 1 and counts[0] > 3

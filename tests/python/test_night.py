@@ -410,6 +410,39 @@ def test_the_model_is_fitted_when_it_is_due(place):
     assert json.loads(place.ok("--dry-run", "--json", date=later).stdout)["model"]["action"] == "copy"
 
 
+def test_a_fit_with_groups_and_weights(place):
+    """The model is the one that `avvik fit` makes with the same settings."""
+    for folder, name in (("history", "h"), ("in", f"a-{NIGHT}"), ("in", f"b-{NIGHT}")):
+        with h5py.File(place.folder / folder / f"{name}.h5", "a") as file:
+            rows = file["t/x000"].shape[0]
+            file["t/office"] = (np.arange(rows) % 7).astype("u2")
+            file["t/branch"] = (np.arange(rows) % 3).astype("u1")
+    settings = "    sample: 64\n    peers: [office, branch]\n    min_peers: 72\n    weights: x001=2,x003=0.5\n"
+    place.write(PLAIN.replace("    sample: 64\n", settings))
+    place.ok()
+    by_hand = place.folder / "by_hand.h5"
+    program.ok("fit", place.folder / "history" / "h.h5", "--table", "t", "--trees", 20, "--sample", 64, "--peers",
+               "office,branch", "--min-peers", 72, "--weight", "x001=2,x003=0.5", "--out", by_hand)
+    assert flat(place.night / "model.h5") == flat(by_hand)
+    with h5py.File(place.night / "scores" / f"a-{NIGHT}.scores.h5") as file:  # 21 groups of 71 or 72 rows
+        assert set(np.unique(file["scores/peer_level"])) == {1, 2}
+    before = place.manifest
+    place.ok()  # nothing is due
+    assert step(place.manifest, "model") == step(before, "model")
+    place.write(PLAIN.replace("    sample: 64\n", settings.replace("72", "50")))
+    place.ok()
+    assert step(place.manifest, "model")[0]["facts"]["content_hash"] != step(before, "model")[0]["facts"]["content_hash"]
+
+
+@pytest.mark.parametrize("weights, words", [("x009=2", ["x009", "names no feature"]), ("x001", ["NAME=NUMBER"]),
+                                            ("x001=-1", ["x001=-1", "1000"])])
+def test_weights_of_a_fit_that_cannot_be(weights, words, place):
+    place.write(PLAIN.replace("    sample: 64\n", f"    sample: 64\n    weights: {weights}\n"))
+    result = place.run("--quiet")
+    assert result.returncode == BAD_INPUT and "model.fit.weights" in result.stderr, result.stderr
+    assert all(word in result.stderr for word in words) and len(result.stderr.splitlines()) == 1
+
+
 def test_no_model_and_no_fit(place):
     place.write(re.sub(r"  fit:\n(    .*\n)+", "", PLAIN))
     result = place.run("--quiet")
@@ -436,6 +469,63 @@ def bad_batch(path, how):
     elif how == "link to nothing":
         path.unlink()
         path.symlink_to("nowhere")
+
+
+def test_again_leaves_nothing_of_what_was_before(place):
+    place.ok()
+    place.inputs[1].unlink()
+    place.ok("--again")
+    assert [path.name for path in (place.night / "scores").iterdir()] == [f"a-{NIGHT}.scores.h5"]
+    assert [path.name for path in (place.night / "check").iterdir()] == [f"a-{NIGHT}.check.json"]
+    place.write(PLAIN + "check:\n  min_rows: 100000\n")
+    assert place.run("--again", "--quiet").returncode == GATE
+    assert not list(place.night.glob("flags.*"))
+
+
+def test_a_refused_input_keeps_its_report(place):
+    place.ok()
+    place.write(re.sub(r"  fit:\n(    .*\n)+", "", PLAIN))  # so that there is a model to compare with
+    bad_batch(place.inputs[1], "column gone")
+    result = place.run("--quiet", "--again")
+    assert result.returncode == BAD_INPUT and f"b-{NIGHT}.h5" in result.stderr
+    report = json.loads((place.night / "check" / f"b-{NIGHT}.check.json").read_text())
+    assert report["verdict"] == "refused"
+    assert not (place.night / "scores" / f"b-{NIGHT}.scores.h5").exists()
+
+
+SLURM = """\
+#!/bin/sh
+echo "$(basename "$0") $*" >>calls
+case $0 in *srun) exit $(cat outcome);; esac
+"""
+
+
+def test_slurm_script(tmp_path):
+    """It asks for its CPUs, keeps its date over a requeue, and leaves nothing behind. Slurm itself is played."""
+    for name in ("srun", "scontrol"):
+        (tmp_path / name).write_text(SLURM)
+        (tmp_path / name).chmod(0o755)
+    env = dict(os.environ, PATH=f"{tmp_path}:{os.environ['PATH']}", SLURM_JOB_ID="7", SLURM_SUBMIT_DIR=str(tmp_path),
+               SLURM_CPUS_PER_TASK="3")
+    started = "srun --cpus-per-task=3 avvik night n.yaml --date 2026-11-24 --log json"
+    for code, dates, calls in ((INTERRUPTED, ["2026-11-24"], [started, "scontrol requeue 7"]), (DONE, [], [started])):
+        (tmp_path / "outcome").write_text(str(code))
+        (tmp_path / "calls").write_text("")
+        date = ["2026-11-24"] if code == INTERRUPTED else []  # what runs again is the script as it was; the file has the date
+        result = subprocess.run(["sh", SOURCE / "night.slurm", "n.yaml", *date], cwd=tmp_path, env=env, check=False)
+        assert result.returncode == code
+        assert (tmp_path / "calls").read_text().splitlines() == calls
+        assert [path.read_text().strip() for path in tmp_path.glob(".avvik-night-*.date")] == dates
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="no systemd-analyze")
+def test_systemd_units(tmp_path):
+    """systemd knows every setting, and what the service runs is there; its own paths have no program in a build folder."""
+    for name in ("avvik-night.service", "avvik-night.timer"):
+        text = (SOURCE / name).read_text()
+        (tmp_path / name).write_text(text.replace("ExecStart=avvik", f"ExecStart={program.AVVIK}"))
+    result = subprocess.run(["systemd-analyze", "verify", *tmp_path.iterdir()], capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("how", ["no HDF5", "cut", "other table", "column gone", "directory", "pipe", "link to nothing"])
@@ -659,6 +749,8 @@ def without(key):
     (PLAIN.replace("every: 30 days", "every: 30 parsecs"), 9, ["model.fit.every", "parsecs"]),
     (PLAIN.replace("trees: 20", "trees: 0"), 10, ["model.fit.trees", "10000"]),
     (PLAIN.replace("sample: 64", "sample: [64]"), 11, ["model.fit.sample"]),
+    (PLAIN.replace("sample: 64", "min_peers: 60"), 11, ["model.fit.min_peers", "model.fit.peers"]),
+    (PLAIN.replace("sample: 64", "peers: [x004]\n    min_peers: 0"), 12, ["model.fit.min_peers", "'0'"]),
     (PLAIN.replace("backend: scalar", "memory: 512"), 13, ["score.memory", "MiB"]),
     (PLAIN.replace("backend: scalar", "memory: 512 bananas"), 13, ["score.memory", "bananas"]),
     (PLAIN.replace("backend: scalar", "compress: 10"), 13, ["score.compress"]),

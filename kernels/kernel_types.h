@@ -104,6 +104,17 @@ struct avvik__forest_view {
     const struct avvik__byte_forest *bytes; /* for the byte walk; NULL where it does not apply */
 };
 
+/* What the additive contributions of a forest are computed from; borrowed. */
+struct avvik__reasons_view {
+    const struct avvik__forest_view *forest;
+    const int32_t *expected; /* [tree][2^(height + 1)]: g of heap node k, mean leaf value below it, in steps of 2^-20:
+                                0 to 2^25 */
+    size_t stride;           /* of a row of contributions: n_features rounded up to a multiple of 16 */
+    /* [tree][2^height][stride]: what a row that ends in a leaf gets from that tree, by feature; 64-byte aligned. NULL
+     * where it would be too large: then rows are walked node by node. */
+    const int32_t *leaf_reasons;
+};
+
 /* Partial moments of one column over at most AVVIK_STATISTICS_ROWS rows. */
 struct avvik__moments {
     uint32_t n;          /* finite values */

@@ -75,6 +75,15 @@ typedef avvik__forest_path_fn avvik__forest_path_wide_fn;
 typedef void avvik__joint_fn(float *joint, const float *values, size_t column_stride, size_t n_rows, size_t n_features,
                              const float *center, const float *rscale, const float *mean, const float *factor);
 
+/* How each feature moves a row's path sum: along the row's path in a tree the feature of node v earns g(child) - g(v),
+ * g being the mean leaf value below a node (kernels/README.md, "Reasons").
+ *
+ * contributions  out, [n_rows][stride] int64 in steps of 2^-20 path length, 64-byte aligned; overwritten, 0 from
+ *                n_features on. Over features they add up to 2^9 path_sum less the sum of g(root) over trees.
+ * tile           as for forest_path. */
+typedef void avvik__forest_reasons_fn(int64_t *contributions, const float *tile, size_t stride, size_t n_rows,
+                                      const struct avvik__reasons_view *view);
+
 #define AVVIK_KERNEL(kernel, variant, bits) avvik__##kernel##_fn avvik__##kernel##_##variant;
 #include "kernels.def"
 
@@ -89,6 +98,7 @@ struct avvik__kernels {
     avvik__joint_fn *joint;
     avvik__forest_path_fn *forest_path;
     avvik__forest_path_wide_fn *forest_path_wide;
+    avvik__forest_reasons_fn *forest_reasons;
 };
 
 /* The last variant in kernels.def of each kernel whose needs are all in `cpu_bits` (0 gives the scalar reference). */

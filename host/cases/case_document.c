@@ -10,8 +10,6 @@
 #define MAX_TEXT 4000 /* bytes of any text but a sentence's */
 #define MAX_KEY 200
 
-const char *const avvik__language_codes[AVVIK_N_LANGUAGES] = {"en", "nb", "nn"};
-
 int avvik__is_date(const char *text)
 {
     static const int days[] = {31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
@@ -206,7 +204,7 @@ static void words_read(struct reader *reader, const json_t *root, struct avvik__
 {
     const json_t *words = json_object_get(root, "words");
     for (int language = 0; language < AVVIK_N_LANGUAGES; language++) {
-        const char *name = avvik__language_codes[language];
+        const char *name = avvik_language_code((enum avvik_language)language);
         size_t n;
         const json_t *list = list_read(reader, words, name, AVVIK_MAX_SENTENCES, &n);
         document->n_words[language] = n;
@@ -219,7 +217,7 @@ static void words_read(struct reader *reader, const json_t *root, struct avvik__
                 document->words[language][i] = json_string_value(sentence);
         }
     }
-    if (document->n_words[AVVIK_EN] == 0)
+    if (document->n_words[AVVIK_ENGLISH] == 0)
         wrong(reader, "words", "must have sentences in English (\"en\")");
 }
 

@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "avvik/explain.h"
 #include "avvik/status.h"
 
 #define AVVIK_DOCUMENT_BYTES ((size_t)1 << 20) /* of a line, at most */
@@ -13,9 +14,6 @@
 #define AVVIK_MAX_SENTENCES 8
 #define AVVIK_MAX_TIMELINE 2048
 #define AVVIK_PLOT_QUANTILES 101
-
-enum avvik__language { AVVIK_EN, AVVIK_NB, AVVIK_NN, AVVIK_N_LANGUAGES };
-extern const char *const avvik__language_codes[AVVIK_N_LANGUAGES]; /* "en", "nb", "nn" */
 
 /* In all that follows a number that is absent or null is NaN, and a text NULL. */
 struct avvik__case_field {

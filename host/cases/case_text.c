@@ -84,6 +84,14 @@ static json_t *json_p_values(const struct avvik_case *one)
     return p;
 }
 
+static json_t *json_weights(const struct avvik_case_list *list)
+{
+    json_t *weights = json_object();
+    for (int d = 0; d < AVVIK_N_COMBINED; d++)
+        json_object_set_new(weights, avvik_detector_name((enum avvik_detector)d), json_real(list->weights[d]));
+    return weights;
+}
+
 /* NULL if memory is out. */
 static json_t *json_of(const struct avvik_case_list *list, const uint8_t *labels)
 {
@@ -108,11 +116,12 @@ static json_t *json_of(const struct avvik_case_list *list, const uint8_t *labels
         json_decref(flags);
         return NULL;
     }
-    return json_pack("{s:I, s:I, s:s, s:I, s:I, s:f, s:f, s:f, s:s, s:o, s:o}", "rows", (json_int_t)list->n_rows,
+    return json_pack("{s:I, s:I, s:s, s:I, s:I, s:f, s:f, s:f, s:s, s:o, s:o, s:o}", "rows", (json_int_t)list->n_rows,
                      "absent", (json_int_t)list->n_absent, "by", avvik_detector_name(list->by), "random",
                      (json_int_t)list->n_random, "calibration_rows", (json_int_t)list->n_calibration, "expected",
                      list->expected, "fdr_estimate", list->fdr_estimate, "fdr_bound", list->fdr_bound, "content_hash",
-                     list->content_hash, "table", avvik__json_text(list->table), "flags", flags);
+                     list->content_hash, "table", avvik__json_text(list->table), "weights", json_weights(list), "flags",
+                     flags);
 }
 
 enum avvik_status avvik_case_list_write(const struct avvik_case_list *list, const uint8_t *labels,

@@ -211,6 +211,7 @@ static enum avvik_status flagging_begin(struct flagging *flagging, struct avvik_
         avvik__score_reader_close(&reader);
     }
     flagging->list.by = flagging->options->by;
+    memcpy(flagging->list.weights, flagging->options->weights, sizeof flagging->list.weights);
     flagging->list.n_calibration = flagging->surprise.n;
 done:
     avvik__score_reader_close(&reader);

@@ -74,6 +74,13 @@ double avvik__surprise_of(const struct avvik__surprise *surprise, enum avvik_det
     return sum;
 }
 
+double avvik__surprise_bits(const struct avvik__surprise *surprise, enum avvik_detector detector,
+                            const struct avvik__row_scores *row)
+{
+    const double own = avvik__surprise_of(surprise, detector, row);
+    return bits_of(share_above(surprise->reference[detector], surprise->n_reference, own));
+}
+
 uint32_t avvik__surprise_rank(const struct avvik__surprise *surprise, enum avvik_detector detector, double of_row)
 {
     return 1 + surprise->n - first_not_below(surprise->held_out[detector], surprise->n, of_row);

@@ -32,6 +32,10 @@ void avvik__surprise_destroy(struct avvik__surprise *surprise);
 double avvik__surprise_of(const struct avvik__surprise *surprise, enum avvik_detector detector,
                           const struct avvik__row_scores *row);
 
+/* What the score of one detector of the combination is worth, in bits, before it is weighted. */
+double avvik__surprise_bits(const struct avvik__surprise *surprise, enum avvik_detector detector,
+                            const struct avvik__row_scores *row);
+
 /* 1 + the held-out rows that surprise `detector` at least as much: from 1 to n + 1, and p = rank / (n + 1) (Vovk,
  * Gammerman and Shafer 2005; Laxhammar and Falkman 2010). */
 uint32_t avvik__surprise_rank(const struct avvik__surprise *surprise, enum avvik_detector detector, double of_row);

@@ -54,6 +54,8 @@ extern int cli_quiet;
 
 /* Print text that comes from a file: control characters become '?', so that no file can drive the terminal. */
 void cli_print_text(FILE *stream, const char *text);
+/* The same, filled up with spaces to `width` characters, on the left if is_right. */
+void cli_print_padded(FILE *stream, const char *text, int width, int is_right);
 
 /* "49,097" into one of a few static buffers. */
 const char *cli_count(uint64_t n);
@@ -97,7 +99,7 @@ int cli_same_file(const char *a, const char *b);
 void cli_truth_print(const struct avvik_truth_report *report);
 json_t *cli_truth_json(const struct avvik_truth_report *report);
 
-extern const struct cli_command cli_check, cli_fit, cli_score, cli_flag, cli_evaluate, cli_devices, cli_selftest,
-    cli_find, cli_model, cli_night, cli_synth, cli_tune, cli_cases, cli_user, cli_audit;
+extern const struct cli_command cli_check, cli_fit, cli_score, cli_flag, cli_evaluate, cli_explain, cli_devices,
+    cli_selftest, cli_find, cli_model, cli_night, cli_synth, cli_tune, cli_cases, cli_user, cli_audit;
 
 #endif

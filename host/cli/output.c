@@ -40,6 +40,20 @@ void cli_print_text(FILE *stream, const char *text)
         text += character_print(stream, text);
 }
 
+void cli_print_padded(FILE *stream, const char *text, int width, int is_right)
+{
+    int n = 0;
+    for (const char *at = text; *at != '\0'; n++) {
+        const size_t bytes = shown_bytes(at);
+        at += bytes == 0 ? 1 : bytes;
+    }
+    if (is_right)
+        fprintf(stream, "%*s", n < width ? width - n : 0, "");
+    cli_print_text(stream, text);
+    if (!is_right)
+        fprintf(stream, "%*s", n < width ? width - n : 0, "");
+}
+
 int cli_error(const struct avvik_error *error)
 {
     cli_progress_end();

@@ -145,6 +145,13 @@ enum avvik_status avvik__rows_unreadable(const struct avvik__source_file *file, 
 /* Bytes of one chunk of a chunked one-dimensional data set; 0 if it is stored otherwise. */
 size_t avvik__dataset_chunk_bytes(hid_t dataset);
 
+/* What HDF5 may inflate one of its chunks to (avvik__input_inflate_limit()); 0: nothing is deflated. */
+size_t avvik__dataset_inflate_limit(hid_t dataset);
+
+/* All columns of a table in the order of its attribute `order`, those that it does not name behind: n_columns
+ * positions. 0 without memory. */
+int avvik__columns_order(hid_t table, const struct avvik__column *columns, size_t n_columns, size_t *order);
+
 /* The paths of all tables of `file`: n x 256 bytes, at most max of them; returns how many there are. */
 size_t avvik__tables_find(hid_t file, char (*paths)[256], size_t max);
 

@@ -109,6 +109,19 @@ done:
     return n;
 }
 
+int avvik__columns_order(hid_t table, const struct avvik__column *columns, size_t n_columns, size_t *order)
+{
+    char *is_ordered = calloc(n_columns + 1, 1);
+    if (is_ordered == NULL)
+        return 0;
+    size_t n = order_read(table, columns, n_columns, order, is_ordered);
+    for (size_t c = 0; c < n_columns; c++) /* the rest, in the order the table lists them */
+        if (!is_ordered[c])
+            order[n++] = c;
+    free(is_ordered);
+    return 1;
+}
+
 /* The columns that take part where none were named. `order` gets their positions; returns how many. */
 static size_t columns_default(hid_t table, const struct avvik__column *columns, size_t n_columns,
                               const struct avvik_selection *selection, size_t *order)
@@ -116,15 +129,10 @@ static size_t columns_default(hid_t table, const struct avvik__column *columns, 
     int has_roles = 0;
     for (size_t c = 0; c < n_columns; c++)
         has_roles = has_roles || columns[c].role == AVVIK_ROLE_FEATURE;
-    char *is_ordered = calloc(n_columns + 1, 1);
-    if (is_ordered == NULL)
+    size_t n = 0;
+    if (!avvik__columns_order(table, columns, n_columns, order))
         return 0;
-    size_t n_ordered = order_read(table, columns, n_columns, order, is_ordered), n = 0;
-    for (size_t c = 0; c < n_columns; c++) /* the rest, in the order the table lists them */
-        if (!is_ordered[c])
-            order[n_ordered++] = c;
-    free(is_ordered);
-    for (size_t k = 0; k < n_ordered; k++) {
+    for (size_t k = 0; k < n_columns; k++) {
         const struct avvik__column *column = &columns[order[k]];
         int is_else = column->dataset < 0 && strcmp(column->name, "index") == 0; /* pandas' row labels */
         for (size_t key = 0; key < selection->n_keys; key++)

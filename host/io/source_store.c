@@ -75,6 +75,14 @@ static size_t inflate_limit_of(hid_t list, size_t chunk_bytes)
     return 2 * (chunk_bytes < AVVIK_MAX_CHUNK_BYTES ? chunk_bytes : AVVIK_MAX_CHUNK_BYTES) + 4096;
 }
 
+size_t avvik__dataset_inflate_limit(hid_t dataset)
+{
+    const hid_t list = H5Dget_create_plist(dataset);
+    const size_t limit = list < 0 ? 0 : inflate_limit_of(list, avvik__dataset_chunk_bytes(dataset));
+    avvik__h5_close(list);
+    return limit;
+}
+
 /* Settle on a layout; AVVIK_LAYOUT_PLAIN wherever anything is unusual. */
 static enum avvik_status layout_find(struct avvik__store *store, struct avvik__column *columns,
                                      struct avvik_error *error)

@@ -33,7 +33,7 @@ static void type_name(hid_t type, char *text, size_t size)
     }
 }
 
-static enum avvik__use use_of(const struct avvik__column *column, const char *role)
+enum avvik__use avvik__use_of(const struct avvik__column *column, const char *role)
 {
     switch (column->role) {
     case AVVIK_ROLE_NONE: return AVVIK_USE_FREE;
@@ -114,7 +114,7 @@ enum avvik_status avvik__schema_read(const char *path, const char *table_name, s
             dataset_describe(&columns[c], column);
         else
             member_describe(type, &columns[c], column);
-        column->use = use_of(&columns[c], column->role);
+        column->use = avvik__use_of(&columns[c], column->role);
     }
     *schema_out = schema;
     schema = (struct avvik__schema){0};

@@ -13,6 +13,10 @@ enum avvik__use {
     AVVIK_USE_NONE     /* protected, excluded, label: not to be read */
 };
 
+/* role: the column's attribute, or "". */
+struct avvik__column;
+enum avvik__use avvik__use_of(const struct avvik__column *column, const char *role);
+
 struct avvik__schema_column {
     char name[AVVIK_NAME_SIZE];
     char type[24]; /* "int64", "float32", "uint16 enum", "text", ... */

@@ -5,6 +5,7 @@
 #include "avvik/cases.h"
 #include "avvik/check.h"
 #include "avvik/engine.h"
+#include "avvik/explain.h"
 #include "avvik/find.h"
 #include "avvik/model.h"
 #include "avvik/night.h"

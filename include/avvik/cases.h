@@ -71,7 +71,8 @@ struct avvik_case_list {
     struct avvik_case *cases; /* by rank, then the random ones by row */
     size_t n_cases, n_random;
     enum avvik_detector by;
-    uint64_t n_rows;        /* of the score files */
+    double weights[AVVIK_N_COMBINED]; /* of the combination */
+    uint64_t n_rows;                  /* of the score files */
     uint64_t n_absent;      /* of these, rows without a score: they were damaged, and are in no list */
     uint32_t n_calibration; /* rows that were held out when the model was made; 0: all p-values are 1 */
     double expected;        /* rows that would score as high as the last one listed by rank, if all were like the

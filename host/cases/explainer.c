@@ -1,0 +1,149 @@
+#include "explainer.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "avvik_internal.h"
+#include "leaf_reasons.h"
+#include "signed_log.h"
+
+#define BLOCK_ROWS 256
+
+void avvik_explainer_close(struct avvik_explainer *explainer)
+{
+    if (explainer == NULL)
+        return;
+    avvik__plan_destroy(&explainer->memory);
+    free(explainer->leaf_reasons);
+    free(explainer);
+}
+
+enum avvik_status avvik__explainer_open(const struct avvik_model *model, int for_many,
+                                        struct avvik_explainer **explainer_out, struct avvik_error *error)
+{
+    enum avvik_status status = AVVIK_OK;
+    struct avvik_explainer *explainer = calloc(1, sizeof *explainer);
+    if (explainer == NULL)
+        AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
+    explainer->model = model;
+    AVVIK_TRY(avvik__plan_init(&explainer->memory, model, error));
+    avvik__kernels_select(&explainer->kernels, avvik__cpu_features());
+    explainer->reasons = (struct avvik__reasons_view){.forest = &explainer->memory.plan.forest,
+                                                      .expected = model->forest.expected,
+                                                      .stride = explainer->memory.plan.stride};
+    if (for_many)
+        explainer->leaf_reasons = avvik__leaf_reasons_make(&model->forest, explainer->reasons.stride);
+    explainer->reasons.leaf_reasons = explainer->leaf_reasons;
+    for (size_t tree = 0; tree < model->forest.n_trees; tree++)
+        explainer->expected += model->forest.expected[(tree << (model->forest.height + 1)) + 1];
+    for (uint32_t f = 0; f < model->joint.n_features; f++) {
+        explainer->joint_center[f] = model->features[f].center32;
+        explainer->joint_rscale[f] = model->features[f].rscale32;
+    }
+    *explainer_out = explainer;
+    explainer = NULL;
+done:
+    avvik_explainer_close(explainer);
+    return status;
+}
+
+enum avvik_status avvik_explainer_open(const struct avvik_model *model, struct avvik_explainer **explainer_out,
+                                       struct avvik_error *error)
+{
+    return avvik__explainer_open(model, 1, explainer_out, error);
+}
+
+int64_t avvik_explainer_expected(const struct avvik_explainer *explainer)
+{
+    return explainer->expected;
+}
+
+enum avvik_status avvik_explainer_contributions(const struct avvik_explainer *explainer, const struct avvik_rows *rows,
+                                                int64_t *contributions, struct avvik_error *error)
+{
+    enum avvik_status status = AVVIK_OK;
+    const size_t n_features = explainer->memory.plan.n_features, stride = explainer->memory.plan.stride;
+    float *tile = avvik__aligned_calloc(BLOCK_ROWS * stride, sizeof *tile);
+    int64_t *wide = avvik__aligned_calloc(BLOCK_ROWS * stride, sizeof *wide);
+    uint64_t *counts = calloc(2 * n_features, sizeof *counts);
+    uint16_t missing[BLOCK_ROWS];
+    if (tile == NULL || wide == NULL || counts == NULL)
+        AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
+    for (size_t first = 0; first < rows->n_rows; first += BLOCK_ROWS) {
+        const size_t n = rows->n_rows - first < BLOCK_ROWS ? rows->n_rows - first : BLOCK_ROWS;
+        explainer->kernels.tile_pack(tile, stride, rows->values + first * rows->row_stride, n, n_features,
+                                     rows->row_stride, rows->column_stride, counts, counts + n_features);
+        explainer->kernels.fill_missing(tile, stride, n, n_features, explainer->memory.plan.fill, missing);
+        explainer->kernels.forest_reasons(wide, tile, stride, n, &explainer->reasons);
+        for (size_t r = 0; r < n; r++)
+            memcpy(contributions + (first + r) * n_features, wide + r * stride, n_features * sizeof *wide);
+    }
+done:
+    free(tile);
+    free(wide);
+    free(counts);
+    return status;
+}
+
+void avvik__explained_row_fill(const struct avvik_explainer *explainer, struct avvik__explained_row *row)
+{
+    const struct avvik__scoring_plan *plan = &explainer->memory.plan;
+    for (size_t f = 0; f < plan->n_features; f++)
+        row->tile[f] = isfinite(row->values[f]) ? avvik__flush(row->values[f]) : plan->fill[f];
+}
+
+void avvik__explained_row_distances(const struct avvik_explainer *explainer, const struct avvik__explained_row *row,
+                                    struct avvik__row_scores *scores)
+{
+    const struct avvik__joint *joint = &explainer->model->joint;
+    const uint32_t n_features = explainer->memory.plan.n_features;
+    scores->deviation = scores->joint = 0;
+    for (uint32_t f = 0; f < n_features; f++)
+        scores->deviation =
+            fmaxf(scores->deviation, fabsf(avvik__explainer_z(explainer, row->group, f, row->values[f])));
+    if (joint->n_features > 0)
+        avvik__joint_scalar(&scores->joint, row->values, 1, 1, joint->n_features, explainer->joint_center,
+                            explainer->joint_rscale, joint->mean, joint->factor); /* the others take 64 rows at once */
+}
+
+struct avvik__row_scores avvik__explained_row_score(const struct avvik_explainer *explainer,
+                                                    const struct avvik__explained_row *row)
+{
+    const struct avvik__scoring_plan *plan = &explainer->memory.plan;
+    struct avvik__row_scores scores = {0};
+    (plan->is_wide ? explainer->kernels.forest_path_wide
+                   : explainer->kernels.forest_path)(&scores.path_sum, row->tile, plan->stride, 1, &plan->forest);
+    avvik__explained_row_distances(explainer, row, &scores);
+    return scores;
+}
+
+float avvik__explainer_z(const struct avvik_explainer *explainer, uint32_t group, uint32_t feature, float x)
+{
+    const struct avvik__scoring_plan *plan = &explainer->memory.plan;
+    const float center = plan->center[group * plan->stride + feature];
+    const float rscale = plan->rscale[group * plan->stride + feature];
+    const float z = isfinite(x) ? avvik__flush(avvik__flush(avvik__flush(x) - center) * rscale) : 0.0f;
+    return isnan(z) ? 0.0f : z;
+}
+
+void avvik__explainer_joint(const struct avvik_explainer *explainer, const struct avvik__explained_row *row,
+                            double *parts)
+{
+    const struct avvik__joint *joint = &explainer->model->joint;
+    const uint32_t n = joint->n_features;
+    double apart[AVVIK_JOINT_FEATURES], back[AVVIK_JOINT_FEATURES] = {0};
+    for (uint32_t f = 0; f < n; f++)
+        apart[f] = (double)avvik__signed_log(row->values[f], explainer->joint_center[f], explainer->joint_rscale[f]) -
+                   (double)joint->mean[f];
+    for (uint32_t i = 0; i < n; i++) {
+        const float *weights = joint->factor + i * (i + 1) / 2;
+        double whitened = 0;
+        for (uint32_t f = 0; f <= i; f++)
+            whitened += (double)weights[f] * apart[f];
+        for (uint32_t f = 0; f <= i; f++)
+            back[f] += (double)weights[f] * whitened;
+    }
+    for (uint32_t f = 0; f < n; f++)
+        parts[f] = apart[f] * back[f];
+}

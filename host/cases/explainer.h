@@ -1,0 +1,54 @@
+/* A model made ready to explain rows, and one row as its detectors see it. */
+#ifndef AVVIK_EXPLAINER_H
+#define AVVIK_EXPLAINER_H
+
+#include "avvik/explain.h"
+#include "scoring_plan.h"
+#include "surprise.h"
+
+struct avvik_explainer {
+    const struct avvik_model *model;
+    struct avvik__plan_memory memory; /* the forest as kernels walk it; center, rscale and fill */
+    struct avvik__kernels kernels;
+    struct avvik__reasons_view reasons;
+    int32_t *leaf_reasons; /* owned; NULL where rows are walked node by node */
+    int64_t expected;      /* the sum of g(root) over trees */
+    float joint_center[AVVIK_JOINT_FEATURES], joint_rscale[AVVIK_JOINT_FEATURES]; /* of everyone */
+};
+
+/* As avvik_explainer_open(). for_many: prepare for so many rows that a table of all leaves is worth its making. */
+enum avvik_status avvik__explainer_open(const struct avvik_model *model, int for_many,
+                                        struct avvik_explainer **explainer_out, struct avvik_error *error);
+
+/* A row. values and tile have explainer->memory.plan.stride floats and are 64-byte aligned. */
+struct avvik__explained_row {
+    float *values; /* as read, NaN where missing */
+    float *tile;   /* cleaned, missing values replaced: what the forest sees */
+    uint32_t group;
+};
+
+/* Clean and fill row->values into row->tile. */
+void avvik__explained_row_fill(const struct avvik_explainer *explainer, struct avvik__explained_row *row);
+
+/* The scores of a row by the kernels that score files come from: the same bits. values and tile are filled. */
+struct avvik__row_scores avvik__explained_row_score(const struct avvik_explainer *explainer,
+                                                    const struct avvik__explained_row *row);
+
+/* Its deviation and joint deviation only, into scores. */
+void avvik__explained_row_distances(const struct avvik_explainer *explainer, const struct avvik__explained_row *row,
+                                    struct avvik__row_scores *scores);
+
+/* The z-score of x in feature f, with its sign, among the peers `group`: 0 if it is no number. */
+float avvik__explainer_z(const struct avvik_explainer *explainer, uint32_t group, uint32_t feature, float x);
+
+/* What each feature adds to the squared distance of the row, in double: (s_f - m_f) (W^T w)_f. These add up to it. */
+void avvik__explainer_joint(const struct avvik_explainer *explainer, const struct avvik__explained_row *row,
+                            double *parts);
+
+/* Fill reasons (n_features) but for their cells, the largest share first. contributions: of the forest. */
+void avvik__reasons_find(const struct avvik_explainer *explainer, const struct avvik__surprise *surprise,
+                         enum avvik_detector by, const struct avvik__explained_row *row,
+                         const struct avvik__row_scores *scores, const int64_t *contributions,
+                         struct avvik_reason *reasons);
+
+#endif

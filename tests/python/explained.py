@@ -1,0 +1,108 @@
+"""A model file walked by NumPy and h5py alone: what `avvik explain` is compared with."""
+
+import h5py
+import numpy as np
+
+import calibration
+
+
+class Model:
+    """Everything of a model that explanations rest on."""
+
+    def __init__(self, path):
+        with h5py.File(path) as file:
+            forest = file["/forest"]
+            self.names = [name.decode() for name in file["/features/name"][:]]
+            self.height, self.trees = int(forest.attrs["height"]), int(forest.attrs["trees"])
+            if "nodes" in forest:
+                words = forest["nodes"][:]
+                self.thresholds, self.features = words.view(np.float32), words & 63
+            else:
+                self.thresholds, self.features = forest["threshold"][:], forest["feature"][:]
+            self.leaves = forest["leaves"][:].astype(np.int64)
+            self.rows = forest["rows"][:].astype(np.int64)
+            self.fill = file["/features/fill"][:]
+            self.center, self.rscale = file["/statistics/center32"][:], file["/statistics/rscale32"][:]
+            self.quantiles = file["/statistics/quantiles"][:].astype(np.float64)
+            self.quantile_rows = file["/statistics/quantile_rows"][:].astype(np.float64)
+            self.peers = {name: file["/peers"][name][:] for name in ("center32", "rscale32", "rows")} \
+                if "peers" in file else None
+            self.joint = None
+            if "joint" in file:
+                n = len(self.names)
+                self.joint_mean = file["/joint/mean"][:].astype(np.float64)
+                self.joint = np.zeros((n, n))
+                self.joint[np.tril_indices(n)] = file["/joint/factor"][:]
+        self.expected = [self._expected(tree) for tree in range(self.trees)]
+        self.calibration = calibration.Calibration(path)
+
+    def _expected(self, tree):
+        """g of every node, in steps of 2^-20, from leaves and rows: kernels/README.md says how it is rounded."""
+        size = 1 << self.height
+        sums, g = [0] * (2 * size), [0] * (2 * size)
+        for k in range(2 * size - 1, 0, -1):
+            n = int(self.rows[tree, k])
+            if k >= size:
+                leaf = int(self.leaves[tree, k - size])
+                sums[k], g[k] = leaf * n, leaf << 9
+            else:
+                sums[k] = sums[2 * k] + sums[2 * k + 1]
+                g[k] = (2 * 512 * sums[k] + n) // (2 * n) if n else g[2 * k]
+        return g
+
+    def filled(self, row):
+        row = np.asarray(row, np.float32)
+        row = np.where(np.abs(row) < np.finfo(np.float32).tiny, np.float32(0), row)
+        return np.where(np.isfinite(row), row, self.fill)
+
+    def contributions(self, row):
+        """What each feature adds to the path sum, in whole steps; and the path sum."""
+        row, size = self.filled(row), 1 << self.height
+        added, path_sum = [0] * len(self.names), 0
+        for tree in range(self.trees):
+            k = 1
+            while k < size:
+                feature = int(self.features[tree, k])
+                child = 2 * k + (not row[feature] < self.thresholds[tree, k])
+                added[feature] += self.expected[tree][child] - self.expected[tree][k]
+                k = child
+            path_sum += int(self.leaves[tree, k - size])
+        return added, path_sum
+
+    def path_sums(self, rows):
+        """Of many filled rows at once."""
+        size, sums = 1 << self.height, np.zeros(len(rows), np.int64)
+        at = np.arange(len(rows))
+        for tree in range(self.trees):
+            k = np.ones(len(rows), np.int64)
+            for _ in range(self.height):
+                k = 2 * k + ~(rows[at, self.features[tree][k]] < self.thresholds[tree][k])
+            sums += self.leaves[tree][k - size]
+        return sums
+
+    def z(self, rows, group=0):
+        center = self.center if self.peers is None else self.peers["center32"][group]
+        rscale = self.rscale if self.peers is None else self.peers["rscale32"][group]
+        z = (np.asarray(rows, np.float32) - center) * rscale
+        return np.where(np.isfinite(rows), z, np.float32(0))
+
+    def joint_parts(self, row):
+        """What each feature adds to the squared distance."""
+        z = (np.asarray(row, np.float32) - self.center) * self.rscale
+        mantissa, exponent = np.frexp(np.float32(1) + np.abs(z))
+        log = np.copysign((2 * mantissa.astype(np.float64) - 1) + (exponent - 1), z)
+        apart = np.where(np.isfinite(row), log, 0) - self.joint_mean
+        return apart * (self.joint.T @ (self.joint @ apart))
+
+    def combined(self, rows, group=0):
+        """The combination of rows without missing values, in bits."""
+        rows = np.asarray(rows, np.float32)
+        distances = np.array([self.joint_parts(row).sum() for row in rows])
+        scores = {"forest": -self.path_sums(rows).astype(np.float64),
+                  "deviation": np.abs(self.z(rows, group)).max(axis=1).astype(np.float64), "joint": distances}
+        return self.calibration.combine(scores)
+
+    def thresholds_of(self, feature):
+        inner = np.isfinite(self.thresholds)
+        inner[:, 0] = False
+        return np.unique(self.thresholds[inner & (self.features == feature)])

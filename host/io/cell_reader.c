@@ -12,9 +12,9 @@
 
 /* A column in one of the files. */
 struct place {
-    hid_t dataset, space;       /* space: file data space; both not owned */
-    hid_t memory_type;          /* 64 bits an element; of a compound table a compound of that one member */
-    int kind;                   /* of struct avvik_cell */
+    hid_t dataset, space; /* space: file data space; both not owned */
+    hid_t memory_type;    /* 64 bits an element; of a compound table a compound of that one member */
+    enum avvik_cell_kind kind;
     size_t n_elements, element; /* of a member that is an array; else 1 and 0 */
     size_t inflate_limit;
     int has_fill;

@@ -89,8 +89,9 @@ struct avvik_explain_options {
     }
 
 /* A value as the batch has it. */
+enum avvik_cell_kind { AVVIK_CELL_MISSING, AVVIK_CELL_SIGNED, AVVIK_CELL_UNSIGNED, AVVIK_CELL_REAL };
 struct avvik_cell {
-    enum { AVVIK_CELL_MISSING, AVVIK_CELL_SIGNED, AVVIK_CELL_UNSIGNED, AVVIK_CELL_REAL } kind;
+    enum avvik_cell_kind kind;
     union {
         int64_t as_signed;
         uint64_t as_unsigned;

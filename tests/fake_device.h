@@ -23,7 +23,7 @@ static struct {
     int is_last_row; /* LIES: of which row */
     const char *on;  /* the one device that it is for, or NULL */
     int is_at_create;
-    void (*meanwhile)(void); /* is_at_create: what another thread does before the device says no; called once */
+    void (*_Atomic meanwhile)(void); /* is_at_create: what another thread does before the device says no; called once */
 } plan;
 static atomic_int n_calls;
 
@@ -74,8 +74,7 @@ static enum avvik_status fake_worker_create(void *opaque, size_t max_rows, void 
     if (plan.is_at_create && applies(state) && plan.fault == NO_MEMORY && max_rows > plan.fitting)
         return fake_fail(error, AVVIK_ERR_MEMORY);
     if (plan.is_at_create && applies(state) && plan.fault == FAILS) {
-        void (*const meanwhile)(void) = plan.meanwhile;
-        plan.meanwhile = NULL;
+        void (*const meanwhile)(void) = atomic_exchange(&plan.meanwhile, NULL);
         if (meanwhile != NULL)
             meanwhile();
         return fake_fail(error, AVVIK_ERR_BACKEND);

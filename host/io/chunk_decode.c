@@ -208,6 +208,17 @@ static unsigned char *scratch_get(struct avvik__decoder *decoder, int which, siz
     return decoder->scratch[which].bytes;
 }
 
+int avvik__shuffle_at_end(const struct avvik__pipeline_filters *filters, unsigned filter_mask, size_t element_bytes)
+{
+    int first = 0;
+    while (first < filters->n && (filter_mask >> first & 1))
+        first++;
+    return first < filters->n && filters->filter[first].id == H5Z_FILTER_SHUFFLE &&
+                   filters->filter[first].element_bytes == element_bytes
+               ? first
+               : -1;
+}
+
 const char *avvik__chunk_decode(struct avvik__decoder *decoder, const struct avvik__pipeline_filters *filters,
                                 unsigned filter_mask, void *stored, size_t n, void *chunk, size_t chunk_bytes)
 {

@@ -32,6 +32,10 @@ size_t avvik__stored_bytes_max(size_t chunk_bytes);
 struct avvik__decoder *avvik__decoder_create(void);
 void avvik__decoder_free(struct avvik__decoder *decoder);
 
+/* The number of the shuffle filter if undoing that of elements of element_bytes is what is left at the end; else -1.
+ * With its bit added to the mask avvik__chunk_decode() leaves the bytes shuffled. */
+int avvik__shuffle_at_end(const struct avvik__pipeline_filters *filters, unsigned filter_mask, size_t element_bytes);
+
 /* Undo the filters, but those whose bit is set in filter_mask (bit 0: the first).
  *
  * stored   n bytes; may be overwritten

@@ -58,6 +58,13 @@ void avvik__h5_close(hid_t id)
     }
 }
 
+hid_t avvik__driver_keep(hid_t *id, const H5FD_class_t *driver)
+{
+    if (H5Iget_type(*id) != H5I_VFL)
+        *id = H5FDregister(driver);
+    return *id;
+}
+
 void avvik__h5_metadata_limit(hid_t file, size_t bytes)
 {
     H5AC_cache_config_t config = {.version = H5AC__CURR_CACHE_CONFIG_VERSION};

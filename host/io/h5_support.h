@@ -17,6 +17,11 @@ void avvik__h5_reason(char *text, size_t size);
 /* Close any identifier by its kind; a negative one is a no-op. */
 void avvik__h5_close(hid_t id);
 
+/* A file driver, registered when it is first asked for and until HDF5 ends: *id keeps its number. HDF5 1.10 looks into
+ * the driver of a file once more after it has let go of it, so that the last file that is closed must not be what keeps
+ * it. */
+hid_t avvik__driver_keep(hid_t *id, const H5FD_class_t *driver);
+
 /* Let HDF5 keep no more than about `bytes` of a file's metadata in memory, counted as they lie in the file; a node of a
  * chunk index, 2 KiB there, takes 19 KiB in memory. Left to itself HDF5 keeps all nodes it has met, up to a thousand,
  * so that memory grows with the rows. */

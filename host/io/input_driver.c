@@ -201,14 +201,13 @@ static const H5FD_class_t driver_class = {
 
 hid_t avvik__input_open(const char *path)
 {
-    const hid_t access = H5Pcreate(H5P_FILE_ACCESS), driver = H5FDregister(&driver_class);
+    static hid_t registered = H5I_INVALID_HID;
+    const hid_t access = H5Pcreate(H5P_FILE_ACCESS), driver = avvik__driver_keep(&registered, &driver_class);
     hid_t file = H5I_INVALID_HID, reason = H5I_INVALID_HID;
     if (driver >= 0 && H5Pset_driver(access, driver, NULL) >= 0 && (file = H5Fopen(path, H5F_ACC_RDONLY, access)) < 0)
         reason = H5Eget_current_stack(); /* which the next calls would clear */
     if (access >= 0)
         H5Pclose(access);
-    if (driver >= 0)
-        H5FDunregister(driver); /* the file keeps it alive */
     if (reason >= 0)
         H5Eset_current_stack(reason);
     return file;

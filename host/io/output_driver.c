@@ -9,6 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "h5_support.h"
+
 #define START_BYTES ((uint64_t)8 << 20)
 
 /* HDF5 knows an open file by its first member. */
@@ -221,8 +223,9 @@ static const H5FD_class_t driver_class = {
 
 hid_t avvik__output_create(struct avvik__output *output, const char *name)
 {
+    static hid_t registered = H5I_INVALID_HID;
     const struct driver_info info = {output};
-    const hid_t access = H5Pcreate(H5P_FILE_ACCESS), driver = H5FDregister(&driver_class);
+    const hid_t access = H5Pcreate(H5P_FILE_ACCESS), driver = avvik__driver_keep(&registered, &driver_class);
     hid_t file = H5I_INVALID_HID;
     if (driver >= 0 && H5Pset_driver(access, driver, &info) >= 0) {
         H5Pset_libver_bounds(access, H5F_LIBVER_EARLIEST, H5F_LIBVER_V18); /* readable by every HDF5 since 1.8 */
@@ -230,7 +233,5 @@ hid_t avvik__output_create(struct avvik__output *output, const char *name)
     }
     if (access >= 0)
         H5Pclose(access);
-    if (driver >= 0)
-        H5FDunregister(driver); /* the file keeps it alive */
     return file;
 }

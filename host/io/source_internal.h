@@ -122,6 +122,7 @@ struct avvik__chunk {
     enum { AVVIK_CHUNK_STORED, AVVIK_CHUNK_BUSY, AVVIK_CHUNK_READY, AVVIK_CHUNK_DAMAGED } state;
     const char *problem; /* of a damaged one */
     void *rows;          /* chunk_bytes bytes once it is ready */
+    int is_shuffled;     /* first all first bytes of the rows, then all second ones, and so on */
     struct avvik__chunk *next_spare;
 };
 

@@ -33,7 +33,7 @@ struct fit_worker {
     struct range *drawn; /* [list]: the draws in the piece at hand */
     struct avvik__fetch_times times;
     struct avvik__search_part *parts; /* [feature]: of the pass for medians that is going on */
-    size_t *capacities;               /* [feature]: floats that a part can keep */
+    struct kept_run **runs;           /* [feature]: what a part keeps; the newest, which has those before it */
     struct avvik__groups census;      /* of the pass that counts groups */
     uint32_t *places;                 /* [piece_rows]: where the values of a row go in the pass that gathers groups */
 };

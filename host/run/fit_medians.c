@@ -6,10 +6,16 @@
 #include "avvik_internal.h"
 #include "fit_internal.h"
 
-#define SIFTING_PASSES 3 /* columns for which there is no room until then are counted */
-#define KEPT_GROWTH                                                                                                    \
-    3 /* what a column may take, over what sifting is going to keep: a part grows by doubling, and                     \
-         parts are copied together */
+#define SIFTING_PASSES 3      /* columns for which there is no room until then are counted */
+#define RUN_FLOATS (1u << 16) /* of the largest runs that kept values come in; the first are smaller */
+
+/* Values that were kept, as long as there was room in this run. Columns grow by runs and not by doubling, so that next
+ * to all of the memory is values. */
+struct kept_run {
+    struct kept_run *before;
+    size_t capacity, n; /* n: once there is a newer one */
+    float values[];
+};
 
 static uint64_t part_bytes(const struct avvik__median_search *search)
 {
@@ -17,29 +23,47 @@ static uint64_t part_bytes(const struct avvik__median_search *search)
            (avvik__search_needs_exponents(search) ? AVVIK_SEARCH_EXPONENTS * sizeof(uint64_t) : 0);
 }
 
-/* Which features take part in pass number `pass`: as many as there is memory for, and one at least. How many do. */
+/* What sifting a column is going to keep, with an eighth more than the sample says, and the runs that are begun. */
+static uint64_t kept_bytes(const struct fit *fit, const struct avvik__median_search *search)
+{
+    const uint64_t begun = search->expected < RUN_FLOATS ? search->expected : RUN_FLOATS;
+    return (search->expected + search->expected / 8 + fit->cut.n_workers * begun) * sizeof(float);
+}
+
+/* Which features take part in pass number `pass`: as many as there is memory for, and one at least. How many do.
+ * Selecting takes as much again as the largest column, for each thread. */
 static size_t features_choose(struct fit *fit, unsigned pass)
 {
     size_t n = 0;
-    uint64_t bytes = 0;
+    uint64_t bytes = 0, largest = 0;
     for (size_t f = 0; f < fit->model->n_features; f++) {
         struct avvik__median_search *search = &fit->searches[f];
         fit->is_taking_part[f] = 0;
         if (search->phase == AVVIK_SEARCH_DONE)
             continue;
-        uint64_t kept = search->phase == AVVIK_SEARCH_SIFT ? KEPT_GROWTH * search->expected * sizeof(float) : 0;
-        if (search->phase == AVVIK_SEARCH_SIFT && (pass > SIFTING_PASSES || kept > fit->memory_bytes)) {
+        uint64_t kept = search->phase == AVVIK_SEARCH_SIFT ? kept_bytes(fit, search) : 0;
+        if (search->phase == AVVIK_SEARCH_SIFT && (pass > SIFTING_PASSES || 2 * kept > fit->memory_bytes)) {
             avvik__search_count(search);
             kept = 0;
         }
         const uint64_t needed = kept + fit->cut.n_workers * part_bytes(search);
-        if (n > 0 && bytes + needed > fit->memory_bytes)
+        const uint64_t selecting = fit->cut.n_workers * (kept > largest ? kept : largest);
+        if (n > 0 && bytes + needed + selecting > fit->memory_bytes)
             continue;
         fit->is_taking_part[f] = 1;
         bytes += needed;
+        largest = kept > largest ? kept : largest;
         n++;
     }
     return n;
+}
+
+static void runs_free(struct kept_run *run)
+{
+    for (struct kept_run *before; run != NULL; run = before) {
+        before = run->before;
+        free(run);
+    }
 }
 
 static void parts_free(struct fit *fit)
@@ -47,14 +71,15 @@ static void parts_free(struct fit *fit)
     for (unsigned i = 0; i < fit->cut.n_workers; i++) {
         struct fit_worker *worker = &fit->workers[i];
         for (size_t f = 0; worker->parts != NULL && f < fit->model->n_features; f++) {
-            free(worker->parts[f].kept);
             free(worker->parts[f].buckets);
             free(worker->parts[f].exponents);
         }
+        for (size_t f = 0; worker->runs != NULL && f < fit->model->n_features; f++)
+            runs_free(worker->runs[f]);
         free(worker->parts);
-        free(worker->capacities);
+        free(worker->runs);
         worker->parts = NULL;
-        worker->capacities = NULL;
+        worker->runs = NULL;
     }
 }
 
@@ -65,8 +90,8 @@ static int parts_make(struct fit *fit)
     for (unsigned i = 0; i < fit->cut.n_workers; i++) {
         struct fit_worker *worker = &fit->workers[i];
         worker->parts = calloc(n_features, sizeof *worker->parts);
-        worker->capacities = calloc(n_features, sizeof *worker->capacities);
-        if (worker->parts == NULL || worker->capacities == NULL)
+        worker->runs = calloc(n_features, sizeof *worker->runs);
+        if (worker->parts == NULL || worker->runs == NULL)
             return 0;
         for (size_t f = 0; f < n_features; f++) {
             struct avvik__search_part *part = &worker->parts[f];
@@ -86,19 +111,22 @@ static int parts_make(struct fit *fit)
 }
 
 /* Room for n more values; 0 if there is none, within the memory allowed or at all. */
-static int part_grow(struct fit *fit, struct avvik__search_part *part, size_t *capacity, size_t n)
+static int part_grow(struct fit *fit, struct avvik__search_part *part, struct kept_run **newest, size_t n)
 {
-    const size_t needed = part->n_kept + n + AVVIK_LANES;
-    if (needed <= *capacity)
+    struct kept_run *run = *newest;
+    if (run != NULL && part->n_kept + n + AVVIK_LANES <= run->capacity)
         return 1;
-    const size_t wanted = needed > 2 * *capacity ? needed : 2 * *capacity, more = (wanted - *capacity) * sizeof(float);
-    if (atomic_fetch_add(&fit->kept_bytes, more) + more > fit->memory_bytes)
+    size_t capacity = run == NULL ? 0 : run->capacity < RUN_FLOATS / 2 ? 2 * run->capacity : RUN_FLOATS;
+    capacity = capacity < n + AVVIK_LANES ? n + AVVIK_LANES : capacity;
+    const size_t bytes = sizeof *run + capacity * sizeof(float);
+    if (atomic_fetch_add(&fit->kept_bytes, bytes) + bytes > fit->memory_bytes || (run = malloc(bytes)) == NULL)
         return 0;
-    float *larger = realloc(part->kept, wanted * sizeof *larger);
-    if (larger == NULL)
-        return 0;
-    part->kept = larger;
-    *capacity = wanted;
+    if (*newest != NULL)
+        (*newest)->n = part->n_kept;
+    *run = (struct kept_run){.before = *newest, .capacity = capacity};
+    *newest = run;
+    part->kept = run->values;
+    part->n_kept = 0;
     return 1;
 }
 
@@ -119,7 +147,7 @@ static enum avvik_status block_search(void *context, unsigned number, unsigned s
             struct avvik__search_part *part = &worker->parts[f];
             if (!fit->is_taking_part[f] || part->is_full)
                 continue;
-            if (fit->searches[f].phase == AVVIK_SEARCH_SIFT && !part_grow(fit, part, &worker->capacities[f], n))
+            if (fit->searches[f].phase == AVVIK_SEARCH_SIFT && !part_grow(fit, part, &worker->runs[f], n))
                 part->is_full = 1;
             else
                 avvik__search_take(&fit->searches[f], part, &fit->kernels, worker->piece + f * stride, n);
@@ -130,6 +158,33 @@ done:
     return status;
 }
 
+/* Move what a worker has kept of a feature behind what is in `values` already; returns how many there are then. */
+static size_t kept_move(struct fit_worker *worker, size_t f, float *values, size_t n_values)
+{
+    struct kept_run *run = worker->runs[f];
+    if (run != NULL)
+        run->n = worker->parts[f].n_kept;
+    for (struct kept_run *before; run != NULL; run = before) {
+        before = run->before;
+        memcpy(values + n_values, run->values, run->n * sizeof *values);
+        n_values += run->n;
+        free(run);
+    }
+    worker->runs[f] = NULL;
+    worker->parts[f].kept = NULL;
+    worker->parts[f].n_kept = 0;
+    return n_values;
+}
+
+static size_t kept_count(const struct fit_worker *worker, size_t f)
+{
+    size_t n = worker->parts[f].n_kept;
+    for (const struct kept_run *run = worker->runs[f] == NULL ? NULL : worker->runs[f]->before; run != NULL;
+         run = run->before)
+        n += run->n;
+    return n;
+}
+
 /* Put the workers' parts of one feature after the other together, and let its search go on. */
 static void *features_advance(void *context)
 {
@@ -138,28 +193,29 @@ static void *features_advance(void *context)
         if (!fit->is_taking_part[f])
             continue;
         struct avvik__search_part *all = &fit->workers[0].parts[f];
-        size_t n_kept = 0;
+        size_t n_kept = 0, n_moved = 0;
         for (unsigned i = 0; i < fit->cut.n_workers; i++)
-            n_kept += fit->workers[i].parts[f].n_kept;
-        uint32_t *scratch = malloc((n_kept + 1) * sizeof *scratch);
-        float *larger = scratch == NULL ? NULL : realloc(all->kept, (n_kept + 1) * sizeof *larger);
-        if (larger == NULL) {
-            free(scratch);
+            n_kept += kept_count(&fit->workers[i], f);
+        float *kept = malloc((n_kept + 1) * sizeof *kept);
+        uint32_t *scratch = kept == NULL ? NULL : malloc((n_kept + 1) * sizeof *scratch);
+        if (scratch == NULL) {
+            free(kept);
             atomic_store(&fit->is_short, 1);
             continue;
         }
-        all->kept = larger;
-        for (unsigned i = 1; i < fit->cut.n_workers; i++) {
-            struct avvik__search_part *part = &fit->workers[i].parts[f];
-            avvik__search_join(all, part);
-            free(part->kept);
-            part->kept = NULL;
+        for (unsigned i = 0; i < fit->cut.n_workers; i++) {
+            n_moved = kept_move(&fit->workers[i], f, kept, n_moved);
+            if (i > 0)
+                avvik__search_join(all, &fit->workers[i].parts[f]);
         }
+        all->kept = kept;
+        all->n_kept = n_moved;
         if (!avvik__search_advance(&fit->searches[f], all, scratch))
             atomic_store(&fit->has_changed, 1);
         free(scratch);
-        free(all->kept);
+        free(kept);
         all->kept = NULL;
+        all->n_kept = 0;
     }
     return NULL;
 }

@@ -8,10 +8,12 @@
 
 #include "avvik_internal.h"
 #include "fit_internal.h"
+#include "float_order.h"
 
 #define MIN_ROWS 16
 #define MAX_SAMPLE 4096
 #define MAX_TREES 10000
+#define LARGE_ROWS 4000000 /* where sorting a larger sample pays */
 #define WEIGHT_STEPS 65536.0f
 #define LEAST_KEPT_BYTES ((uint64_t)4 << 20) /* by the passes for medians; they can do with that */
 
@@ -33,24 +35,37 @@ static void *rows_draw(void *context)
     return NULL;
 }
 
+/* Values of a feature in rows [first, end) of the sample that are not missing. */
+static size_t values_take(const struct fit *fit, size_t feature, size_t first, size_t end, float *values)
+{
+    const size_t n_features = fit->model->n_features;
+    size_t n = 0;
+    for (size_t place = first; place < end; place++)
+        if (!isnan(fit->sample[place * n_features + feature]))
+            values[n++] = fit->sample[place * n_features + feature];
+    return n;
+}
+
 /* What a missing value becomes, and what later batches are compared with: median and quantiles of the feature over the
- * sampled rows, each counted as often as it was drawn. Features one after the other, until there are none left. */
+ * sampled rows, each counted as often as it was drawn. The search for median and MAD begins with these rows; in a large
+ * table with those that are held out as well, which makes its windows narrower. Features one after the other, until
+ * there are none left. */
 static void *features_fill(void *context)
 {
     struct fit *fit = context;
-    const size_t n_features = fit->model->n_features;
-    float *values = malloc(3 * fit->n_draws * sizeof *values);
+    const size_t n_features = fit->model->n_features, n_all = fit->n_draws + fit->n_held_out;
+    const int is_large = fit->model->n_rows >= LARGE_ROWS;
+    float *values = malloc(3 * n_all * sizeof *values), *scratch = values == NULL ? NULL : values + n_all;
     if (values == NULL)
         atomic_store(&fit->is_short, 1);
     for (size_t f; values != NULL && (f = atomic_fetch_add(&fit->next, 1)) < n_features && !is_stopped(fit);) {
-        size_t n = 0;
-        for (size_t place = 0; place < fit->n_draws; place++)
-            if (!isnan(fit->sample[place * n_features + f]))
-                values[n++] = fit->sample[place * n_features + f];
-        avvik__feature_reference(&fit->model->features[f], values, values + fit->n_draws, n);
+        const size_t n = values_take(fit, f, 0, fit->n_draws, values);
+        avvik__feature_reference(&fit->model->features[f], values, scratch, n);
         const struct avvik__moments_total *moments = &fit->model->features[f].moments;
-        avvik__search_begin(&fit->searches[f], moments->n, moments->min, moments->max, values, values + fit->n_draws,
-                            n);
+        const size_t n_more = is_large ? values_take(fit, f, fit->n_draws, n_all, values + n) : 0;
+        if (n_more > 0)
+            avvik__float_sort(values, scratch, n + n_more);
+        avvik__search_begin(&fit->searches[f], moments->n, moments->min, moments->max, values, scratch, n + n_more);
         const float fill = fit->model->features[f].fill;
         for (size_t place = 0; n < fit->n_draws && place < fit->n_draws; place++)
             if (isnan(fit->sample[place * n_features + f]))
@@ -179,7 +194,7 @@ static enum avvik_status fit_init(struct fit *fit, struct avvik_error *error)
         .memory_bytes = fit->options->memory_bytes,
         .slot_row_bytes =
             fit->n_columns * (sizeof(struct avvik__moments) + sizeof(XXH128_canonical_t)) / AVVIK_STATISTICS_ROWS + 1,
-        .worker_bytes = avvik__fit_lists(fit) * sizeof(struct range) + 3 * fit->n_draws * sizeof(float),
+        .worker_bytes = avvik__fit_lists(fit) * sizeof(struct range) + 3 * n_kept * sizeof(float),
         .fixed_bytes = n_kept * (sizeof *fit->draws + n_features * sizeof *fit->sample) +
                        ((size_t)32 << 20)}; /* LEAST_KEPT_BYTES in it */
     AVVIK_TRY(avvik__rows_cut(fit->source, &needs, &fit->cut, error));

@@ -7,8 +7,7 @@
 
 #define BLOCK_MAX_ROWS ((size_t)65536)
 #define BLOCK_MAX_BYTES ((size_t)4 << 20)
-#define BLOCKS_WANTED 15 /* in a table, so that several workers find something to do; a million rows have full blocks  \
-                          */
+#define BLOCKS_WANTED 15 /* in a table, for several workers; a million rows have full blocks */
 #define PIECE_MAX_BYTES ((size_t)512 << 10)
 #define PROGRAM_BYTES ((uint64_t)24 << 20) /* the program, HDF5 and a model of usual size */
 

@@ -14,7 +14,7 @@ only 'hdf5\.h' '^host/io/'
 only 'CL/' '^host/engine/'
 only 'sqlite3\.h' '^host/cases/'
 only 'mpi\.h' '^host/scale/'
-only 'jansson\.h' '^(host/(json_text\.[ch]$|(cases|check|night|cli)/)|bench/)'
+only 'jansson\.h' '^(host/(json_text\.[ch]$|(cases|check|night|web|cli)/)|bench/)'
 only 'cyaml/' '^host/(check|night)/'
 only 'yaml\.h' '^host/(check|night)/'
 only 'sodium\.h' '^(host/cases|datasets/synth)/'
@@ -44,6 +44,7 @@ may_include host/run host kernels host/io host/fit host/engine
 may_include host/cases host kernels host/io host/fit host/engine host/run
 may_include host/check host kernels host/io host/fit host/run
 may_include host/night host host/io host/check
+may_include host/web host host/io host/cases
 may_include datasets/synth host host/io host/run
 may_include host/cli # and include/avvik
 

@@ -13,7 +13,7 @@ avvik_build_packages="gcc libc6-dev cmake ninja-build pkg-config opencl-headers 
   libcyaml-dev libyaml-dev libdeflate-dev libzstd-dev liblz4-dev libblosc-dev libsodium-dev libsqlite3-dev"
 avvik_quick_packages="$avvik_build_packages python3-venv hdf5-tools"
 avvik_full_packages="$avvik_quick_packages clang libclang-rt-14-dev llvm oclgrind
-  clang-15 libclc-15 libclc-15-dev llvm-spirv-15 spirv-tools"
+  clang-15 libclc-15 libclc-15-dev llvm-spirv-15 spirv-tools chromium"
 
 avvik_now() { date +%s; }
 

@@ -10,6 +10,7 @@
 #include "avvik/model.h"
 #include "avvik/night.h"
 #include "avvik/progress.h"
+#include "avvik/report.h"
 #include "avvik/score.h"
 #include "avvik/source.h"
 #include "avvik/status.h"

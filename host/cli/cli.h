@@ -89,6 +89,10 @@ void cli_stages_tell(const struct avvik_stages *stages, uint64_t elapsed_ns);
 json_t *cli_stages_json(const struct avvik_stages *stages);
 uint64_t cli_now_ns(void);
 
+/* Split "a,b,c" in place; 1 on success, 0 if a name is empty or memory is out. names_out: free() it, not what it holds.
+ */
+int cli_split_names(char *text, const char ***names_out, size_t *n_out);
+
 /* Split "FILE:/data/set"; 1 on success. `path` is malloc'ed. */
 int cli_split_labels(const char *text, char **path_out, const char **dataset_out);
 

@@ -5,31 +5,6 @@
 
 #include "cli.h"
 
-/* Split "a,b,c" in place; 1 on success, 0 if a name is empty or memory is out. */
-static int names_split(char *text, const char ***names_out, size_t *n_out)
-{
-    size_t n = 1;
-    for (const char *c = text; *c != '\0'; c++)
-        n += *c == ',';
-    const char **names = calloc(n, sizeof *names);
-    if (names == NULL)
-        return 0;
-    for (size_t i = 0; i < n; i++) {
-        char *end = strchr(text, ',');
-        names[i] = text;
-        if (end != NULL)
-            *end = '\0';
-        if (text[0] == '\0') {
-            free(names);
-            return 0;
-        }
-        text = end == NULL ? text : end + 1;
-    }
-    *names_out = names;
-    *n_out = n;
-    return 1;
-}
-
 /* What the person who fits should know about the columns. Returns how many are worth a word. */
 static void columns_tell(const struct avvik_model *model, uint64_t wanted_sample)
 {
@@ -194,9 +169,9 @@ static int source_open(const struct cli_command *command, const struct settings 
     char *names = set->features == NULL ? NULL : strdup(set->features);
     char *key_names = set->peers == NULL ? NULL : strdup(set->peers);
     int code = CLI_DONE;
-    if (set->features != NULL && (names == NULL || !names_split(names, &features, &selection.n_features)))
+    if (set->features != NULL && (names == NULL || !cli_split_names(names, &features, &selection.n_features)))
         code = cli_usage_error(command, "--features '%s' has an empty name", set->features);
-    else if (set->peers != NULL && (key_names == NULL || !names_split(key_names, &keys, &selection.n_keys)))
+    else if (set->peers != NULL && (key_names == NULL || !cli_split_names(key_names, &keys, &selection.n_keys)))
         code = cli_usage_error(command, "--peers '%s' has an empty name", set->peers);
     selection.features = features;
     selection.keys = keys;

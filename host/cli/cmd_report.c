@@ -16,22 +16,6 @@ static const char more[] =
     "  avvik check --json batch.h5 --model model.h5 > batch.check.json\n"
     "  avvik report cases.jsonl --check batch.check.json --language nb --out report.html\n";
 
-/* "a,b" into a list; its length. The list and what it points into are *copy_out's and the caller's. */
-static size_t list_split(const char *text, char **copy_out, const char ***list_out)
-{
-    size_t n = 0, room = 2;
-    char *rest = NULL;
-    *copy_out = strdup(text);
-    for (const char *c = text; *c != '\0'; c++)
-        room += *c == ',';
-    *list_out = calloc(room, sizeof **list_out);
-    if (*copy_out == NULL || *list_out == NULL)
-        return 0;
-    for (char *one = strtok_r(*copy_out, ",", &rest); one != NULL; one = strtok_r(NULL, ",", &rest))
-        (*list_out)[n++] = one;
-    return n;
-}
-
 static int result_tell(const char *const out[AVVIK_REPORT_FILES], size_t n_cases)
 {
     for (int i = 0; i < AVVIK_REPORT_FILES && !cli_quiet; i++) {
@@ -83,19 +67,22 @@ static int run(const struct cli_command *command, int argc, char **argv)
         return cli_usage_error(command, "--out FILE, --csv FILE or --jsonl FILE is needed");
     if ((code = same_told(command, out, argc, argv, first)) >= 0)
         return code;
-    char *copy = NULL;
+    char *copy = checks == NULL ? NULL : strdup(checks);
     const char **list = NULL;
     size_t n_cases = 0;
     struct avvik_error error = {AVVIK_OK, 0, ""};
-    if (checks != NULL) {
-        report.n_checks = list_split(checks, &copy, &list);
+    if (checks != NULL && (copy == NULL || !cli_split_names(copy, &list, &report.n_checks))) {
+        code = cli_usage_error(command, "--check '%s' has an empty name", checks);
+    } else {
         report.checks = list;
+        code = avvik_report((const char *const *)&argv[first], (size_t)(argc - first), &report, out, &n_cases,
+                            &error) == AVVIK_OK
+                   ? result_tell(out, n_cases)
+                   : cli_error(&error);
     }
-    const enum avvik_status status =
-        avvik_report((const char *const *)&argv[first], (size_t)(argc - first), &report, out, &n_cases, &error);
     free(copy);
     free(list);
-    return status == AVVIK_OK ? result_tell(out, n_cases) : cli_error(&error);
+    return code;
 }
 
 const struct cli_command cli_report = {"report", "CASES...", "write a night's cases as one page to read", more, run};

@@ -129,6 +129,30 @@ int cli_parse(const struct cli_command *command, const struct cli_option *option
     return -1;
 }
 
+int cli_split_names(char *text, const char ***names_out, size_t *n_out)
+{
+    size_t n = 1;
+    for (const char *c = text; *c != '\0'; c++)
+        n += *c == ',';
+    const char **names = calloc(n, sizeof *names);
+    if (names == NULL)
+        return 0;
+    for (size_t i = 0; i < n; i++) {
+        char *end = strchr(text, ',');
+        names[i] = text;
+        if (end != NULL)
+            *end = '\0';
+        if (text[0] == '\0') {
+            free(names);
+            return 0;
+        }
+        text = end == NULL ? text : end + 1;
+    }
+    *names_out = names;
+    *n_out = n;
+    return 1;
+}
+
 int cli_split_labels(const char *text, char **path_out, const char **dataset_out)
 {
     const char *colon = strrchr(text, ':');

@@ -232,6 +232,7 @@ def test_bad_input(made, tmp_path):
     fails(WRONG_USAGE, "report", good, "--out", out, "--language", "sv", names=["sv", "nn"])
     fails(WRONG_USAGE, "report", good, "--out", good, "--force", names=[good])
     fails(WRONG_USAGE, "report", good, "--out", out, "--csv", out, names=["twice"])
+    fails(WRONG_USAGE, "report", good, "--out", out, "--check", "a,,b", names=["a,,b"])
     fails(BAD_INPUT, "report", tmp_path / "nothing.jsonl", "--out", out, names=["nothing.jsonl"])
     fails(BAD_INPUT, "report", good, "--check", good, "--out", out, names=[good])
     fails(BAD_INPUT, "report", good, "--check", tmp_path / "no.json", "--out", out, names=["no.json"])

@@ -46,11 +46,15 @@ show "$avvik" fit "$country"/batch_2025-0[1-9].h5 "$country"/batch_2025-1[01].h5
 show "$avvik" score --model build/demo/country-model.h5 "$night" --quiet --force --out build/demo/country-scores.h5
 show "$avvik" flag build/demo/country-scores.h5 --budget "$budget" --labels "$truth"
 show "$avvik" evaluate build/demo/country-scores.h5 --labels "$truth"
+"$avvik" flag build/demo/country-scores.h5 --budget "$budget" --json >build/demo/flags.json
+show "$avvik" explain build/demo/country-scores.h5 --model build/demo/country-model.h5 --flagged build/demo/flags.json --quiet --force --jsonl build/demo/cases.jsonl
+show "$avvik" report build/demo/cases.jsonl --force --out build/demo/report.html
 show "$avvik" find "$country/registry.h5" --age 30..40 --municipality 0301 --benefit dagpenger --event job_lost --limit 5
 cat <<EOF
 
 The list has the payments that deviate most, and hardly any that belongs to a typology: no column, and no single row, gives
-those away. What does lies between tables, peers and months (datasets/README.md). Try next:
+those away. What does lies between tables, peers and months (datasets/README.md). Why each of them is there stands in
+build/demo/report.html, for any browser. Try next:
   $avvik check $night --table /benefit --truth $country/truth.h5
   $avvik synth --help                 more persons, more months, other typologies
   $avvik devices                      what else this machine could score on

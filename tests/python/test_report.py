@@ -12,6 +12,7 @@ import subprocess
 import pytest
 
 import cases
+import country
 import program
 from program import BAD_INPUT, WRONG_USAGE, fails
 
@@ -255,6 +256,28 @@ def test_a_full_disk_leaves_the_old_report(made, tmp_path):
     pathlib.Path(f"{out}.partial").symlink_to("/dev/full")
     fails(BAD_INPUT, "report", made[0] / "cases.jsonl", "--out", out, "--force", names=["No space"])
     assert out.read_text() == "the old one" and [path.name for path in tmp_path.iterdir()] == ["r.html"]
+
+
+def test_a_night_from_batch_to_page(tmp_path):
+    """What explain and check really write, in Norwegian."""
+    land = country.make(tmp_path / "c", persons=5000, months=2)
+    first, last = country.batches(land)
+    program.ok("fit", first, "--table", "/benefit", "--trees", 30, "--peers", "benefit_code", "--out", tmp_path / "m.h5", "--quiet")
+    program.ok("score", "--model", tmp_path / "m.h5", last, "--out", tmp_path / "s.h5", "--quiet")
+    (tmp_path / "f.json").write_text(program.ok("flag", tmp_path / "s.h5", "--budget", 12, "--random-share", "25%", "--json").stdout)
+    program.ok("explain", tmp_path / "s.h5", "--model", tmp_path / "m.h5", "--flagged", tmp_path / "f.json", "--night", "2025-03-01",
+               "--language", "nb", "--show", "gross,basis,office", "--jsonl", tmp_path / "c.jsonl")
+    (tmp_path / "k.json").write_text(program.ok("check", last, "--table", "/benefit", "--model", tmp_path / "m.h5", "--json").stdout)
+    program.ok("report", tmp_path / "c.jsonl", "--check", tmp_path / "k.json", "--language", "nb", "--out", tmp_path / "r.html")
+    page = Page(tmp_path / "r.html")
+    documents = [json.loads(line) for line in (tmp_path / "c.jsonl").read_text().splitlines()]
+    assert len(page.articles) == len(documents) == 12 and sum(case["rank"] is None for case in documents) == 3
+    said = page.said()
+    for case in documents:
+        for text in (case["key"], case["office"], *case["words"]["nb"], *(field["text"] for field in case["fields"] if field["value"] is not None)):
+            assert re.sub(r"\s+", " ", text) in said, text
+    assert "Saker fra en natt 2025-03-01" in said and "Stabilitetsindeks" in said and "country" in said
+    assert not [attributes for _, attributes in page.elements if attributes.get("lang") == "nb"][1:], "no part is in another language"
 
 
 # ---- in a browser ----

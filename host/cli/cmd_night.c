@@ -95,6 +95,8 @@ static void plan_print(const json_t *plan)
         line_print(i == 0 ? "writes" : "", json_string_value(item));
     if (text_of(plan, "results")[0] != '\0')
         line_print("results", text_of(plan, "results"));
+    if (text_of(plan, "store")[0] != '\0')
+        line_print("store", text_of(plan, "store"));
     if (text_of(plan, "metrics")[0] != '\0')
         line_print("metrics", text_of(plan, "metrics"));
     json_array_foreach(json_object_get(plan, "removals"), i, item)

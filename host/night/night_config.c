@@ -15,7 +15,7 @@
 
 /* As libcyaml fills it. Numbers are texts: libcyaml would read "12x" as 12 and "maybe" as true. */
 struct avvik__night_yaml {
-    char *runs, *table, *lock, *metrics, *results;
+    char *runs, *table, *lock, *metrics, *results, *store;
     char **features, **inputs;
     uint32_t n_features, n_inputs;
     struct model_yaml {
@@ -32,6 +32,11 @@ struct avvik__night_yaml {
     struct flag_yaml {
         char *budget, *by, *fdr, *random_share, *seed, *weights;
     } * flag;
+    struct explain_yaml {
+        char **show;
+        uint32_t n_show;
+        char *language, *reasons, *entity, *time, *office;
+    } * explain;
     struct keep_yaml {
         char *nights, *days;
     } * keep;
@@ -66,6 +71,13 @@ static const cyaml_schema_field_t flag_fields[] = {TEXT("budget", struct flag_ya
                                                    TEXT("seed", struct flag_yaml, seed),
                                                    TEXT("weights", struct flag_yaml, weights),
                                                    CYAML_FIELD_END};
+static const cyaml_schema_field_t explain_fields[] = {TEXTS("show", struct explain_yaml, show, n_show),
+                                                      TEXT("language", struct explain_yaml, language),
+                                                      TEXT("reasons", struct explain_yaml, reasons),
+                                                      TEXT("entity", struct explain_yaml, entity),
+                                                      TEXT("time", struct explain_yaml, time),
+                                                      TEXT("office", struct explain_yaml, office),
+                                                      CYAML_FIELD_END};
 static const cyaml_schema_field_t keep_fields[] = {TEXT("nights", struct keep_yaml, nights),
                                                    TEXT("days", struct keep_yaml, days), CYAML_FIELD_END};
 static const cyaml_schema_field_t night_fields[] = {
@@ -74,11 +86,13 @@ static const cyaml_schema_field_t night_fields[] = {
     TEXT("lock", struct avvik__night_yaml, lock),
     TEXT("metrics", struct avvik__night_yaml, metrics),
     TEXT("results", struct avvik__night_yaml, results),
+    TEXT("store", struct avvik__night_yaml, store),
     TEXTS("features", struct avvik__night_yaml, features, n_features),
     TEXTS("inputs", struct avvik__night_yaml, inputs, n_inputs),
     BLOCK("model", struct avvik__night_yaml, model, model_fields),
     BLOCK("score", struct avvik__night_yaml, score, score_fields),
     BLOCK("flag", struct avvik__night_yaml, flag, flag_fields),
+    BLOCK("explain", struct avvik__night_yaml, explain, explain_fields),
     BLOCK("retention", struct avvik__night_yaml, keep, keep_fields),
     BLOCK("check", struct avvik__night_yaml, check, avvik__check_fields),
     CYAML_FIELD_END};
@@ -224,6 +238,38 @@ done:
     return status;
 }
 
+/* Cases are explained where there is a block for it, or a store that takes them. */
+static enum avvik_status explain_take(struct avvik_night_config *config, const struct avvik__yaml *file,
+                                      const struct avvik__night_yaml *yaml, struct avvik_error *error)
+{
+    enum avvik_status status = AVVIK_OK;
+    const struct explain_yaml *explain = yaml->explain;
+    struct avvik_explain_options *options = &config->explain;
+    *options = (struct avvik_explain_options)AVVIK_EXPLAIN_DEFAULTS;
+    config->has_explain = explain != NULL || yaml->store != NULL;
+    AVVIK_TRY(path_take(config, file, "store", yaml->store, &config->store, error));
+    if (config->has_explain && config->flag.budget > AVVIK_MAX_EXPLAINED)
+        AVVIK_TRY(avvik__yaml_bad(file, "flag.budget", error, "is at most %d where cases are explained",
+                                  AVVIK_MAX_EXPLAINED));
+    if (explain == NULL)
+        goto done;
+    options->show = (const char *const *)explain->show;
+    options->n_show = explain->n_show;
+    options->entity = explain->entity;
+    options->time = explain->time;
+    options->office = explain->office;
+    AVVIK_TRY(count_take(file, "explain.reasons", explain->reasons, no_units, 1, 65535,
+                         "a whole number from 1 to 65535", &options->n_reasons, error));
+    if (explain->language == NULL)
+        goto done;
+    for (options->language = 0; options->language < AVVIK_N_LANGUAGES; options->language++)
+        if (strcmp(explain->language, avvik_language_code(options->language)) == 0)
+            goto done;
+    status = avvik__yaml_bad(file, "explain.language", error, "takes en, nb or nn, not '%.60s'", explain->language);
+done:
+    return status;
+}
+
 /* "0.05" or "5 %", within [0, 1] as the command line takes it. NULL leaves *share as it is. */
 static enum avvik_status share_take(const struct avvik__yaml *file, const char *field, const char *text, double *share,
                                     struct avvik_error *error)
@@ -303,6 +349,7 @@ static enum avvik_status yaml_take(struct avvik_night_config *config, const stru
     AVVIK_TRY(model_take(config, file, yaml->model, error));
     AVVIK_TRY(score_take(config, file, yaml->score, error));
     AVVIK_TRY(flag_take(config, file, yaml, error));
+    AVVIK_TRY(explain_take(config, file, yaml, error));
     avvik_check_rules_init(&config->rules);
     if (yaml->check != NULL)
         AVVIK_TRY(avvik__check_config_apply(yaml->check, file, &config->rules, error));
@@ -323,6 +370,7 @@ void avvik_night_config_free(struct avvik_night_config *config)
     free(config->model);
     free(config->metrics);
     free(config->results);
+    free(config->store);
     free(config);
 }
 

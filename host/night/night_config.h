@@ -6,6 +6,7 @@
 
 #include "avvik/cases.h"
 #include "avvik/check.h"
+#include "avvik/explain.h"
 #include "avvik/night.h"
 #include "hash_text.h"
 #include "record_file.h" /* AVVIK_HASH_SIZE */
@@ -46,6 +47,10 @@ struct avvik_night_config {
     int skip_damaged;      /* rows that cannot be read are left out instead of the whole input */
 
     struct avvik_flag_options flag;
+
+    int has_explain; /* cases are explained */
+    struct avvik_explain_options explain;
+    char *store; /* the case store, absolute; NULL: none */
 
     struct avvik_check_rules rules;
 

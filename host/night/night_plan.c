@@ -47,6 +47,8 @@ static json_t *outputs_of(const struct avvik__night *night)
     static const char *const always[] = {"manifest.json", "model.h5", "flags.csv", "flags.json"};
     for (size_t i = 0; i < sizeof always / sizeof always[0]; i++)
         json_array_append_new(list, json_string(always[i]));
+    if (night->config->has_explain)
+        json_array_append_new(list, json_string("cases.jsonl"));
     for (size_t i = 0; i < night->files.n; i++) {
         if (night->inputs[i].scores == NULL)
             continue;
@@ -95,15 +97,15 @@ enum avvik_status avvik_night_plan(const struct avvik_night_config *config, cons
     if (config->results != NULL && (results = avvik__date_fill(config->results, night.date)) == NULL)
         AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
     const long holder = avvik__lock_holder(config->lock);
-    plan = json_pack("{s:s, s:o, s:o, s:s, s:o, s:o, s:{s:o, s:s, s:s, s:i}, s:o, s:I, s:s, s:o, s:o, s:o, s:o, s:O}",
-                     "date", night.date, "config", avvik__json_text(config->path), "folder",
-                     avvik__json_text(night.folder), "earlier_run", is_new ? "none" : before, "running_process",
-                     holder == 0 ? json_null() : json_integer(holder), "inputs", files_of(&night.files), "model",
-                     "path", avvik__json_text(config->model), "action", decision.is_fit_due ? "fit" : "copy", "reason",
-                     decision.reason, "age_days", decision.age_days, "fit_inputs", files_of(&fit_files), "budget",
-                     (json_int_t)config->flag.budget, "by", avvik_detector_name(config->flag.by), "outputs",
-                     outputs_of(&night), "results", text_or_null(results), "metrics", text_or_null(config->metrics),
-                     "steps", steps_of(&night), "removals", removals);
+    plan = json_pack(
+        "{s:s, s:o, s:o, s:s, s:o, s:o, s:{s:o, s:s, s:s, s:i}, s:o, s:I, s:s, s:o, s:o, s:o, s:o, s:o, s:O}", "date",
+        night.date, "config", avvik__json_text(config->path), "folder", avvik__json_text(night.folder), "earlier_run",
+        is_new ? "none" : before, "running_process", holder == 0 ? json_null() : json_integer(holder), "inputs",
+        files_of(&night.files), "model", "path", avvik__json_text(config->model), "action",
+        decision.is_fit_due ? "fit" : "copy", "reason", decision.reason, "age_days", decision.age_days, "fit_inputs",
+        files_of(&fit_files), "budget", (json_int_t)config->flag.budget, "by", avvik_detector_name(config->flag.by),
+        "outputs", outputs_of(&night), "results", text_or_null(results), "store", text_or_null(config->store),
+        "metrics", text_or_null(config->metrics), "steps", steps_of(&night), "removals", removals);
     if (plan == NULL || (*plan_out = json_dumps(plan, JSON_INDENT(2))) == NULL)
         AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
 done:

@@ -471,6 +471,68 @@ def bad_batch(path, how):
         path.symlink_to("nowhere")
 
 
+CASES = PLAIN + "explain:\n  language: nb\n  reasons: 3\nstore: cases.db\n"
+
+
+def with_ids(path):
+    with h5py.File(path, "a") as file:
+        rows = file["t/x000"].shape[0]
+        file["t/case"] = np.arange(rows) + 1_000_000 * (ord(path.name[0]) - ord("a"))
+        file["t/case"].attrs["role"] = "id"
+
+
+def test_cases_are_explained_and_stored(place):
+    """The documents are those that `avvik explain` writes; a case of an earlier night is linked, not there twice."""
+    for path in place.inputs:
+        with_ids(path)
+    place.write(CASES)
+    assert "40 new cases, 0 seen on earlier nights, 0 known already" in place.ok().stderr
+    scores = [place.night / "scores" / f"{name}-{NIGHT}.scores.h5" for name in "ab"]
+    program.ok("explain", *scores, "--model", place.night / "model.h5", "--flagged", place.night / "flags.json", "--night",
+               NIGHT, "--language", "nb", "--reasons", 3, "--jsonl", place.folder / "by_hand.jsonl")
+    assert (place.night / "cases.jsonl").read_bytes() == (place.folder / "by_hand.jsonl").read_bytes()
+    cases = [json.loads(line) for line in (place.night / "cases.jsonl").read_text().splitlines()]
+    assert len({case["key"] for case in cases}) == 40 and {case["night"] for case in cases} == {NIGHT}
+    assert step(place.manifest, "store")[0]["facts"] == {"cases": 40}
+
+    documents = (place.night / "cases.jsonl").stat().st_mtime_ns
+    place.ok()
+    assert (place.night / "cases.jsonl").stat().st_mtime_ns == documents  # nothing was done again
+
+    later = "2026-11-25"
+    for name in "ab":  # the same rows again, and four that deviate more
+        path = place.folder / "in" / f"{name}-{later}.h5"
+        shutil.copy(place.folder / "in" / f"{name}-{NIGHT}.h5", path)
+        with h5py.File(path, "a") as file:
+            file["t/x001"][:2] = 1e6
+    told = place.ok(date=later).stderr
+    new, linked = map(int, re.search(r"(\d+) new cases, (\d+) seen on earlier nights, 0 known", told).groups())
+    seen = {case["key"] for case in cases}
+    now = {json.loads(line)["key"] for line in (place.folder / "runs" / later / "cases.jsonl").read_text().splitlines()}
+    assert (new, linked) == (len(now - seen), len(now & seen)) and linked > 20 and new > 0
+    program.ok("audit", "verify", place.folder / "cases.db")
+
+    (place.folder / "cases.db").unlink()  # a store that is gone is filled again
+    assert "40 new cases" in place.ok().stderr
+    place.write(CASES + "check:\n  min_rows: 100000\n")
+    assert place.run("--quiet").returncode == GATE
+    assert not (place.night / "cases.jsonl").exists()
+
+
+def test_a_case_is_not_changed_behind_the_auditors(place):
+    """What the store has of a night stays as it is: a list that has changed since is told, and not mixed in."""
+    for path in place.inputs:
+        with_ids(path)
+    place.write(CASES)
+    place.ok()
+    stored = (place.folder / "cases.db").read_bytes()
+    place.write(CASES.replace("reasons: 3", "reasons: 2"))
+    result = place.run("--quiet")
+    assert result.returncode == BAD_INPUT and len(result.stderr.splitlines()) == 1, result.stderr
+    assert (place.folder / "cases.db").read_bytes() == stored
+    assert step(place.manifest, "store")[0]["status"] != "done" and (place.folder / "lists" / "flags.csv").exists()
+
+
 def test_again_leaves_nothing_of_what_was_before(place):
     place.ok()
     place.inputs[1].unlink()
@@ -736,6 +798,10 @@ def without(key):
 
 @pytest.mark.parametrize("text, line, names", [
     (PLAIN + "frobnicate: 1\n", 18, ["frobnicate"]),
+    (PLAIN.replace("budget: 40", "budget: 200000") + "store: s.db\n", 15, ["flag.budget", "100000"]),
+    (PLAIN + "store: s/{date}.db\n", 18, ["store", "{date}"]),
+    (PLAIN + "explain:\n  language: sv\n", 19, ["explain.language", "sv"]),
+    (PLAIN + "explain:\n  reasons: 0\n", 19, ["explain.reasons", "'0'"]),
     (PLAIN.replace("budget: 40", "budgt: 40"), 15, ["flag.budgt"]),
     (PLAIN.replace("budget: 40", "budget: 0"), 15, ["flag.budget", "'0'"]),
     (PLAIN.replace("budget: 40", "budget: 40x"), 15, ["flag.budget", "40x"]),
@@ -858,15 +924,17 @@ def test_the_example(tmp_path):
     columns = {name: values for name, values in zip(
         ("gross", "net", "tax", "grade_pct", "hours_reported"), sets.random_columns(400, 5).values())}
     columns["gross"] = np.arange(400, dtype=np.int64) * 60_000
-    columns["case_id"] = np.arange(400, dtype=np.uint64)
     for folder in ("incoming/2026-11-24", "history", "models", "lists", "metrics"):
         (tmp_path / folder).mkdir(parents=True)
     shutil.copy(SOURCE / "night.yaml", tmp_path)
-    for path in ("incoming/2026-11-24/east.h5", "incoming/2026-11-24/west.h5", "incoming/late-20261124.h5",
-                 "history/past.h5"):
+    for i, path in enumerate(("incoming/2026-11-24/east.h5", "incoming/2026-11-24/west.h5", "incoming/late-20261124.h5",
+                              "history/past.h5")):
+        columns["case_id"] = np.arange(1000 * i, 1000 * i + 400, dtype=np.uint64)
         sets.write_table(tmp_path / path, columns, table="benefit")
+        with h5py.File(tmp_path / path, "a") as file:
+            file["benefit/case_id"].attrs["role"] = "id"
     program.ok("night", tmp_path / "night.yaml", "--date", NIGHT)
-    assert len((tmp_path / "lists" / NIGHT / "flags.csv").read_text().splitlines()) == 501
+    assert len((tmp_path / "lists" / NIGHT / "flags.csv").read_text().splitlines()) == 101
     fields = set(re.findall(r'\b(?:TEXTS?|BLOCK)\("(\w+)"', (SOURCE / "night_config.c").read_text()))
     assert len(fields) > 20
     readme, example = (SOURCE / "README.md").read_text(), (SOURCE / "night.yaml").read_text()

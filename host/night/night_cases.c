@@ -1,0 +1,148 @@
+/* The cases of a night: why each row is on the list, and their place in the case store. */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+#include "avvik/explain.h"
+#include "avvik/store.h"
+#include "avvik_internal.h"
+#include "night_steps.h"
+#include "night_text.h"
+
+static const char *const case_outputs[] = {"cases.jsonl"};
+
+/* Hash of all that the documents depend on: the list, which depends on inputs, model and scores, and the settings. */
+static enum avvik_status explain_key(const struct avvik__night *night, char key[AVVIK_HASH_SIZE],
+                                     struct avvik_error *error)
+{
+    const struct avvik_night_config *config = night->config;
+    const struct avvik_explain_options *explain = &config->explain;
+    const json_t *lists = json_object_get(avvik__unit(night, "flag", NULL), "outputs");
+    const char *const texts[] = {avvik__unit_text(json_array_get(lists, 1), "hash"), explain->entity, explain->time,
+                                 explain->office, avvik_language_code(explain->language)};
+    char hash[AVVIK_HASH_SIZE];
+    XXH3_state_t *state = XXH3_createState();
+    if (state == NULL)
+        return avvik__error_set(error, AVVIK_ERR_MEMORY, 0, "out of memory");
+    XXH3_128bits_reset(state);
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        const char *text = texts[i] == NULL ? "" : texts[i];
+        XXH3_128bits_update(state, text, strlen(text) + 1);
+    }
+    for (size_t i = 0; i < explain->n_show; i++)
+        XXH3_128bits_update(state, explain->show[i], strlen(explain->show[i]) + 1);
+    avvik__hash_text(XXH3_128bits_digest(state), hash);
+    XXH3_freeState(state);
+    avvik__unit_key(key, "explain|%s|%u|%s", hash, explain->n_reasons, night->date);
+    return AVVIK_OK;
+}
+
+/* The score files that there are, as the list numbers them. paths_out: n_out malloc'ed texts. */
+static enum avvik_status scores_find(const struct avvik__night *night, char **paths_out, size_t *n_out,
+                                     struct avvik_error *error)
+{
+    *n_out = 0;
+    for (size_t i = 0; i < night->files.n; i++) {
+        if (night->inputs[i].is_bad)
+            continue;
+        if ((paths_out[*n_out] = avvik__night_path(night, night->inputs[i].scores)) == NULL)
+            return avvik__error_set(error, AVVIK_ERR_MEMORY, 0, "out of memory");
+        ++*n_out;
+    }
+    return AVVIK_OK;
+}
+
+/* Explain the rows of the list `flags` into the file `to`. *n_out: how many. */
+static enum avvik_status list_explain(const struct avvik__night *night, const char *flags, const char *to,
+                                      uint64_t *n_out, struct avvik_error *error)
+{
+    enum avvik_status status = AVVIK_OK;
+    struct avvik_explain_options options = night->config->explain;
+    struct avvik_explanations all = {0};
+    struct avvik_flags list = {0};
+    struct avvik_model *model = NULL;
+    size_t n_paths = 0;
+    char **paths = calloc(night->files.n, sizeof *paths);
+    if (paths == NULL)
+        AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
+    AVVIK_TRY(avvik_flags_read(flags, &list, error));
+    AVVIK_TRY(avvik__night_model(night, &model, error));
+    AVVIK_TRY(scores_find(night, paths, &n_paths, error));
+    options.by = night->config->flag.by;
+    memcpy(options.weights, night->config->flag.weights, sizeof options.weights);
+    options.night = night->date;
+    options.stop = night->options->stop;
+    if (list.n_picks > 0) /* a list that is to keep to a rate may be empty */
+        AVVIK_TRY(
+            avvik_explain(model, (const char *const *)paths, n_paths, list.picks, list.n_picks, &options, &all, error));
+    AVVIK_TRY(avvik_explanations_save(&all, to, 1, error));
+    *n_out = all.n_rows;
+done:
+    avvik_explanations_destroy(&all);
+    avvik_model_free(model);
+    avvik_flags_destroy(&list);
+    for (size_t i = 0; i < n_paths; i++)
+        free(paths[i]);
+    free(paths);
+    return status;
+}
+
+enum avvik_status avvik__step_explain(struct avvik__night *night, struct avvik_error *error)
+{
+    enum avvik_status status = AVVIK_OK;
+    char key[AVVIK_HASH_SIZE], count[AVVIK_COUNT_SIZE];
+    char *flags = NULL, *cases = NULL;
+    uint64_t n_cases = 0;
+    json_t *unit = avvik__unit(night, "explain", NULL);
+    if (!night->config->has_explain)
+        return AVVIK_OK;
+    AVVIK_TRY(explain_key(night, key, error));
+    if (avvik__unit_is_done(night, unit, key))
+        goto done;
+    AVVIK_TRY(avvik__unit_begin(night, unit, key, error));
+    if ((flags = avvik__night_path(night, "flags.json")) == NULL ||
+        (cases = avvik__night_path(night, case_outputs[0])) == NULL)
+        AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
+    AVVIK_TRY(list_explain(night, flags, cases, &n_cases, error));
+    AVVIK_TRY(avvik__unit_end(night, unit, case_outputs, 1, json_pack("{s:I}", "cases", (json_int_t)n_cases), error));
+    avvik__night_tell(night, 0, "explained %s cases -> %s", avvik__count(n_cases, count), cases);
+done:
+    free(cases);
+    free(flags);
+    return status;
+}
+
+enum avvik_status avvik__step_store(struct avvik__night *night, struct avvik_error *error)
+{
+    enum avvik_status status = AVVIK_OK;
+    const char *place = night->config->store;
+    const json_t *explained = avvik__unit(night, "explain", NULL);
+    char key[AVVIK_HASH_SIZE], fresh[AVVIK_COUNT_SIZE], linked[AVVIK_COUNT_SIZE], known[AVVIK_COUNT_SIZE];
+    char *cases = NULL;
+    struct avvik_store *store = NULL;
+    struct avvik_store_added added = {0, 0, 0};
+    json_t *unit = avvik__unit(night, "store", NULL);
+    if (place == NULL)
+        return AVVIK_OK;
+    avvik__unit_key(key, "store|%s|%s", place,
+                    avvik__unit_text(json_array_get(json_object_get(explained, "outputs"), 0), "hash"));
+    if (avvik__unit_is_done(night, unit, key) && access(place, F_OK) == 0)
+        goto done;
+    AVVIK_TRY(avvik__unit_begin(night, unit, key, error));
+    if ((cases = avvik__night_path(night, case_outputs[0])) == NULL)
+        AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
+    AVVIK_TRY(avvik_store_open(place, 1, &store, error));
+    if (avvik__unit_fact(explained, "cases") > 0)
+        AVVIK_TRY(avvik_store_add(store, cases, night->date, &added, error));
+    /* How many of them were new is told, and not kept: after a kill at this very place all are known. */
+    AVVIK_TRY(avvik__unit_end(night, unit, NULL, 0,
+                              json_pack("{s:I}", "cases", (json_int_t)avvik__unit_fact(explained, "cases")), error));
+    avvik__night_tell(night, 0, "%s new cases, %s seen on earlier nights, %s known already -> %s",
+                      avvik__count(added.n_new, fresh), avvik__count(added.n_linked, linked),
+                      avvik__count(added.n_known, known), place);
+done:
+    avvik_store_close(store);
+    free(cases);
+    return status;
+}

@@ -13,11 +13,12 @@ only() {
 only 'hdf5\.h' '^host/io/'
 only 'CL/' '^host/engine/'
 only 'sqlite3\.h' '^host/cases/'
+only 'microhttpd\.h' '^host/web/'
 only 'mpi\.h' '^host/scale/'
 only 'jansson\.h' '^(host/(json_text\.[ch]$|(cases|check|night|web|cli)/)|bench/)'
 only 'cyaml/' '^host/(check|night)/'
 only 'yaml\.h' '^host/(check|night)/'
-only 'sodium\.h' '^(host/cases|datasets/synth)/'
+only 'sodium\.h' '^(host/(cases|web)|datasets/synth)/'
 only 'Random123/' '^(host/(fit|engine)|datasets/synth|tests)/'
 
 # Kernels are pure: no allocation, no input or output, no threads.

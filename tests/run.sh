@@ -9,7 +9,7 @@
 # AVVIK_EXPECT=scalar,avx2,opencl           backends whose tests may not be skipped
 # AVVIK_REQUIRE=python,open-data,oclgrind   likewise the Python tests, those on ../shared/data/open (or the folder
 #                                           AVVIK_OPEN_DATA), and Oclgrind; nvidia, amd and spirv: the compilers that
-#                                           tests/opencl_offline.sh needs for them
+#                                           tests/opencl_offline.sh needs for them; browser: Chromium
 # The last line is the total of all of them, and the exit status is non-zero if anything failed.
 set -u
 cd "$(dirname "$0")/.." || exit 1
@@ -168,7 +168,7 @@ for preset in $presets; do
       # What reads files and arguments; the figures were checked above and are the same bits.
       full-sanitize) run_pytest sanitize tests/python/test_cli.py tests/python/test_bad_*.py tests/python/test_machine.py \
         tests/python/test_batches.py tests/python/test_files.py tests/python/test_reading.py tests/python/test_check.py \
-        tests/python/test_skip_damaged.py tests/python/test_store.py tests/python/test_night.py tests/faults -m "not slow" ;;
+        tests/python/test_skip_damaged.py tests/python/test_store.py tests/python/test_serve.py tests/python/test_night.py tests/faults -m "not slow" ;;
     esac
   fi
 done

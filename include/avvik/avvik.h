@@ -12,6 +12,7 @@
 #include "avvik/progress.h"
 #include "avvik/report.h"
 #include "avvik/score.h"
+#include "avvik/serve.h"
 #include "avvik/source.h"
 #include "avvik/status.h"
 #include "avvik/store.h"

@@ -57,9 +57,10 @@ def document(number, night="2026-11-24", rank=None, seed=0, **changes):
             "nn": [f"Beløpet er {first['text']}.", f"Blant 1 234 utbetalingar i kommune {office} er halvparten lågare enn "
                    f"{first['peer_median_text']}.", "Om lag éi av 12 000 utbetalingar avvik like mykje.",
                    f"Ho ville vore vanleg om verdien var under {first['peer_median_text']}."]},
-        "peer_plot": {"feature": "gross", "quantiles": spread, "value": value},
-        "timeline": [{"time": f"2026-{month:02d}-20", "value": int(median * draw.uniform(0.9, 1.1))} for month in range(1, 11)]
-        + [{"time": "2026-11-20", "value": value}]}
+        "peer_plot": {"feature": "gross", "label": "gross", "units": "oere", "value": value, "text": kroner(value),
+                      "among": "peers", "rows": 1234, "quantiles": spread},
+        "timeline": [{"time": f"2026-{month:02d}-20", "value": int(median * draw.uniform(0.9, 1.1)), "is_case": False} for month in range(1, 11)]
+        + [{"time": "2026-11-20", "value": value, "is_case": True}]}
     case.update(changes)
     return case
 

@@ -1,0 +1,266 @@
+"""The review server in a real Chromium: an auditor's morning, with and without scripts; axe on every page and state; reflow.
+
+One browser for the file. AVVIK_REQUIRE=browser makes a Chromium that is not there a failure.
+"""
+
+import os
+import pathlib
+import shutil
+
+import pytest
+
+import cases
+import program
+from reviewing import PASSWORD, Server, user
+
+playwright = pytest.importorskip("playwright.sync_api")
+import axe_playwright_python  # noqa: E402  for the axe-core that it brings
+
+AXE = (pathlib.Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+pytestmark = pytest.mark.xdist_group("browser")
+
+
+@pytest.fixture(scope="module")
+def browser():
+    if CHROMIUM is None:
+        if program.expected("browser", "AVVIK_REQUIRE"):
+            pytest.fail("no chromium, and AVVIK_REQUIRE wants it")
+        pytest.skip("no chromium")
+    # Chromium's own sandbox needs an ordinary user; the tests may be run as root.
+    arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
+    with playwright.sync_playwright() as driver:
+        started = driver.chromium.launch(executable_path=CHROMIUM, args=arguments)
+        yield started
+        started.close()
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("web")
+    store = folder / "cases.db"
+    program.ok("cases", "add", store, cases.write(folder / "first.jsonl", cases.night(30, 4, date="2026-11-23")))
+    program.ok("cases", "add", store, cases.write(folder / "cases.jsonl", cases.night(60, 6)))
+    for name, role in (("kari", "lead"), ("ola", "auditor"), ("anne", "auditor"), ("rune", "reader")):
+        user(store, name, role)
+    program.ok("cases", "rules", store, "--four-eyes", "confirmed")
+    with Server(store) as server:
+        yield server
+        assert server.stop() == ""
+    program.ok("audit", "verify", store)
+
+
+@pytest.fixture
+def person(browser, served):
+    """person("ola", ...) is a page of a browser of hers, logged in; what the browser complains of fails the test."""
+    opened, complaints = [], []
+
+    def open_page(name=None, **options):
+        context = browser.new_context(base_url=served.url, **{"viewport": {"width": 1280, "height": 900}, **options})
+        context.set_default_timeout(15_000)
+        page = context.new_page()
+        page.on("console", lambda message: complaints.append(message.text) if message.type == "error" and "status of" not in message.text else None)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        opened.append(context)
+        if name:
+            page.goto("/")
+            page.get_by_label("User name").fill(name)
+            page.get_by_label("Password").fill(PASSWORD)
+            page.get_by_role("button", name="Log in").click()
+            assert page.url == served.url + "/cases"
+        return page
+    yield open_page
+    for context in opened:
+        context.close()
+    assert not complaints
+
+
+def decide(page, decision, note=""):
+    page.get_by_label(decision, exact=False).check()
+    page.get_by_label("Note").fill(note)
+    page.get_by_role("button", name="Record the decision").click()
+
+
+def told(page):
+    return page.locator(".notice").inner_text()
+
+
+def test_a_morning(person, served):
+    ola = person("ola")
+    assert ola.title() == "Cases – avvik"
+    assert ola.locator(".cases tbody tr").count() == 50
+    ola.get_by_label("Office", exact=True).select_option("0301")
+    ola.get_by_label("Search").fill("hours")
+    ola.get_by_role("button", name="Show").click()
+    shown = ola.locator(".cases tbody tr")
+    assert 0 < shown.count() < 12
+    for row in shown.all():
+        assert "0301" in row.inner_text() and "hours" in row.inner_text()
+    assert ola.get_by_label("Office", exact=True).input_value() == "0301"
+    ola.goto("/cases")
+    ola.get_by_role("link", name="benefit/8100002").click()
+    assert ola.get_by_role("heading", level=1).inner_text() == "benefit/8100002"
+    assert "2026-11-24 (Rank 2), 2026-11-23 (Rank 2)" in ola.locator(".facts").inner_text().replace("\u00a0", " ")
+    assert ola.locator("svg.plot").count() == 2
+    ola.get_by_text("As a table").first.click()
+    assert ola.get_by_role("cell", name="kr").first.is_visible()
+    decide(ola, "Explained", "Back pay after an appeal.")
+    assert told(ola) == "The decision is recorded."
+    assert "Back pay after an appeal." in ola.locator(".history").inner_text()
+    ola.get_by_role("button", name="Undo").click()
+    assert "taken back" in ola.locator(".history").inner_text()
+    assert ola.get_by_role("button", name="Record the decision").is_visible()
+    decide(ola, "Confirmed", "Paid twice.")
+    assert "waits for a second person" in ola.locator(".card").first.inner_text()
+    anne = person("anne")
+    anne.get_by_label("State").select_option("waiting")
+    anne.get_by_role("button", name="Show").click()
+    assert anne.locator(".cases tbody tr").count() == 1
+    anne.get_by_role("link", name="benefit/8100002").click()
+    anne.get_by_role("button", name="Agree").click()
+    assert "Confirmed" in anne.locator(".casehead .chip").inner_text()
+    anne.get_by_role("link", name="Progress").click()
+    assert "100" in anne.locator(".cases tbody tr").first.inner_text()
+    anne.get_by_role("button", name="Log out").click()
+    assert "You have logged out." in anne.locator("main").inner_text()
+    anne.goto("/case/2")
+    assert anne.url == served.url + "/login"
+
+
+def test_two_auditors_at_once(person):
+    ola, anne = person("ola"), person("anne")
+    for page in (ola, anne):
+        page.goto("/case/10")
+    decide(ola, "Unclear", "No answer yet.")
+    decide(anne, "Error in the data", "Typed with one digit too many.")
+    assert "faster" in told(anne) and "No answer yet." in anne.locator(".history").inner_text()
+    assert "Typed with one digit too many." in anne.get_by_label("Your note, not recorded").input_value()
+    ola.get_by_role("button", name="Undo").click()
+    anne.goto("/case/11")
+    ola.goto("/case/11")
+    ola.get_by_role("button", name="Take this case").click()
+    decide(anne, "Explained", "A note worth keeping")
+    assert "faster" in told(anne) and anne.get_by_label("Note").input_value() == "A note worth keeping"
+    assert anne.get_by_label("Explained").is_checked()
+    anne.get_by_role("button", name="Record the decision").click()
+    assert told(anne) == "The decision is recorded."
+
+
+def test_keyboard_only(person):
+    page = person("ola")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip"
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "content"
+    page.keyboard.press("/")
+    assert page.evaluate("document.activeElement.id") == "search"
+    page.keyboard.type("jk/")  # letters are letters where one types
+    assert page.get_by_label("Search").input_value() == "jk/"
+    page.get_by_label("Search").fill("")
+    page.get_by_role("heading", level=1).click()
+    for key in "jjjk":
+        page.keyboard.press(key)
+    assert page.evaluate("document.activeElement.innerText") == "benefit/8100002"
+    page.get_by_label("Keyboard shortcuts").uncheck()
+    page.reload()
+    page.keyboard.press("j")
+    assert page.evaluate("document.activeElement.tagName") == "BODY"  # switched off, and that is kept
+    page.get_by_label("Keyboard shortcuts").check()
+    page.locator(".cases tbody a").nth(19).focus()
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/case/20")
+    page.locator("#d-explained").focus()
+    page.keyboard.press("Space")
+    page.keyboard.press("Tab")
+    page.keyboard.type("By keys alone.")
+    outline = "getComputedStyle(document.activeElement).outlineStyle"
+    page.keyboard.press("Tab")
+    assert page.evaluate(outline) == "solid"  # focus can be seen
+    page.keyboard.press("Enter")
+    page.wait_for_url("**?done=decide")
+    assert told(page) == "The decision is recorded."
+
+
+def test_without_scripts(person):
+    ola = person("ola", java_script_enabled=False)
+    ola.get_by_label("Selected by").select_option("random")
+    ola.get_by_role("button", name="Show").click()
+    assert ola.locator(".cases tbody tr").count() == 6
+    assert not ola.get_by_text("Keyboard shortcuts").is_visible()
+    ola.get_by_role("link", name="Rank").first.click()
+    ola.get_by_role("link", name="benefit/8100063").click()
+    decide(ola, "Explained", "Drawn at random, and ordinary.")
+    assert told(ola) == "The decision is recorded."
+
+
+def visit_all(person):
+    """Every page and state, by name, one after the other; a page is good until the next is asked for."""
+    def states(**options):
+        door = person(**options)
+        door.goto("/login")
+        yield "login", door
+        door.get_by_label("User name").fill("ola")
+        door.get_by_label("Password").fill("wrong password")
+        door.get_by_role("button").click()
+        yield "login refused", door
+        door.goto("/nothing")
+        kari, ola, rune = person("kari", **options), person("ola", **options), person("rune", **options)
+        yield "list", kari
+        for name, path in (("list, nothing found", "/cases?search=nothing-has-this"), ("progress", "/progress"),
+                           ("not found", "/nothing"), ("list, second page", "/cases?from=50&sort=p&order=down"), ("case", "/case/40")):
+            kari.goto(path)
+            yield name, kari
+        for each in kari.locator("summary").all():
+            each.click()
+        yield "case, with tables", kari
+        kari.goto("/cases?from=abc&a=%zz")
+        yield "bad request", kari
+        rune.goto("/case/40")
+        yield "case of a reader", rune
+        ola.goto("/case/41")
+        kari.goto("/case/41")
+        if kari.get_by_role("button", name="Record the decision").is_visible():
+            decide(kari, "Confirmed", "To be looked at again.")
+        yield "own decision waits", kari
+        if ola.get_by_role("button", name="Record the decision").is_visible():
+            decide(ola, "Explained", "Written meanwhile")
+        yield "conflict", ola
+        ola.goto("/case/41")
+        yield "second person", ola
+        kari.get_by_role("button", name="Undo").click()
+        yield "undone", kari
+        kari.goto("/case/2")
+        yield "decided", kari
+        ola.context.clear_cookies(name="avvik_session")
+        ola.get_by_role("button", name="Take this case").click()
+        yield "session ended", ola
+    return states
+
+
+RULES = {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]}
+COLOURS = {"type": "rule", "values": ["color-contrast", "link-in-text-block"]}
+RUN = "rules => axe.run(document, {runOnly: rules, resultTypes: ['violations']}).then(result => result.violations)"
+SMALL = """() => [...document.querySelectorAll('button, .button, select, input:not([type=hidden])')]
+    .filter(e => e.offsetParent && !['checkbox', 'radio'].includes(e.type) && e.getBoundingClientRect().height < 24)
+    .map(e => e.outerHTML)"""
+
+
+def test_every_page_and_state(person):
+    """axe finds nothing, light or dark; at 320 px, and at 640 (1280 at 200 %), nothing is cut off."""
+    seen = []
+    for name, page in visit_all(person)(reduced_motion="reduce"):
+        page.evaluate(AXE)
+        for scheme, rules in (("light", RULES), ("dark", COLOURS)):
+            page.emulate_media(color_scheme=scheme)
+            found = page.evaluate(RUN, rules)
+            assert not found, f"{name}, {scheme}: " + "; ".join(
+                f"{each['id']}: {each['help']} {each['nodes'][0]['html'][:300]} {each['nodes'][0]['failureSummary'][:400]}" for each in found)
+        for width in (640, 320):
+            page.set_viewport_size({"width": width, "height": 800})
+            assert page.evaluate("document.documentElement.scrollWidth") <= width, (name, width)
+            assert not page.evaluate(SMALL), (name, width)
+        assert not page.evaluate(RUN, COLOURS), (name, "dark, 320 px")
+        page.set_viewport_size({"width": 1280, "height": 900})
+        page.emulate_media(color_scheme="light")
+        seen.append(name)
+    assert len(seen) == 17 and "conflict" in seen

@@ -141,6 +141,7 @@ static void reasons_read(struct reader *reader, const json_t *root, struct avvik
         struct avvik__case_reason *reason = &document->reasons[i];
         reason->feature = text_read(reader, from, "feature", NEEDED, MAX_KEY);
         reason->label = text_read(reader, from, "label", OPTIONAL, MAX_TEXT);
+        reason->units = text_read(reader, from, "units", OPTIONAL, MAX_TEXT);
         reason->text = text_read(reader, from, "text", OPTIONAL, MAX_TEXT);
         reason->peer_median_text = text_read(reader, from, "peer_median_text", OPTIONAL, MAX_TEXT);
         reason->value = value_read(reader, from);
@@ -263,6 +264,11 @@ static void all_read(struct reader *reader, const json_t *root, struct avvik__ca
     document->time = text_read(reader, root, "time", OPTIONAL, 32);
     document->office = text_read(reader, root, "office", OPTIONAL, MAX_KEY);
     document->entity = text_read(reader, root, "entity", OPTIONAL, MAX_KEY);
+    const char *language = text_read(reader, root, "language", OPTIONAL, 8);
+    document->language = -1;
+    for (int i = 0; language != NULL && i < AVVIK_N_LANGUAGES; i++)
+        if (strcmp(language, avvik_language_code((enum avvik_language)i)) == 0)
+            document->language = i;
     document->p = number_read(reader, root, "p", OPTIONAL);
     const json_t *scores = json_object_get(root, "scores"), *peers = json_object_get(root, "peer_group");
     document->forest = number_read(reader, scores, "forest", OPTIONAL);

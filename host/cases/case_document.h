@@ -21,7 +21,7 @@ struct avvik__case_field {
     double value;
 };
 struct avvik__case_reason {
-    const char *feature, *label, *text, *peer_median_text;
+    const char *feature, *label, *units, *text, *peer_median_text;
     double value, contribution, share, robust_z, peer_median, percentile, peers;
 };
 /* "would be ordinary if `label` were `direction` `text`"; direction "below", or "from": that much or more */
@@ -35,6 +35,7 @@ struct avvik__case_moment {
 };
 
 struct avvik__case_document {
+    int language; /* of labels and texts but the words: enum avvik_language; -1: not said */
     const char *key, *night, *input, *table, *selected_by, *time, *office, *entity;
     int64_t row, rank; /* rank 0: none */
     double p, forest, deviation, joint, combined;

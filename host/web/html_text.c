@@ -103,14 +103,3 @@ void avvik__html_add(struct avvik__html *html, const char *format, ...)
     }
     va_end(arguments);
 }
-
-void avvik__html_count(struct avvik__html *html, long long count, int is_norwegian)
-{
-    char digits[24];
-    const int n = snprintf(digits, sizeof digits, "%lld", count), sign = count < 0;
-    for (int i = 0; i < n; i++) {
-        if (i > sign && (n - i) % 3 == 0)
-            avvik__html_add(html, is_norwegian ? "\xc2\xa0" : ",");
-        bytes_add(html, digits + i, 1);
-    }
-}

@@ -18,7 +18,4 @@ struct avvik__html {
  * precision. */
 void avvik__html_add(struct avvik__html *html, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* A number as people write it: 1234567 as 1,234,567 in English, with no-break spaces in Norwegian. */
-void avvik__html_count(struct avvik__html *html, long long count, int is_norwegian);
-
 #endif

@@ -78,26 +78,30 @@ static void reasons_add(struct avvik__case_page *page)
         "<section><h2 id=\"reasons\">%s</h2><table class=\"reasons\" role=\"table\" aria-labelledby=\"reasons\">"
         "<thead role=\"rowgroup\"><tr role=\"row\">",
         W(reasons));
-    const char *const heads[] = {W(feature), W(value), W(usual), W(higher_than), W(share_of_score)};
+    const char *const heads[] = {W(feature), W(value), W(usual), W(among_others), W(share_of_score)};
     for (size_t i = 0; i < sizeof heads / sizeof heads[0]; i++)
         avvik__html_add(html, "<th role=\"columnheader\" scope=\"col\">%s</th>", heads[i]);
     avvik__html_add(html, "</tr></thead><tbody role=\"rowgroup\">");
     for (size_t i = 0; i < page->document->n_reasons; i++) {
         const struct avvik__case_reason *reason = &page->document->reasons[i];
-        char value[80], median[80];
-        avvik__value_text(reason->value, NULL, request->language, value, sizeof value);
-        avvik__value_text(reason->peer_median, NULL, request->language, median, sizeof median);
+        char label[200], value[160], median[160];
+        avvik__label_shown(page->document, reason->feature, reason->label, request->language, label, sizeof label);
+        avvik__value_shown(page->document, reason->text, reason->value, reason->units, request->language, value,
+                           sizeof value);
+        avvik__value_shown(page->document, reason->peer_median_text, reason->peer_median, reason->units,
+                           request->language, median, sizeof median);
         avvik__html_add(
             html,
-            "<tr role=\"row\"><th role=\"rowheader\" scope=\"row\" data-label=\"%s\">%s</th>"
-            "<td role=\"cell\" data-label=\"%s\"><strong>%s</strong></td><td role=\"cell\" data-label=\"%s\">%s"
-            "</td><td role=\"cell\" data-label=\"%s\">",
-            W(feature), reason->label, W(value), reason->text != NULL ? reason->text : value, W(usual),
-            reason->peer_median_text != NULL ? reason->peer_median_text : median, W(higher_than));
+            "<tr role=\"row\"><th role=\"rowheader\" scope=\"row\" data-label=\"%s\">%s</th><td role=\"cell\" "
+            "data-label=\"%s\"><strong>%s</strong></td><td role=\"cell\" data-label=\"%s\">%s</td><td "
+            "role=\"cell\" data-label=\"%s\">",
+            W(feature), label, W(value), value, W(usual), median, W(among_others));
         if (isnan(reason->percentile))
             avvik__html_add(html, "\xe2\x80\x93");
+        else if (reason->percentile >= 50)
+            avvik__html_add(html, "%s %.4g\xc2\xa0%%", W(higher_than), reason->percentile);
         else
-            avvik__html_add(html, "%.4g\xc2\xa0%%", reason->percentile);
+            avvik__html_add(html, "%s %.4g\xc2\xa0%%", W(lower_than), 100 - reason->percentile);
         avvik__html_add(html, "</td><td role=\"cell\" data-label=\"%s\">", W(share_of_score));
         share_add(html, reason->share);
         avvik__html_add(html, "</td></tr>");
@@ -109,8 +113,12 @@ static void plots_add(struct avvik__case_page *page)
 {
     struct avvik__request *request = page->request;
     struct avvik__html *html = page->html;
+    char label[200];
     if (page->document->plot_feature != NULL) {
-        avvik__html_add(html, "<section><h2>%s: %s</h2>", W(among_peers), page->document->plot_label);
+        avvik__label_shown(page->document, page->document->plot_feature, page->document->plot_label, request->language,
+                           label, sizeof label);
+        avvik__html_add(html, "<section><h2>%s: %s</h2>",
+                        page->document->plot_is_of_peers ? W(among_peers) : W(among_all), label);
         avvik__peer_plot(html, page->document, request->language, "peerplot");
         avvik__html_add(html, "<p class=\"legend\">%s</p><details><summary>%s</summary>", W(plot_legend), W(as_table));
         avvik__peer_table(html, page->document, request->language);
@@ -142,7 +150,7 @@ static void fields_add(struct avvik__case_page *page)
     struct avvik__request *request = page->request;
     struct avvik__html *html = page->html;
     size_t n_hidden = 0;
-    char text[80];
+    char text[160], label[200];
     avvik__html_add(html, "<section><h2>%s</h2><dl class=\"fields\">", W(fields));
     for (size_t i = 0; i < page->document->n_fields; i++) {
         const struct avvik__case_field *field = &page->document->fields[i];
@@ -150,8 +158,10 @@ static void fields_add(struct avvik__case_page *page)
             n_hidden++;
             continue;
         }
-        avvik__value_text(field->value, field->units, request->language, text, sizeof text);
-        fact_add(html, field->label, field->text != NULL ? field->text : text);
+        avvik__label_shown(page->document, field->name, field->label, request->language, label, sizeof label);
+        avvik__value_shown(page->document, field->text, field->value, field->units, request->language, text,
+                           sizeof text);
+        fact_add(html, label, text);
     }
     avvik__html_add(html, "<div><dt>%s</dt><dd>%lld <small>%s %s</small></dd></div>", W(source),
                     (long long)page->document->row, page->document->input, page->document->table);

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "value_text.h"
+
 static const char *role_word(const struct avvik__request *request)
 {
     return request->person.role == AVVIK_ROLE_LEAD      ? W(role_lead)
@@ -65,6 +67,13 @@ void avvik__frame_end(struct avvik__request *request, struct avvik__html *html)
     avvik__html_add(html, "</main>\n<footer><div class=\"bar\"><p>%s</p>", W(deviation_only));
     languages_add(request, html);
     avvik__html_add(html, "</div></footer></body></html>\n");
+}
+
+void avvik__frame_count(struct avvik__html *html, enum avvik_language language, int64_t count)
+{
+    char text[64];
+    avvik__count_text((uint64_t)count, language, text, sizeof text);
+    avvik__html_add(html, "%s", text);
 }
 
 const char *avvik__decision_word(enum avvik_language language, int decision)

@@ -14,6 +14,9 @@ void avvik__frame_end(struct avvik__request *request, struct avvik__html *html);
 /* A hidden field with the token of the request's session (or of its door). */
 void avvik__frame_token(struct avvik__request *request, struct avvik__html *html);
 
+/* A count as people write it. */
+void avvik__frame_count(struct avvik__html *html, enum avvik_language language, int64_t count);
+
 /* State or decision as a chip: a sign and words. */
 void avvik__frame_state(struct avvik__html *html, enum avvik_language language, enum avvik__case_state state,
                         int decision);

@@ -130,8 +130,8 @@ static void rarity_add(struct list_page *page, double p)
     }
     const double one_in = 1 / p, power = pow(10, floor(log10(one_in)) - 1); /* two digits are enough */
     avvik__html_add(page->html, "%s\xc2\xa0", W(one_in));
-    avvik__html_count(page->html, (long long)(one_in < 10 ? one_in + 0.5 : floor(one_in / power + 0.5) * power),
-                      request->language != AVVIK_ENGLISH);
+    avvik__frame_count(page->html, request->language,
+                       (int64_t)(one_in < 10 ? one_in + 0.5 : floor(one_in / power + 0.5) * power));
 }
 
 #define CELL "<td role=\"cell\" data-label=\"%s\">"
@@ -155,8 +155,8 @@ static void row_add(struct list_page *page, const struct avvik__list_row *row)
     avvik__html_add(html, WHOLE_CELL, W(how_rare));
     rarity_add(page, row->p);
     avvik__html_add(html, "</td>" WHOLE_CELL "%s</td>", W(date), row->time);
-    avvik__html_add(html, CELL "%s</td>", W(office), row->office);
-    avvik__html_add(html, CELL, W(state));
+    avvik__html_add(html, WHOLE_CELL "%s</td>", W(office), row->office);
+    avvik__html_add(html, WHOLE_CELL, W(state));
     avvik__frame_state(html, request->language, row->state, row->decision);
     avvik__html_add(html, "</td>" CELL "%s</td></tr>\n", W(assigned_to), row->assignee);
 }
@@ -187,7 +187,6 @@ static void pages_add(struct list_page *page)
     struct avvik__request *request = page->request;
     struct avvik__html *html = page->html;
     const long long from = page->query.offset, n = page->list.n_matching;
-    const int is_norwegian = request->language != AVVIK_ENGLISH;
     avvik__html_add(html, "<nav class=\"pages\" aria-label=\"%s\">", W(pages));
     if (from > 0) {
         avvik__html_add(html, "<a class=\"button\" rel=\"prev\" href=\"");
@@ -195,11 +194,11 @@ static void pages_add(struct list_page *page)
         avvik__html_add(html, "\">%s</a> ", W(previous));
     }
     avvik__html_add(html, "<span>");
-    avvik__html_count(html, from + 1, is_norwegian);
+    avvik__frame_count(html, request->language, from + 1);
     avvik__html_add(html, "\xe2\x80\x93");
-    avvik__html_count(html, from + (long long)page->list.n_rows, is_norwegian);
+    avvik__frame_count(html, request->language, from + (long long)page->list.n_rows);
     avvik__html_add(html, " %s ", W(of));
-    avvik__html_count(html, n, is_norwegian);
+    avvik__frame_count(html, request->language, n);
     avvik__html_add(html, "</span>");
     if (from + PAGE_ROWS < n) {
         avvik__html_add(html, " <a class=\"button\" rel=\"next\" href=\"");

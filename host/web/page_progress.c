@@ -28,7 +28,6 @@ static void row_add(struct avvik__request *request, struct avvik__html *html,
     const long long confirmed = progress->n_decided[k][AVVIK_CONFIRMED];
     const long long settled = n_decided(progress, k) - progress->n_decided[k][AVVIK_UNCLEAR];
     const long long total = n_decided(progress, k) + progress->n_waiting[k] + progress->n_open[k];
-    const int is_norwegian = request->language != AVVIK_ENGLISH;
     const char *const labels[] = {W(total), W(open), W(waiting), W(confirmed), W(explained), W(error), W(unclear)};
     const long long counts[] = {total,
                                 progress->n_open[k],
@@ -41,7 +40,7 @@ static void row_add(struct avvik__request *request, struct avvik__html *html,
                     k == 0 ? W(ranked) : W(random));
     for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++) {
         avvik__html_add(html, "<td role=\"cell\" data-label=\"%s\">", labels[i]);
-        avvik__html_count(html, counts[i], is_norwegian);
+        avvik__frame_count(html, request->language, counts[i]);
         avvik__html_add(html, "</td>");
     }
     avvik__html_add(html, "<td role=\"cell\" data-label=\"%s\">", W(precision));

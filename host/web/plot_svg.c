@@ -6,50 +6,38 @@
 
 #include "page_words.h"
 #include "plot_axis.h"
+#include "value_text.h"
 
 #define WIDTH 640
 #define LEFT 12
 #define RIGHT 628
 #define N_BINS 56
 
-static int is_amount(const char *units)
+void avvik__value_shown(const struct avvik__case_document *document, const char *told, double value, const char *units,
+                        enum avvik_language language, char *text, size_t size)
 {
-    return units != NULL && (strcmp(units, "oere") == 0 || strcmp(units, "\xc3\xb8re") == 0);
-}
-
-/* `digits` ("-1234567", perhaps ".5" after it) with a mark between thousands. */
-static void grouped(const char *digits, enum avvik_language language, char *text, size_t size)
-{
-    const char *separator = language == AVVIK_ENGLISH ? "," : "\xc2\xa0";
-    const size_t whole = strcspn(digits, "."), sign = digits[0] == '-';
-    size_t n = 0;
-    for (size_t i = 0; digits[i] != '\0' && n + 4 < size; i++) {
-        if (i > sign && i < whole && (whole - i) % 3 == 0)
-            n += (size_t)snprintf(text + n, size - n, "%s", separator);
-        text[n++] = digits[i] == '.' && language != AVVIK_ENGLISH ? ',' : digits[i];
-    }
-    text[n] = '\0';
-}
-
-void avvik__value_text(double value, const char *units, enum avvik_language language, char *text, size_t size)
-{
-    char digits[40], number[64];
-    if (!isfinite(value)) {
-        snprintf(text, size, "\xe2\x80\x93");
-        return;
-    }
-    const double shown = is_amount(units) ? value / 100 : value;
-    if (fabs(shown) >= 1e15)
-        snprintf(digits, sizeof digits, "%.3e", shown);
-    else if (fabs(shown) >= 1000 || shown == floor(shown))
-        snprintf(digits, sizeof digits, "%.0f", shown);
+    const struct avvik_explained_column column = {.units = units == NULL ? "" : units};
+    const int is_foreign = document->language >= 0 && document->language != (int)language && column.units[0] != '\0';
+    if (told != NULL && !(is_foreign && isfinite(value)))
+        snprintf(text, size, "%s", told);
     else
-        snprintf(digits, sizeof digits, "%.4g", shown);
-    grouped(digits, language, number, sizeof number);
-    snprintf(text, size, "%s%s%s", number, units != NULL && units[0] != '\0' ? "\xc2\xa0" : "",
-             is_amount(units) ? "kr"
-             : units == NULL  ? ""
-                              : units);
+        avvik__number_text(&column, value, language, 0, text, size);
+}
+
+void avvik__label_shown(const struct avvik__case_document *document, const char *name, const char *label,
+                        enum avvik_language language, char *text, size_t size)
+{
+    if (document->language < 0 || document->language == (int)language)
+        snprintf(text, size, "%s", label);
+    else
+        avvik_column_label(document->table == NULL ? "" : document->table, name, language, text, size);
+}
+
+/* A value along an axis. */
+static void axis_text(double value, const char *units, enum avvik_language language, char *text, size_t size)
+{
+    const struct avvik_explained_column column = {.units = units == NULL ? "" : units};
+    avvik__number_text(&column, value, language, 1, text, size);
 }
 
 static void text_place(struct avvik__html *html, const char *class, double x, double y, double low, double high,
@@ -90,7 +78,7 @@ static void axis_draw(struct avvik__html *html, const struct avvik__axis *axis, 
     for (int i = 0; i < axis->n_ticks; i++) {
         char text[80];
         const double x = avvik__axis_place(axis, axis->ticks[i]);
-        avvik__value_text(axis->ticks[i], units, language, text, sizeof text);
+        axis_text(axis->ticks[i], units, language, text, sizeof text);
         avvik__html_add(html, "<line class=\"axis\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\"/>", x, x, y, y + 5);
         text_place(html, "tick", x, y + 25, LEFT + 40, RIGHT - 40, text);
     }
@@ -101,7 +89,7 @@ void avvik__peer_plot(struct avvik__html *html, const struct avvik__case_documen
 {
     const double *quantiles = document->plot_quantiles, value = document->plot_value, floor_y = 150;
     double bins[N_BINS];
-    char text[160], median[80];
+    char text[160], median[160], label[200];
     if (document->plot_feature == NULL)
         return;
     const int has_value = isfinite(value);
@@ -110,12 +98,13 @@ void avvik__peer_plot(struct avvik__html *html, const struct avvik__case_documen
     const int is_wide = low > 0 && high / low > 50 && high - low > 8 * (quantiles[95] - quantiles[5]);
     const struct avvik__axis axis = avvik__axis_make(low, high, LEFT, RIGHT, is_wide);
     const double highest = bins_fill(document, &axis, bins), bin = (RIGHT - LEFT) / (double)N_BINS;
-    avvik__value_text(value, document->plot_units, language, text, sizeof text);
-    avvik__value_text(quantiles[50], document->plot_units, language, median, sizeof median);
+    avvik__value_shown(document, document->plot_text, value, document->plot_units, language, text, sizeof text);
+    axis_text(quantiles[50], document->plot_units, language, median, sizeof median);
+    avvik__label_shown(document, document->plot_feature, document->plot_label, language, label, sizeof label);
     avvik__html_add(html,
                     "<svg class=\"plot\" viewBox=\"0 0 %d 190\" role=\"img\" aria-labelledby=\"%s\"><title id=\"%s\">"
                     "%s: %s %s; %s %s</title>",
-                    WIDTH, id, id, document->plot_label, avvik__word(language, AVVIK_WORD_this_case), text,
+                    WIDTH, id, id, label, avvik__word(language, AVVIK_WORD_this_case), text,
                     avvik__word(language, AVVIK_WORD_half_below), median);
     for (int k = 0; k < N_BINS; k++)
         if (bins[k] > 0) {
@@ -133,8 +122,7 @@ void avvik__peer_plot(struct avvik__html *html, const struct avvik__case_documen
                         "<line class=\"case\" x1=\"%.1f\" x2=\"%.1f\" y1=\"28\" y2=\"%.1f\"/>"
                         "<path class=\"case\" d=\"M%.1f %.1fl7 8-7 8-7-8z\"/>",
                         x, x, floor_y, x, floor_y - 16);
-        snprintf(median, sizeof median, "%s: %.50s", avvik__word(language, AVVIK_WORD_this_case),
-                 document->plot_text != NULL ? document->plot_text : text);
+        snprintf(median, sizeof median, "%s: %.80s", avvik__word(language, AVVIK_WORD_this_case), text);
         text_place(html, "case", x, 20, LEFT + 170, RIGHT - 170, median);
     }
     avvik__html_add(html, "</svg>");
@@ -144,22 +132,22 @@ void avvik__peer_table(struct avvik__html *html, const struct avvik__case_docume
                        enum avvik_language language)
 {
     static const int shown[] = {0, 1, 5, 25, 50, 75, 95, 99, 100};
-    char text[80];
+    char text[160], label[200];
     if (document->plot_feature == NULL)
         return;
+    avvik__label_shown(document, document->plot_feature, document->plot_label, language, label, sizeof label);
     avvik__html_add(html,
                     "<table><caption>%s</caption><thead><tr><th scope=\"col\">%s</th><th scope=\"col\">%s</th></tr>"
                     "</thead><tbody>",
-                    document->plot_label, avvik__word(language, AVVIK_WORD_share_below),
-                    avvik__word(language, AVVIK_WORD_value));
+                    label, avvik__word(language, AVVIK_WORD_share_below), avvik__word(language, AVVIK_WORD_value));
     for (size_t i = 0; i < sizeof shown / sizeof shown[0]; i++) {
-        avvik__value_text(document->plot_quantiles[shown[i]], document->plot_units, language, text, sizeof text);
+        axis_text(document->plot_quantiles[shown[i]], document->plot_units, language, text, sizeof text);
         avvik__html_add(html, "<tr><th scope=\"row\">%d\xc2\xa0%%</th><td>%s</td></tr>", shown[i], text);
     }
-    avvik__value_text(document->plot_value, document->plot_units, language, text, sizeof text);
+    avvik__value_shown(document, document->plot_text, document->plot_value, document->plot_units, language, text,
+                       sizeof text);
     avvik__html_add(html, "<tr class=\"own\"><th scope=\"row\">%s</th><td>%s</td></tr></tbody></table>",
-                    avvik__word(language, AVVIK_WORD_this_case),
-                    document->plot_text != NULL ? document->plot_text : text);
+                    avvik__word(language, AVVIK_WORD_this_case), text);
 }
 
 /* Days from 0000-03-01 to a date, by the proleptic Gregorian calendar; NaN if it is none. */
@@ -198,6 +186,21 @@ int avvik__has_timeline(const struct avvik__case_document *document)
     return timeline_ends(document, ends) >= 2 && ends[1] > ends[0];
 }
 
+/* What the timeline is of: the first reason's feature. */
+static void timeline_label(const struct avvik__case_document *document, enum avvik_language language, char *label,
+                           size_t size)
+{
+    if (document->n_reasons > 0)
+        avvik__label_shown(document, document->reasons[0].feature, document->reasons[0].label, language, label, size);
+    else
+        snprintf(label, size, "%s", avvik__word(language, AVVIK_WORD_value));
+}
+
+static const char *timeline_units(const struct avvik__case_document *document)
+{
+    return document->n_reasons > 0 ? document->reasons[0].units : document->plot_units;
+}
+
 /* Is this moment the case itself? Where the document does not say: the one of its date. */
 static int moment_is_case(const struct avvik__case_document *document, const struct avvik__case_moment *moment)
 {
@@ -207,12 +210,12 @@ static int moment_is_case(const struct avvik__case_document *document, const str
 void avvik__timeline_plot(struct avvik__html *html, const struct avvik__case_document *document,
                           enum avvik_language language, const char *id)
 {
-    const char *label = document->n_reasons > 0 ? document->reasons[0].label : document->plot_label;
     double ends[4];
-    char text[80];
+    char text[160], label[200];
     if (!avvik__has_timeline(document))
         return;
     timeline_ends(document, ends);
+    timeline_label(document, language, label, sizeof label);
     const struct avvik__axis days = avvik__axis_make(ends[0], ends[1], LEFT + 134, RIGHT - 14, 0);
     const struct avvik__axis values = avvik__axis_make(fmin(0, ends[2]), fmax(0, ends[3]), 150, 16, 0);
     avvik__html_add(html,
@@ -222,7 +225,7 @@ void avvik__timeline_plot(struct avvik__html *html, const struct avvik__case_doc
                     document->timeline[document->n_timeline - 1].time);
     for (int i = 0; i < values.n_ticks; i++) {
         const double y = avvik__axis_place(&values, values.ticks[i]);
-        avvik__value_text(values.ticks[i], document->plot_units, language, text, sizeof text);
+        axis_text(values.ticks[i], timeline_units(document), language, text, sizeof text);
         avvik__html_add(html, "<line class=\"grid\" x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\"/>", LEFT + 128, RIGHT,
                         y, y);
         avvik__html_add(html, "<text class=\"tick\" x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%s</text>", LEFT + 122,
@@ -252,19 +255,19 @@ void avvik__timeline_plot(struct avvik__html *html, const struct avvik__case_doc
 void avvik__timeline_table(struct avvik__html *html, const struct avvik__case_document *document,
                            enum avvik_language language)
 {
-    char text[80];
+    char text[160], label[200];
+    timeline_label(document, language, label, sizeof label);
     avvik__html_add(html,
                     "<table><caption>%s</caption><thead><tr><th scope=\"col\">%s</th><th scope=\"col\">%s</th></tr>"
                     "</thead><tbody>",
-                    document->n_reasons > 0 ? document->reasons[0].label : document->plot_label,
-                    avvik__word(language, AVVIK_WORD_date), avvik__word(language, AVVIK_WORD_value));
+                    label, avvik__word(language, AVVIK_WORD_date), avvik__word(language, AVVIK_WORD_value));
     for (size_t i = 0; i < document->n_timeline; i++) {
         const struct avvik__case_moment *moment = &document->timeline[i];
-        avvik__value_text(moment->value, document->plot_units, language, text, sizeof text);
+        avvik__value_shown(document, moment->text, moment->value, timeline_units(document), language, text,
+                           sizeof text);
         avvik__html_add(html, "<tr><th scope=\"row\">%s%s%s</th><td>%s</td></tr>", moment->time,
                         moment_is_case(document, moment) ? " \xe2\x97\x86 " : "",
-                        moment_is_case(document, moment) ? avvik__word(language, AVVIK_WORD_this_case) : "",
-                        moment->text != NULL ? moment->text : text);
+                        moment_is_case(document, moment) ? avvik__word(language, AVVIK_WORD_this_case) : "", text);
     }
     avvik__html_add(html, "</tbody></table>");
 }

@@ -6,8 +6,12 @@
 #include "case_document.h"
 #include "html_text.h"
 
-/* A value as people write it: amounts in øre as kroner, others with up to four digits and their unit. NaN: "–". */
-void avvik__value_text(double value, const char *units, enum avvik_language language, char *text, size_t size);
+/* A value and a name of a document as a page in `language` shows them: as the document has them, unless it was written
+ * in another language, and they can be said in this one. told NULL: the document has no text. */
+void avvik__value_shown(const struct avvik__case_document *document, const char *told, double value, const char *units,
+                        enum avvik_language language, char *text, size_t size);
+void avvik__label_shown(const struct avvik__case_document *document, const char *name, const char *label,
+                        enum avvik_language language, char *text, size_t size);
 
 /* Where the case lies among its peers: how the 101 quantiles are spread, and a mark for the case. Logarithmic where all
  * values are positive and far apart. Nothing where document->plot_feature is NULL. id: of the element, for its title.

@@ -24,7 +24,7 @@ def document(number, night="2026-11-24", rank=None, seed=0, **changes):
     reasons = []
     for place, (name, label, units) in enumerate(draw.sample(REASONS, 3), 1):
         own, usual = (value, median) if units == "oere" else (draw.randrange(150, 400), 150)
-        reasons.append({"place": place, "feature": name, "label": label, "value": own, "text": told(own, units),
+        reasons.append({"place": place, "feature": name, "label": label, "units": units, "value": own, "text": told(own, units),
                         "contribution": -3.25 / place, "share": round(0.5 / place, 2), "robust_z": round(draw.uniform(4, 40), 1),
                         "peer_median": usual, "peer_median_text": told(usual, units),
                         "percentile": round(100 - draw.uniform(0, 0.5), 2), "peers": 1234})
@@ -33,7 +33,7 @@ def document(number, night="2026-11-24", rank=None, seed=0, **changes):
     spread = sorted(median * draw.lognormvariate(0, 0.25) for _ in range(101))
     case = {
         "avvik_case": 1, "key": f"benefit/{8_100_000 + number}", "night": night, "input": "benefit.h5", "table": "/benefit",
-        "row": number, "rank": rank, "selected_by": "combined" if rank else "random",
+        "row": number, "language": "en", "rank": rank, "selected_by": "combined" if rank else "random",
         "p": round(draw.uniform(0.00001, 0.002), 6),
         "scores": {"forest": 0.68, "deviation": 961.4, "joint": 5.2, "combined": round(draw.uniform(4, 12), 2)},
         "time": f"2026-11-{1 + number % 28:02d}", "office": office, "entity": str(9_000_000 + number % 5000),

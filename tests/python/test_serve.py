@@ -1,6 +1,7 @@
 """The review server over HTTP, without a browser: who may do what, hostile requests, headers, conflicts, a killed server."""
 
 import concurrent.futures
+import html
 import http.client
 import json
 import random
@@ -16,6 +17,7 @@ import urllib.parse
 import pytest
 
 import cases
+import country
 import program
 from program import BAD_INPUT, WRONG_USAGE, fails
 from reviewing import PASSWORD, Client, Server, token, user
@@ -363,3 +365,31 @@ def test_addresses_and_certificates(tmp_path):
         assert answer.status == 200 and answer.headers["Strict-Transport-Security"]
         assert answer.headers["Set-Cookie"].endswith("; HttpOnly; SameSite=Strict; Secure")
         fails(BAD_INPUT, "serve", store, "--port", server.port, names=[str(server.port)])
+
+
+def test_cases_that_explain_writes(tmp_path):
+    """From a batch to the page of a case: every sentence, every reason, and the fields on the list, in two languages."""
+    land = country.make(tmp_path / "c", persons=1000, months=2)
+    names = sorted(path.name for path in land.glob("batch_*.h5"))
+    model, scores, listed_, documents, store = (tmp_path / name for name in ("m.h5", "s.h5", "l.json", "d.jsonl", "cases.db"))
+    program.ok("fit", land / names[0], "--table", "/benefit", "--trees", 32, "--out", model)
+    program.ok("score", "--model", model, land / names[1], "--out", scores)
+    listed_.write_text(program.ok("flag", scores, "--budget", 10, "--random-share", "20%", "--json").stdout, encoding="utf-8")
+    program.ok("explain", "--model", model, "--flagged", listed_, scores, "--jsonl", documents, "--show", "gross,net,account,office")
+    told = [json.loads(line) for line in documents.read_text(encoding="utf-8").splitlines()]
+    assert program.ok_json("cases", "add", store, documents, "--night", "2026-11-24")["new"] == len(told) == 10
+    user(store, "ola", "auditor")
+    with Server(store) as server:
+        ola = logged_in(server, "ola")
+        assert sorted(re.findall(r'href="/case/\d+">([^<]+)</a>', ola.get("/cases")[2])) == sorted(case["key"] for case in told)
+        for number, case in enumerate(told, 1):
+            for language in ("en", "nn"):
+                page = html.unescape(ola.get(f"/case/{number}", **{"Accept-Language": language})[2])
+                for sentence in case["words"][language]:
+                    assert sentence in page
+            page = html.unescape(ola.get(f"/case/{number}", **{"Accept-Language": "en"})[2])
+            for reason in case["reasons"]:
+                assert reason["label"] in page and reason["text"] in page and reason["peer_median_text"] in page
+            fields = {field["name"]: field["text"] for field in case["fields"]}
+            assert fields["gross"] in page and fields["office"] in page and fields["account"] not in page
+    program.ok("audit", "verify", store)

@@ -264,7 +264,7 @@ static void all_read(struct reader *reader, const json_t *root, struct avvik__ca
     document->time = text_read(reader, root, "time", OPTIONAL, 32);
     document->office = text_read(reader, root, "office", OPTIONAL, MAX_KEY);
     document->entity = text_read(reader, root, "entity", OPTIONAL, MAX_KEY);
-    const char *language = text_read(reader, root, "language", OPTIONAL, 8);
+    const char *language = text_read(reader, root, "language", OPTIONAL, MAX_TEXT);
     document->language = -1;
     for (int i = 0; language != NULL && i < AVVIK_N_LANGUAGES; i++)
         if (strcmp(language, avvik_language_code((enum avvik_language)i)) == 0)

@@ -28,7 +28,7 @@ struct rows {
 
 struct results {
     int32_t *path_sum;
-    float *deviation;
+    float *deviation, *joint;
     uint16_t *small[3]; /* deviation_feature, beyond, missing */
 };
 
@@ -63,7 +63,8 @@ static int results_init(struct results *results, size_t n_rows)
 {
     results->path_sum = calloc(n_rows, sizeof *results->path_sum);
     results->deviation = calloc(n_rows, sizeof *results->deviation);
-    int is_good = results->path_sum != NULL && results->deviation != NULL;
+    results->joint = calloc(n_rows, sizeof *results->joint);
+    int is_good = results->path_sum != NULL && results->deviation != NULL && results->joint != NULL;
     for (int i = 0; i < 3; i++)
         is_good &= (results->small[i] = calloc(n_rows, sizeof *results->small[i])) != NULL;
     return is_good;
@@ -73,6 +74,7 @@ static void results_destroy(struct results *results)
 {
     free(results->path_sum);
     free(results->deviation);
+    free(results->joint);
     for (int i = 0; i < 3; i++)
         free(results->small[i]);
 }
@@ -80,7 +82,8 @@ static void results_destroy(struct results *results)
 static int results_equal(const struct results *a, const struct results *b, size_t n_rows)
 {
     int is_equal = memcmp(a->path_sum, b->path_sum, n_rows * sizeof *a->path_sum) == 0 &&
-                   memcmp(a->deviation, b->deviation, n_rows * sizeof *a->deviation) == 0;
+                   memcmp(a->deviation, b->deviation, n_rows * sizeof *a->deviation) == 0 &&
+                   memcmp(a->joint, b->joint, n_rows * sizeof *a->joint) == 0;
     for (int i = 0; i < 3; i++)
         is_equal &= memcmp(a->small[i], b->small[i], n_rows * sizeof *a->small[i]) == 0;
     return is_equal;
@@ -100,7 +103,8 @@ static void *worker_main(void *context)
                                             .deviation = backend->results.deviation + first,
                                             .deviation_feature = backend->results.small[0] + first,
                                             .beyond = backend->results.small[1] + first,
-                                            .missing = backend->results.small[2] + first};
+                                            .missing = backend->results.small[2] + first,
+                                            .joint = backend->results.joint + first};
         const enum avvik_status status = avvik_worker_score(worker, &block, &scores, NULL);
         if (status != AVVIK_OK)
             atomic_store(&backend->failure, (int)status);
@@ -246,7 +250,7 @@ static enum bench_exit rows_measure(const struct backends_walk *walk, const stru
                                 .threads = shape->threads,
                                 .layout = "",
                                 .types = "",
-                                .bytes = (double)(shape->rows * (shape->features * sizeof(float) + 14))};
+                                .bytes = (double)(shape->rows * (shape->features * sizeof(float) + 18))};
     avvik_model_summarize(rows->model, &summary);
     like.height = summary.height;
     for (size_t i = 0; i < walk->n_devices && status == BENCH_DONE; i++) {
@@ -304,7 +308,8 @@ static enum bench_exit shape_measure(void *context, const struct bench_shape *sh
                                       .deviation = scalar.results.deviation,
                                       .deviation_feature = scalar.results.small[0],
                                       .beyond = scalar.results.small[1],
-                                      .missing = scalar.results.small[2]};
+                                      .missing = scalar.results.small[2],
+                                      .joint = scalar.results.joint};
     for (size_t i = 0; i < walk->n_devices && status == BENCH_DONE; i++)
         if (strncmp(walk->devices[i].backend, "opencl:", 7) == 0 && strcmp(walk->devices[i].backend, "opencl:all") != 0)
             status = bench_resident(walk->options, walk->results, rows.model, walk->devices[i].backend, shape,

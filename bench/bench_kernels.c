@@ -38,7 +38,7 @@ struct work {
     struct avvik__forest_layout layout;
 
     int32_t *path_sum;
-    float *deviation;
+    float *deviation, *joint;
     uint16_t *feature, *beyond;
     uint64_t *counts;
     struct avvik__moments *moments;    /* [feature][block] */
@@ -53,9 +53,9 @@ static size_t n_blocks(const struct work *w)
 
 static void work_destroy(struct work *w)
 {
-    void *const owned[] = {w->columns,  w->tile,      w->out_tile, w->mean,         w->rscale,
-                           w->path_sum, w->deviation, w->feature,  w->beyond,       w->counts,
-                           w->moments,  w->sifted,    w->group,    w->group_center, w->group_rscale};
+    void *const owned[] = {w->columns,   w->tile,         w->out_tile,     w->mean,   w->rscale,  w->path_sum,
+                           w->deviation, w->feature,      w->beyond,       w->counts, w->moments, w->sifted,
+                           w->group,     w->group_center, w->group_rscale, w->joint};
     for (size_t i = 0; i < sizeof owned / sizeof owned[0]; i++)
         free(owned[i]);
     avvik__forest_layout_destroy(&w->layout);
@@ -100,6 +100,7 @@ static int work_init(struct work *w, const struct bench_shape *shape, uint64_t s
     w->group_rscale = avvik__aligned_calloc(N_GROUPS * stride, sizeof(float));
     w->path_sum = avvik__aligned_calloc(n_rows, sizeof(int32_t));
     w->deviation = avvik__aligned_calloc(n_rows, sizeof(float));
+    w->joint = avvik__aligned_calloc(n_rows, sizeof(float));
     w->feature = avvik__aligned_calloc(n_rows, sizeof(uint16_t));
     w->beyond = avvik__aligned_calloc(n_rows, sizeof(uint16_t));
     w->counts = avvik__aligned_calloc(2 * n_features, sizeof(uint64_t));
@@ -108,7 +109,7 @@ static int work_init(struct work *w, const struct bench_shape *shape, uint64_t s
     if (w->columns == NULL || w->tile == NULL || w->out_tile == NULL || w->mean == NULL || w->rscale == NULL ||
         w->path_sum == NULL || w->deviation == NULL || w->feature == NULL || w->beyond == NULL || w->counts == NULL ||
         w->moments == NULL || w->sifted == NULL || w->group == NULL || w->group_center == NULL ||
-        w->group_rscale == NULL)
+        w->group_rscale == NULL || w->joint == NULL)
         return 0;
     for (size_t r = 0; r < n_rows; r++)
         w->group[r] = (uint32_t)(r * 2654435761u % 4294967296u >> 22) % N_GROUPS;
@@ -130,10 +131,12 @@ static int work_init(struct work *w, const struct bench_shape *shape, uint64_t s
 
 /* --- one run of each kernel, and what it read, wrote and left behind --- */
 
+#define N_OUTPUTS 4 /* at most */
+
 struct trace {
     double bytes;
-    const void *output[3];
-    size_t output_bytes[3];
+    const void *output[N_OUTPUTS];
+    size_t output_bytes[N_OUTPUTS];
 };
 
 static void run_tile_pack(any_fn *f, struct work *w)
@@ -224,20 +227,23 @@ static struct trace trace_sift(const struct work *w)
 }
 
 /* A factor that is 1 on and 1/2 below the diagonal. */
-static void run_joint(any_fn *f, struct work *w)
+static void run_deviation_joint(any_fn *f, struct work *w)
 {
-    float factor[AVVIK_JOINT_FEATURES * (AVVIK_JOINT_FEATURES + 1) / 2], *entry = factor;
+    static float factor[AVVIK_JOINT_ENTRIES];
+    memset(factor, 0, sizeof factor);
     for (size_t i = 0; i < w->n_features; i++)
         for (size_t j = 0; j <= i; j++)
-            *entry++ = i == j ? 1.0f : 0.5f;
-    ((avvik__joint_fn *)f)(w->deviation, w->columns, w->n_rows, w->n_rows, w->n_features, w->mean, w->rscale, w->mean,
-                           factor);
+            factor[AVVIK_JOINT_AT(i, j)] = i == j ? 1.0f : 0.5f;
+    ((avvik__deviation_joint_fn *)f)(w->deviation, w->feature, w->beyond, w->joint, w->tile, w->stride, w->n_rows,
+                                     w->n_features, w->mean, w->rscale, 3.5f, w->mean, factor);
 }
 
-static struct trace trace_joint(const struct work *w)
+static struct trace trace_deviation_joint(const struct work *w)
 {
-    return (struct trace){
-        (double)(w->n_rows * (w->n_features + 1) * sizeof(float)), {w->deviation}, {w->n_rows * sizeof(float)}};
+    return (struct trace){(double)(w->n_rows * (w->stride * sizeof(float) + 12)),
+                          {w->deviation, w->feature, w->beyond, w->joint},
+                          {w->n_rows * sizeof(float), w->n_rows * sizeof(uint16_t), w->n_rows * sizeof(uint16_t),
+                           w->n_rows * sizeof(float)}};
 }
 
 static void run_forest_path(any_fn *f, struct work *w)
@@ -260,10 +266,10 @@ static const struct job {
     {"tile_pack", run_tile_pack, trace_tile_pack, BENCH_COPY},
     {"fill_missing", run_fill_missing, trace_fill_missing, BENCH_READ},
     {"deviation", run_deviation, trace_deviation, BENCH_READ},
+    {"deviation_joint", run_deviation_joint, trace_deviation_joint, BENCH_READ},
     {"deviation_peers", run_deviation_peers, trace_deviation, BENCH_READ},
     {"statistics", run_statistics, trace_statistics, BENCH_READ},
     {"sift", run_sift, trace_sift, BENCH_READ},
-    {"joint", run_joint, trace_joint, BENCH_READ},
     {"forest_path", run_forest_path, trace_forest_path, BENCH_GATHER},
     {"forest_path_wide", run_forest_path, trace_forest_path, BENCH_GATHER},
 };
@@ -273,16 +279,18 @@ static const struct job {
 /* A copy of what the last run left behind, or a comparison with such a copy. */
 static unsigned char *output_copy(const struct trace *trace)
 {
-    const size_t bytes = trace->output_bytes[0] + trace->output_bytes[1] + trace->output_bytes[2];
+    size_t bytes = 0;
+    for (int i = 0; i < N_OUTPUTS; i++)
+        bytes += trace->output_bytes[i];
     unsigned char *copy = malloc(bytes), *to = copy;
-    for (int i = 0; copy != NULL && i < 3 && trace->output[i] != NULL; to += trace->output_bytes[i++])
+    for (int i = 0; copy != NULL && i < N_OUTPUTS && trace->output[i] != NULL; to += trace->output_bytes[i++])
         memcpy(to, trace->output[i], trace->output_bytes[i]);
     return copy;
 }
 
 static int output_equals(const struct trace *trace, const unsigned char *copy)
 {
-    for (int i = 0; i < 3 && trace->output[i] != NULL; copy += trace->output_bytes[i++])
+    for (int i = 0; i < N_OUTPUTS && trace->output[i] != NULL; copy += trace->output_bytes[i++])
         if (memcmp(copy, trace->output[i], trace->output_bytes[i]) != 0)
             return 0;
     return 1;
@@ -381,7 +389,7 @@ static int is_due(const struct bench_results *results, const struct job *job, co
     if (!bench_is_wanted(options->only, job->kernel) || is_known(results, job, shape))
         return 0;
     if (job->limit != BENCH_GATHER)
-        return shape->features <= AVVIK_JOINT_FEATURES || strcmp(job->kernel, "joint") != 0;
+        return shape->features <= AVVIK_JOINT_FEATURES || strcmp(job->kernel, "deviation_joint") != 0;
     return shape->rows * shape->trees <= MAX_WALKS && shape->rows >= shape->sample &&
            (shape->features > AVVIK_PACKED_FEATURES) == (strcmp(job->kernel, "forest_path_wide") == 0);
 }

@@ -13,7 +13,7 @@ struct resident {
     struct avvik__plan_memory memory;
     void *state, *worker;
     int32_t *path_sum;
-    float *deviation;
+    float *deviation, *joint;
     uint16_t *small[3];
     struct avvik_scores scores;
 };
@@ -38,6 +38,7 @@ static void resident_destroy(struct resident *resident)
     avvik__plan_destroy(&resident->memory);
     free(resident->path_sum);
     free(resident->deviation);
+    free(resident->joint);
     for (int i = 0; i < 3; i++)
         free(resident->small[i]);
 }
@@ -51,14 +52,16 @@ static enum bench_exit resident_init(struct resident *resident, const struct avv
     memset(resident, 0, sizeof *resident);
     resident->path_sum = calloc(n_rows, sizeof *resident->path_sum);
     resident->deviation = calloc(n_rows, sizeof *resident->deviation);
-    int is_good = resident->path_sum != NULL && resident->deviation != NULL;
+    resident->joint = calloc(n_rows, sizeof *resident->joint);
+    int is_good = resident->path_sum != NULL && resident->deviation != NULL && resident->joint != NULL;
     for (int i = 0; i < 3; i++)
         is_good &= (resident->small[i] = calloc(n_rows, sizeof *resident->small[i])) != NULL;
     resident->scores = (struct avvik_scores){.path_sum = resident->path_sum,
                                              .deviation = resident->deviation,
                                              .deviation_feature = resident->small[0],
                                              .beyond = resident->small[1],
-                                             .missing = resident->small[2]};
+                                             .missing = resident->small[2],
+                                             .joint = resident->joint};
     if (!is_good || avvik__plan_init(&resident->memory, model, &error) != AVVIK_OK)
         return bench_fail(BENCH_FAILED, "%s", error.text);
     const struct avvik__scoring_plan *plan = &resident->memory.plan;

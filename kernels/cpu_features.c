@@ -21,9 +21,10 @@ unsigned avvik__cpu_features(void)
     if (!__get_cpuid(1, &eax, &ebx, &ecx, &edx) || !(ecx & bit_OSXSAVE))
         return 0;
     const uint32_t xcr0 = xcr0_read();
+    const unsigned has_fma = ecx & bit_FMA;
     if (!__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx))
         return 0;
-    if ((xcr0 & XCR0_AVX) == XCR0_AVX && (ebx & bit_AVX2))
+    if ((xcr0 & XCR0_AVX) == XCR0_AVX && (ebx & bit_AVX2) && has_fma)
         bits |= AVVIK_CPU_AVX2;
     const unsigned avx512 = bit_AVX512F | bit_AVX512DQ | bit_AVX512BW | bit_AVX512VL;
     if ((xcr0 & XCR0_AVX512) == XCR0_AVX512 && (ebx & avx512) == avx512) {

@@ -3,7 +3,8 @@
  *
  * A work-item takes one row, 16 features at a time: on a CPU device the vectors are registers, on a GPU they are 16
  * independent chains. With AVVIK_PEERS the tables have a row for each group, and behind the n_rows rows of the tile lie
- * their groups' numbers. Padding has center 0 and rscale 0, hence z = 0, which no maximum and no cut >= 0 sees. */
+ * their groups' numbers. Padding has center 0 and rscale 0, hence z = 0, which no maximum and no cut >= 0 sees. With
+ * AVVIK_JOINT the joint deviation is computed, too; fma is the only contraction. */
 #pragma OPENCL FP_CONTRACT OFF
 
 inline float16 avvik_flush(float16 x)
@@ -34,9 +35,60 @@ inline int avvik_sum16(int16 x)
     return b.x + b.y + b.z + b.w;
 }
 
+#if AVVIK_JOINT
+inline float16 avvik_apart(float16 x, float16 center, float16 rscale, float16 mean)
+{
+    const float16 z = avvik_flush(x - center) * rscale;                      /* a |z| to be 0 vanishes beside 1 ... */
+    const float16 one_more = 1.0f + fmax(fabs(z), (float16)(0.0f));          /* ... and of NaN and 0, 0 is the maximum */
+    const float16 log = convert_float16(as_int16(one_more) - (int16)(0x3f800000)); /* whole: never a denormal */
+    return copysign(log, z) - mean;
+}
+
+inline float8 avvik_add_products(float8 sum, __global const float8 *weights, float8 apart)
+{
+    sum = fma(weights[0], (float8)(apart.s0), sum);
+    sum = fma(weights[1], (float8)(apart.s1), sum);
+    sum = fma(weights[2], (float8)(apart.s2), sum);
+    sum = fma(weights[3], (float8)(apart.s3), sum);
+    sum = fma(weights[4], (float8)(apart.s4), sum);
+    sum = fma(weights[5], (float8)(apart.s5), sum);
+    sum = fma(weights[6], (float8)(apart.s6), sum);
+    return fma(weights[7], (float8)(apart.s7), sum);
+}
+
+/* Two panels of the factor at a time over the row's values, which are taken anew for each two: an array of them would
+ * be memory. */
+inline float avvik_joint(__global const float16 *x, __global const float16 *centers, __global const float16 *rscales,
+                         __global const float16 *means, __global const float8 *factor)
+{
+    float8 squares = (float8)(0.0f);
+    for (uint last = 0; last < AVVIK_STRIDE / AVVIK_LANES; last++) {
+        __global const float8 *even = factor + (2 * last + 1) * last * AVVIK_JOINT_PANEL;
+        __global const float8 *odd = factor + (2 * last + 1) * (last + 1) * AVVIK_JOINT_PANEL;
+        float8 even_sum = (float8)(0.0f), odd_sum = (float8)(0.0f);
+        for (uint chunk = 0; chunk <= last; chunk++) {
+            const float16 apart = avvik_apart(x[chunk], centers[chunk], rscales[chunk], means[chunk]);
+            even_sum = avvik_add_products(even_sum, even + chunk * AVVIK_LANES, apart.lo);
+            if (chunk < last)
+                even_sum = avvik_add_products(even_sum, even + chunk * AVVIK_LANES + AVVIK_JOINT_PANEL, apart.hi);
+            odd_sum = avvik_add_products(odd_sum, odd + chunk * AVVIK_LANES, apart.lo);
+            odd_sum = avvik_add_products(odd_sum, odd + chunk * AVVIK_LANES + AVVIK_JOINT_PANEL, apart.hi);
+        }
+        squares = fma(odd_sum, odd_sum, fma(even_sum, even_sum, squares));
+    }
+    const float4 a = squares.lo + squares.hi;
+    const float2 b = a.lo + a.hi;
+    return b.x + b.y < AVVIK_JOINT_LEAST ? 0.0f : b.x + b.y;
+}
+#endif
+
 __kernel void deviation(__global float *restrict deviation_out, __global ushort *restrict feature,
                         __global ushort *restrict beyond, __global const float *restrict tile,
                         __global const float *restrict center, __global const float *restrict rscale, const float cut,
+#if AVVIK_JOINT
+                        __global float *restrict joint, __global const float *restrict joint_mean,
+                        __global const float *restrict joint_factor,
+#endif
                         const uint n_rows)
 {
     const size_t row = get_global_id(0);
@@ -67,4 +119,8 @@ __kernel void deviation(__global float *restrict deviation_out, __global ushort 
     deviation_out[row] = as_float(maximum);
     feature[row] = (ushort)avvik_min16(candidates); /* where nothing deviates, all are candidates, and lane 0 has 0 */
     beyond[row] = (ushort)avvik_sum16(n_beyond);
+#if AVVIK_JOINT /* whatever the row's peers, with everyone's center and rscale */
+    joint[row] = avvik_joint(x, (__global const float16 *)center, (__global const float16 *)rscale,
+                             (__global const float16 *)joint_mean, (__global const float8 *)joint_factor);
+#endif
 }

@@ -7,6 +7,8 @@
 #define AVVIK_FEATURE_MASK 63u      /* (1 << AVVIK_FEATURE_BITS) - 1 */
 #define AVVIK_PACKED_FEATURES 64    /* a forest over more features has wide nodes */
 #define AVVIK_JOINT_FEATURES 64     /* of a joint deviation, at most */
+#define AVVIK_JOINT_PANEL 8         /* rows of its factor side by side in memory; partial sums of squares */
+#define AVVIK_JOINT_LEAST 0x1p-90f  /* a joint deviation below it is 0 */
 #define AVVIK_MIN_HEIGHT 4          /* ceil(log2 16) */
 #define AVVIK_MAX_HEIGHT 12         /* ceil(log2 4096) */
 #define AVVIK_LEAF_ONE 2048         /* path length 1 in steps of a leaf value (unsigned 5.11 fixed point) */
@@ -16,6 +18,13 @@
 
 #include <stddef.h>
 #include <stdint.h>
+
+/* Where entry (i, f) of the lower triangle is kept: panels of AVVIK_JOINT_PANEL rows, each column by column up to the
+ * panel's last row, so that the entries that a value is multiplied with are side by side. The rest of a panel is 0. */
+#define AVVIK_JOINT_AT(i, f)                                                                                           \
+    ((i) / AVVIK_JOINT_PANEL * ((i) / AVVIK_JOINT_PANEL + 1) / 2 * AVVIK_JOINT_PANEL * AVVIK_JOINT_PANEL +             \
+     (f)*AVVIK_JOINT_PANEL + (i) % AVVIK_JOINT_PANEL)
+#define AVVIK_JOINT_ENTRIES AVVIK_JOINT_AT((size_t)AVVIK_JOINT_FEATURES, 0)
 
 #define AVVIK_STATISTICS_ROWS 4096 /* rows of one block of partial moments, by absolute row number */
 

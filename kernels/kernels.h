@@ -37,6 +37,22 @@ typedef void avvik__deviation_peers_fn(float *deviation, uint16_t *feature, uint
                                        size_t stride, size_t n_rows, size_t n_features, const uint32_t *group,
                                        const float *center, const float *rscale, float cut);
 
+/* The same as avvik__deviation_fn, and the joint deviation: the squared Mahalanobis distance over the signed logarithms
+ * of the z-scores. Contracted only where it says fma, which rounds once:
+ *   s = sign(z) L(1 + |z|), L(y) = (float)(bits of y as int32 - 0x3f800000): 2^23 log2 y, linear between powers of two
+ *   w_i = fma(factor[AVVIK_JOINT_AT(i, f)], s_f - mean[f], w_i) for f = 0, 1, ... i, from 0 on
+ *   q_j = fma(w_i, w_i, q_j) for i = j, j + 8, ... below n_features, from 0 on (8: AVVIK_JOINT_PANEL)
+ * joint   out, n_rows: ((q_0 + q_4) + (q_2 + q_6)) + ((q_1 + q_5) + (q_3 + q_7)), or 0 if that is below
+ *         AVVIK_JOINT_LEAST.
+ * mean    whole numbers, padded with zeros to `stride` like center and rscale.
+ * factor  AVVIK_JOINT_AT(n_features rounded up to a multiple of 8, 0) entries, zeros above the diagonal and behind
+ *         n_features; each 0 or at least 2^-100 in magnitude. Then no w_i is a denormal, on any device.
+ * n_features is 1 to AVVIK_JOINT_FEATURES. */
+typedef void avvik__deviation_joint_fn(float *deviation, uint16_t *feature, uint16_t *beyond, float *joint,
+                                       const float *tile, size_t stride, size_t n_rows, size_t n_features,
+                                       const float *center, const float *rscale, float cut, const float *mean,
+                                       const float *factor);
+
 /* Replace every NaN of a tile by fill[f], in place; missing[r] (out, n_rows) counts them. */
 typedef void avvik__fill_missing_fn(float *tile, size_t stride, size_t n_rows, size_t n_features, const float *fill,
                                     uint16_t *missing);
@@ -64,17 +80,6 @@ typedef void avvik__forest_path_fn(int32_t *path_sum, const float *tile, size_t 
                                    const struct avvik__forest_view *forest);
 typedef avvik__forest_path_fn avvik__forest_path_wide_fn;
 
-/* Joint deviation: the squared Mahalanobis distance of each row, over the signed logarithms of its z-scores. Rows come
- * column by column, feature f of row r at values[f * column_stride + r], as they were read. In float32, without
- * contraction:
- *   z = as for deviation, of x with |x| < FLT_MIN taken as 0; 0 where x is NaN or infinite
- *   s = sign(z) L(1 + |z|), L(y) = (bits of y as int32 - 0x3f800000) 2^-23: log2 y, linear between powers of two
- *   w_i = sum over f = 0, 1, ... i of factor[i (i + 1) / 2 + f] * (s_f - mean[f]), in that order
- * joint    out, n_rows: the sum of w_i * w_i over i = 0, 1, ... n_features - 1, in that order.
- * n_features is at most AVVIK_JOINT_FEATURES; nothing needs to be aligned. */
-typedef void avvik__joint_fn(float *joint, const float *values, size_t column_stride, size_t n_rows, size_t n_features,
-                             const float *center, const float *rscale, const float *mean, const float *factor);
-
 /* How each feature moves a row's path sum: along the row's path in a tree the feature of node v earns g(child) - g(v),
  * g being the mean leaf value below a node (kernels/README.md, "Reasons").
  *
@@ -92,10 +97,10 @@ struct avvik__kernels {
     avvik__tile_pack_fn *tile_pack;
     avvik__deviation_fn *deviation;
     avvik__deviation_peers_fn *deviation_peers;
+    avvik__deviation_joint_fn *deviation_joint;
     avvik__fill_missing_fn *fill_missing;
     avvik__statistics_fn *statistics;
     avvik__sift_fn *sift;
-    avvik__joint_fn *joint;
     avvik__forest_path_fn *forest_path;
     avvik__forest_path_wide_fn *forest_path_wide;
     avvik__forest_reasons_fn *forest_reasons;

@@ -19,6 +19,9 @@ static inline struct avvik_model *model_make(void)
     model = (struct avvik_model){.n_features = N_FEATURES,
                                  .features = features,
                                  .forest = {.n_trees = 20, .sample = 64, .height = 6, .n_features = N_FEATURES}};
+    model.joint.n_features = N_FEATURES;
+    for (int i = 0; i < N_FEATURES * (N_FEATURES + 1) / 2; i++)
+        model.joint.factor[i] = (float)(1 + i % 3) / 4;
     for (int f = 0; f < N_FEATURES; f++)
         features[f] = (struct avvik__feature){.center32 = 0.5f, .rscale32 = 3, .fill = 0.25f};
     ck_assert_int_eq(avvik__forest_init(&model.forest, NULL), AVVIK_OK);

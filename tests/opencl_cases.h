@@ -74,7 +74,8 @@ static inline void subject_init(struct subject *subject, uint32_t n_features, ui
     ck_assert_int_eq(avvik__forest_layout_init(&subject->layout, &subject->forest, NULL), AVVIK_OK);
     const uint32_t n_groups = 1 + (n_features + n_trees) % 3;
     const size_t table = n_groups * stride;
-    subject->parameters = avvik__aligned_calloc(2 * table + stride, sizeof(float));
+    subject->parameters = avvik__aligned_calloc(2 * table + 2 * stride + AVVIK_JOINT_ENTRIES, sizeof(float));
+    float *mean = subject->parameters + 2 * table + stride, *factor = mean + stride;
     for (size_t i = 0; i < table; i++) {
         const size_t f = i % stride;
         if (f >= n_features)
@@ -83,12 +84,21 @@ static inline void subject_init(struct subject *subject, uint32_t n_features, ui
         subject->parameters[table + i] = f % 5 == 4 ? 0 : (float)(random_uniform(&state) * 2);
         subject->parameters[2 * table + f] = random_float(&state);
     }
+    const int has_joint = n_features <= AVVIK_JOINT_FEATURES && n_features % 7 != 0;
+    for (size_t f = 0; f < n_features && has_joint; f++) {
+        mean[f] = rintf(random_float(&state) * 0x1p22f);
+        for (size_t i = f; i < n_features; i++)
+            factor[AVVIK_JOINT_AT(i, f)] = (i + f) % 11 == 3 ? 0 : random_float(&state) * 0x1p-23f;
+    }
     subject->plan = (struct avvik__scoring_plan){.n_features = n_features,
                                                  .stride = stride,
                                                  .n_groups = n_groups,
                                                  .center = subject->parameters,
                                                  .rscale = subject->parameters + table,
                                                  .fill = subject->parameters + 2 * table,
+                                                 .has_joint = has_joint,
+                                                 .joint_mean = mean,
+                                                 .joint_factor = factor,
                                                  .forest = subject->layout.view,
                                                  .is_wide = subject->forest.nodes == NULL};
 }
@@ -103,7 +113,7 @@ static inline void subject_destroy(struct subject *subject)
 struct results {
     size_t n_rows, n_features;
     int32_t *path_sum;
-    float *deviation;
+    float *deviation, *joint;
     uint16_t *feature, *beyond, *missing;
     uint64_t *column_missing, *column_infinite;
 };
@@ -114,12 +124,14 @@ static inline struct results results_create(size_t n_rows, size_t n_features)
                                     n_features,
                                     calloc(n_rows, sizeof(int32_t)),
                                     calloc(n_rows, sizeof(float)),
+                                    calloc(n_rows, sizeof(float)),
                                     calloc(n_rows, sizeof(uint16_t)),
                                     calloc(n_rows, sizeof(uint16_t)),
                                     calloc(n_rows, sizeof(uint16_t)),
                                     calloc(n_features, sizeof(uint64_t)),
                                     calloc(n_features, sizeof(uint64_t))};
     memset(results.path_sum, 0x5a, n_rows * sizeof *results.path_sum); /* what nobody wrote shows */
+    memset(results.joint, 0x5a, n_rows * sizeof *results.joint);
     memset(results.missing, 0x5a, n_rows * sizeof *results.missing);
     return results;
 }
@@ -128,6 +140,7 @@ static inline void results_free(struct results *results)
 {
     free(results->path_sum);
     free(results->deviation);
+    free(results->joint);
     free(results->feature);
     free(results->beyond);
     free(results->missing);
@@ -137,8 +150,8 @@ static inline void results_free(struct results *results)
 
 static inline struct avvik_scores results_view(const struct results *results)
 {
-    return (struct avvik_scores){results->path_sum, results->deviation,      results->feature,        results->beyond,
-                                 results->missing,  results->column_missing, results->column_infinite};
+    return (struct avvik_scores){results->path_sum, results->deviation,      results->feature,         results->beyond,
+                                 results->missing,  results->column_missing, results->column_infinite, results->joint};
 }
 
 static inline void scalar_score(const struct avvik__scoring_plan *plan, const struct avvik_rows *rows,
@@ -147,10 +160,16 @@ static inline void scalar_score(const struct avvik__scoring_plan *plan, const st
     float *tile = avvik__aligned_calloc(rows->n_rows * plan->stride, sizeof *tile);
     avvik__tile_pack_scalar(tile, plan->stride, rows->values, rows->n_rows, plan->n_features, rows->row_stride,
                             rows->column_stride, out->column_missing, out->column_infinite);
+    if (plan->has_joint)
+        avvik__deviation_joint_scalar(out->deviation, out->feature, out->beyond, out->joint, tile, plan->stride,
+                                      rows->n_rows, plan->n_features, plan->center, plan->rscale, AVVIK_DEVIATION_CUT,
+                                      plan->joint_mean, plan->joint_factor);
+    else
+        memset(out->joint, 0, rows->n_rows * sizeof *out->joint);
     if (rows->groups != NULL)
         avvik__deviation_peers_scalar(out->deviation, out->feature, out->beyond, tile, plan->stride, rows->n_rows,
                                       plan->n_features, rows->groups, plan->center, plan->rscale, AVVIK_DEVIATION_CUT);
-    else
+    else if (!plan->has_joint)
         avvik__deviation_scalar(out->deviation, out->feature, out->beyond, tile, plan->stride, rows->n_rows,
                                 plan->n_features, plan->center, plan->rscale, AVVIK_DEVIATION_CUT);
     avvik__fill_missing_scalar(tile, plan->stride, rows->n_rows, plan->n_features, plan->fill, out->missing);
@@ -173,6 +192,7 @@ static inline void results_compare(const struct results *want, const struct resu
             const char *name;
             uint32_t want, got;
         } pairs[] = {{"path_sum", (uint32_t)want->path_sum[r], (uint32_t)got->path_sum[r]},
+                     {"joint", bits_of_float(want->joint[r]), bits_of_float(got->joint[r])},
                      {"deviation", bits_of_float(want->deviation[r]), bits_of_float(got->deviation[r])},
                      {"feature", want->feature[r], got->feature[r]},
                      {"beyond", want->beyond[r], got->beyond[r]},

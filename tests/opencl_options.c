@@ -26,6 +26,7 @@ int main(int argc, char **argv)
     const struct avvik__scoring_plan plan = {.n_features = (uint32_t)number[0],
                                              .n_groups = number[0] % 2 == 0 ? 1 : 2,
                                              .stride = (number[0] + AVVIK_LANES - 1) / AVVIK_LANES * AVVIK_LANES,
+                                             .has_joint = number[0] <= AVVIK_JOINT_FEATURES,
                                              .is_wide = number[0] > AVVIK_PACKED_FEATURES,
                                              .forest = {.n_trees = (uint32_t)number[2], .height = (uint32_t)number[1]}};
     if (avvik__cl_geometry_choose(&device, &plan, &geometry, &error) != AVVIK_OK) {

@@ -1,5 +1,6 @@
-/* The joint deviation: every variant against the scalar kernel, bit by bit, with a guard page behind or before the
- * columns; the signed logarithm against the C library's; and the factor against the covariance that it is to whiten. */
+/* The joint deviation: every variant against the scalar kernel, bit by bit, with guard pages behind or before what
+ * it reads; the signed logarithm against the C library's; and the factor against the covariance that it is to whiten.
+ */
 #include <float.h>
 #include <math.h>
 #include <stdio.h>
@@ -29,46 +30,73 @@ static const struct {
 static void compare(size_t n_rows, size_t n_features, enum data_kind kind, uint64_t seed)
 {
     uint64_t state = seed;
-    const size_t stride = n_rows + seed % 3, n_factor = n_features * (n_features + 1) / 2;
+    const size_t stride = (n_features + AVVIK_LANES - 1) / AVVIK_LANES * AVVIK_LANES;
+    const size_t n_factor =
+        AVVIK_JOINT_AT((n_features + AVVIK_JOINT_PANEL - 1) / AVVIK_JOINT_PANEL * AVVIK_JOINT_PANEL, 0);
     const enum guard_side side = seed % 2 ? GUARD_BEHIND : GUARD_BEFORE;
-    struct guarded values = guarded_alloc(((n_features - 1) * stride + n_rows) * sizeof(float), side);
-    struct guarded parameters = guarded_alloc(3 * n_features * sizeof(float), side);
-    struct guarded factor = guarded_alloc(n_factor * sizeof(float), side);
-    float *center = parameters.data, *rscale = center + n_features, *mean = rscale + n_features;
+    struct guarded tile = guarded_alloc(n_rows * stride * sizeof(float), side);
+    struct guarded parameters = guarded_alloc(3 * stride * sizeof(float), side);
+    struct guarded weights = guarded_alloc(n_factor * sizeof(float), side);
+    float *center = parameters.data, *rscale = center + stride, *mean = rscale + stride, *factor = weights.data;
+    memset(tile.data, 0, n_rows * stride * sizeof(float));
+    memset(center, 0, 3 * stride * sizeof(float));
+    memset(factor, 0, n_factor * sizeof(float));
     for (size_t f = 0; f < n_features; f++) {
-        for (size_t r = 0; r < n_rows; r++)
-            ((float *)values.data)[f * stride + r] = random_of_kind(kind, &state);
+        for (size_t r = 0; r < n_rows; r++) {
+            const float x = avvik__flush(random_of_kind(kind, &state));
+            ((float *)tile.data)[r * stride + f] = isfinite(x) ? x : NAN;
+        }
         center[f] = random_next(&state) % 3 ? random_float(&state) : 1.25f;
         rscale[f] = random_next(&state) % 5 ? fabsf(random_float(&state)) : 0.0f;
-        mean[f] = random_float(&state);
+        mean[f] = rintf(random_float(&state) * 0x1p23f);
+        for (size_t i = f; i < n_features; i++)
+            factor[AVVIK_JOINT_AT(i, f)] = random_next(&state) % 7 ? random_float(&state) * 0x1p-23f : 0.0f;
     }
-    for (size_t i = 0; i < n_factor; i++)
-        ((float *)factor.data)[i] = random_next(&state) % 7 ? random_float(&state) : 0.0f;
-    float *expected = malloc(n_rows * sizeof *expected);
-    avvik__joint_scalar(expected, values.data, stride, n_rows, n_features, center, rscale, mean, factor.data);
+    float *values[2];
+    uint16_t *numbers[2];
+    for (int i = 0; i < 2; i++) {
+        values[i] = malloc(n_rows * sizeof *values[i]);
+        numbers[i] = malloc(n_rows * sizeof *numbers[i]);
+    }
+    avvik__deviation_joint_scalar(values[0], numbers[0], numbers[1], values[1], tile.data, stride, n_rows, n_features,
+                                  center, rscale, 3.5f, mean, factor);
     for (size_t i = 0; i < N_VARIANTS; i++) {
-        if (strcmp(variants[i].kernel, "joint") != 0 || (variants[i].needs & ~avvik__cpu_features()) != 0)
+        if (strcmp(variants[i].kernel, "deviation_joint") != 0 || (variants[i].needs & ~avvik__cpu_features()) != 0)
             continue;
-        struct canaried got = canaried_alloc(n_rows * sizeof(float));
-        ((avvik__joint_fn *)variants[i].function)((float *)got.data, values.data, stride, n_rows, n_features, center,
-                                                  rscale, mean, factor.data);
-        for (size_t r = 0; r < n_rows; r++)
-            ck_assert_msg(memcmp(&expected[r], got.data + 4 * r, 4) == 0 && !isnan(expected[r]),
-                          "%s: row %zu of %zu, %zu features, data kind %d, seed %llu: %a, not %a", variants[i].variant,
-                          r, n_rows, n_features, (int)kind, (unsigned long long)seed, ((float *)got.data)[r],
-                          expected[r]);
-        ck_assert_int_eq(canaried_damage(&got), 0);
-        canaried_free(&got);
+        const size_t sizes[4] = {sizeof(float), sizeof(float), sizeof(uint16_t), sizeof(uint16_t)};
+        const void *const expected[4] = {values[0], values[1], numbers[0], numbers[1]};
+        static const char *const names[4] = {"deviation", "joint deviation", "feature", "number beyond"};
+        struct canaried got[4];
+        for (int k = 0; k < 4; k++)
+            got[k] = canaried_alloc(n_rows * sizes[k]);
+        ((avvik__deviation_joint_fn *)variants[i].function)(
+            (float *)got[0].data, (uint16_t *)got[2].data, (uint16_t *)got[3].data, (float *)got[1].data, tile.data,
+            stride, n_rows, n_features, center, rscale, 3.5f, mean, factor);
+        for (int k = 0; k < 4; k++) {
+            for (size_t r = 0; r < n_rows; r++)
+                ck_assert_msg(memcmp((const char *)expected[k] + r * sizes[k], got[k].data + r * sizes[k], sizes[k]) ==
+                                  0,
+                              "%s: %s of row %zu of %zu, %zu features, data kind %d, seed %llu", variants[i].variant,
+                              names[k], r, n_rows, n_features, (int)kind, (unsigned long long)seed);
+            ck_assert_int_eq(canaried_damage(&got[k]), 0);
+            canaried_free(&got[k]);
+        }
     }
-    free(expected);
-    guarded_free(&values);
+    for (size_t r = 0; r < n_rows; r++)
+        ck_assert(!isnan(values[1][r]));
+    for (int i = 0; i < 2; i++) {
+        free(values[i]);
+        free(numbers[i]);
+    }
+    guarded_free(&tile);
     guarded_free(&parameters);
-    guarded_free(&factor);
+    guarded_free(&weights);
 }
 
 START_TEST(variants_equal_scalar)
 {
-    static const size_t rows[] = {1, 15, 63, 64, 65, 200}, features[] = {1, 2, 3, 7, 16, 17, 33, 64};
+    static const size_t rows[] = {1, 7, 8, 9, 15, 16, 17, 31, 32, 33, 100},
+                        features[] = {1, 2, 7, 8, 9, 16, 17, 33, 64};
     uint64_t seed = 1;
     for (size_t f = 0; f < sizeof features / sizeof features[0]; f++)
         for (size_t n = 0; n < sizeof rows / sizeof rows[0]; n++)
@@ -82,16 +110,16 @@ START_TEST(logarithm_is_nearly_one)
 {
     float before = 0;
     for (double z = 0; z < 1e38; z = z * 1.01 + 1e-3) {
-        const float x = (float)z, s = avvik__signed_log(x, 0, 1);
+        const float x = (float)z, s = avvik__signed_log(x, 0, 1) / AVVIK_LOG_ONE;
         ck_assert(s >= before && s <= log2(1.0 + (double)x) + 1e-6 && s > log2(1.0 + (double)x) - 0.08608);
-        ck_assert(avvik__signed_log(-x, 0, 1) == -s);
+        ck_assert(avvik__signed_log(-x, 0, 1) == -s * AVVIK_LOG_ONE);
         before = s;
     }
     for (int i = 0; i < 20; i++)
-        ck_assert(avvik__signed_log(ldexpf(1, i) - 1, 0, 1) == (float)i);
-    ck_assert(avvik__signed_log(5, 3, 1.5f) == 2);
+        ck_assert(avvik__signed_log(ldexpf(1, i) - 1, 0, 1) == (float)i * AVVIK_LOG_ONE);
+    ck_assert(avvik__signed_log(5, 3, 1.5f) == 2 * AVVIK_LOG_ONE);
     ck_assert(avvik__signed_log(NAN, 3, 1) == 0 && avvik__signed_log(INFINITY, 3, 1) == 0);
-    ck_assert(avvik__signed_log(FLT_MAX, -FLT_MAX, FLT_MAX) == 128);
+    ck_assert(avvik__signed_log(FLT_MAX, -FLT_MAX, FLT_MAX) == 128 * AVVIK_LOG_ONE);
     ck_assert(avvik__signed_log(7, 3, 0) == 0);
 }
 END_TEST

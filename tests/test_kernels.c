@@ -430,6 +430,7 @@ START_TEST(no_rows_write_nothing)
         kernels.tile_pack(NULL, 16, NULL, 0, 5, 1, 0, NULL, NULL);
         kernels.deviation(NULL, NULL, NULL, NULL, 16, 0, 5, NULL, NULL, 3.5f);
         kernels.deviation_peers(NULL, NULL, NULL, NULL, 16, 0, 5, NULL, NULL, NULL, 3.5f);
+        kernels.deviation_joint(NULL, NULL, NULL, NULL, NULL, 16, 0, 5, NULL, NULL, 3.5f, NULL, NULL);
         kernels.fill_missing(NULL, 16, 0, 5, NULL, NULL);
     }
     avvik__forest_layout_destroy(&layout);
@@ -441,7 +442,8 @@ END_TEST
 /* test_joint.c and test_reasons.c compare them. */
 static int is_elsewhere(size_t variant)
 {
-    return strcmp(variants[variant].kernel, "joint") == 0 || strcmp(variants[variant].kernel, "forest_reasons") == 0;
+    return strcmp(variants[variant].kernel, "deviation_joint") == 0 ||
+           strcmp(variants[variant].kernel, "forest_reasons") == 0;
 }
 
 START_TEST(list_is_sound)

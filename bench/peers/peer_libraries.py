@@ -54,7 +54,7 @@ class Rows(ctypes.Structure):
 class Scores(ctypes.Structure):
     """struct avvik_scores of include/avvik/engine.h"""
     _fields_ = [(name, ctypes.c_void_p) for name in ("path_sum", "deviation", "deviation_feature", "beyond", "missing",
-                                                     "column_missing", "column_infinite")]
+                                                     "column_missing", "column_infinite", "joint")]
 
 
 class Error(ctypes.Structure):

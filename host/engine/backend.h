@@ -10,9 +10,11 @@ struct avvik__scoring_plan {
     uint32_t n_features;
     size_t stride; /* n_features rounded up to a multiple of 16 */
     uint32_t n_groups;
-    const float *center; /* [group][stride], 64-byte aligned, zero padded */
-    const float *rscale; /* likewise */
-    const float *fill;   /* [stride] */
+    const float *center;                    /* [group][stride], 64-byte aligned, zero padded */
+    const float *rscale;                    /* likewise */
+    const float *fill;                      /* [stride] */
+    int has_joint;                          /* a joint deviation, with the center and rscale of group 0, everyone */
+    const float *joint_mean, *joint_factor; /* [stride] and [AVVIK_JOINT_ENTRIES], as kernels.h has them */
     struct avvik__forest_view forest;
     int is_wide; /* which of forest_path and forest_path_wide walks it */
 };

@@ -105,18 +105,25 @@ static enum avvik_status cpu_worker_score(void *opaque, const struct avvik_rows 
         const size_t n = rows->n_rows - first < worker->tile_rows ? rows->n_rows - first : worker->tile_rows;
         kernels->tile_pack(worker->tile, plan->stride, rows->values + first * rows->row_stride, n, plan->n_features,
                            rows->row_stride, rows->column_stride, nan_count, infinite_count);
-        if (rows->groups != NULL)
-            kernels->deviation_peers(scores->deviation + first, scores->deviation_feature + first,
-                                     scores->beyond + first, worker->tile, plan->stride, n, plan->n_features,
-                                     rows->groups + first, plan->center, plan->rscale, AVVIK_DEVIATION_CUT);
-        else
+        if (plan->has_joint && scores->joint != NULL)
+            kernels->deviation_joint(scores->deviation + first, scores->deviation_feature + first,
+                                     scores->beyond + first, scores->joint + first, worker->tile, plan->stride, n,
+                                     plan->n_features, plan->center, plan->rscale, AVVIK_DEVIATION_CUT,
+                                     plan->joint_mean, plan->joint_factor);
+        else if (rows->groups == NULL)
             kernels->deviation(scores->deviation + first, scores->deviation_feature + first, scores->beyond + first,
                                worker->tile, plan->stride, n, plan->n_features, plan->center, plan->rscale,
                                AVVIK_DEVIATION_CUT);
+        if (rows->groups != NULL) /* a row's z-scores are those among its peers */
+            kernels->deviation_peers(scores->deviation + first, scores->deviation_feature + first,
+                                     scores->beyond + first, worker->tile, plan->stride, n, plan->n_features,
+                                     rows->groups + first, plan->center, plan->rscale, AVVIK_DEVIATION_CUT);
         kernels->fill_missing(worker->tile, plan->stride, n, plan->n_features, plan->fill, scores->missing + first);
         (plan->is_wide ? kernels->forest_path_wide : kernels->forest_path)(scores->path_sum + first, worker->tile,
                                                                            plan->stride, n, &plan->forest);
     }
+    if (!plan->has_joint && scores->joint != NULL)
+        memset(scores->joint, 0, rows->n_rows * sizeof *scores->joint);
     return AVVIK_OK;
 }
 

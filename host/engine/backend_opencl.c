@@ -108,6 +108,8 @@ static void opencl_close(void *opaque)
     avvik__cl_memory_release(&state->center);
     avvik__cl_memory_release(&state->rscale);
     avvik__cl_memory_release(&state->fill);
+    avvik__cl_memory_release(&state->joint_mean);
+    avvik__cl_memory_release(&state->joint_factor);
     if (state->program != NULL)
         clReleaseProgram(state->program);
     if (state->context != NULL)
@@ -137,6 +139,11 @@ enum avvik_status avvik__opencl_open_device(const struct avvik__cl_device *devic
     AVVIK_TRY(constant_create(state, plan->center, plan->n_groups * bytes, &state->center, error));
     AVVIK_TRY(constant_create(state, plan->rscale, plan->n_groups * bytes, &state->rscale, error));
     AVVIK_TRY(constant_create(state, plan->fill, bytes, &state->fill, error));
+    if (plan->has_joint) {
+        AVVIK_TRY(constant_create(state, plan->joint_mean, bytes, &state->joint_mean, error));
+        AVVIK_TRY(constant_create(state, plan->joint_factor, AVVIK_JOINT_ENTRIES * sizeof *plan->joint_factor,
+                                  &state->joint_factor, error));
+    }
     *state_out = state;
     state = NULL;
 done:

@@ -83,7 +83,8 @@ static enum avvik_status kernels_start(struct avvik__cl_worker *worker, struct a
 {
     enum avvik_status status = AVVIK_OK;
     const struct avvik__cl_geometry *geometry = &worker->state->geometry;
-    AVVIK_TRY(kernel_start(worker, slot, CL_KERNEL_DEVIATION, 8, slot->n, worker->row_group, error));
+    AVVIK_TRY(kernel_start(worker, slot, CL_KERNEL_DEVIATION, AVVIK_DEVIATION_ARGUMENTS(worker->state->plan), slot->n,
+                           worker->row_group, error));
     AVVIK_TRY(kernel_start(worker, slot, CL_KERNEL_FILL_MISSING, 4, slot->n, worker->row_group, error));
     AVVIK_TRY(kernel_start(worker, slot, CL_KERNEL_FOREST_PATH, worker->state->plan->is_wide ? 7 : 6,
                            (slot->n + geometry->rows - 1) / geometry->rows, geometry->group, error));
@@ -99,7 +100,8 @@ static enum avvik_status results_request(struct avvik__cl_worker *worker, struct
     const char *device = worker->state->device.name;
     const cl_event *ran = &slot->ran[CL_KERNEL_FOREST_PATH];
     struct avvik__cl_pair *results = &slot->results;
-    const size_t last = N_CL_RESULTS - 1, bytes = worker->result_offsets[last] + slot->n * avvik__cl_result_bytes[last];
+    const size_t bytes = worker->result_offsets[CL_MISSING] +
+                         slot->n * avvik__cl_result_bytes(worker->state->plan, CL_MISSING); /* the last of them */
     cl_int code;
     avvik__cl_event_release(&slot->given_back);
     if (results->pinned == NULL) {
@@ -161,8 +163,12 @@ enum avvik_status avvik__cl_slot_finish(struct avvik__cl_worker *worker, struct 
     enum avvik_status status = AVVIK_OK;
     const char *device = worker->state->device.name;
     const size_t first = slot->first;
-    void *const to[N_CL_RESULTS] = {scores->path_sum + first, scores->deviation + first,
-                                    scores->deviation_feature + first, scores->beyond + first, scores->missing + first};
+    void *const to[N_CL_RESULTS] = {[CL_PATH_SUM] = scores->path_sum + first,
+                                    [CL_DEVIATION] = scores->deviation + first,
+                                    [CL_JOINT] = scores->joint == NULL ? NULL : scores->joint + first,
+                                    [CL_FEATURE] = scores->deviation_feature + first,
+                                    [CL_BEYOND] = scores->beyond + first,
+                                    [CL_MISSING] = scores->missing + first};
     /* The last command waits for all others, which are then only asked whether they failed: the first is the reason. */
     const enum avvik_status last = avvik__cl_event_wait(worker, slot->received, "the last command of a piece", error);
     if (worker->is_lost)
@@ -174,7 +180,11 @@ enum avvik_status avvik__cl_slot_finish(struct avvik__cl_worker *worker, struct 
     slot_account(worker, slot);
     struct avvik__cl_pair *results = &slot->results;
     for (int i = 0; i < N_CL_RESULTS; i++)
-        memcpy(to[i], (const char *)results->host + worker->result_offsets[i], slot->n * avvik__cl_result_bytes[i]);
+        if (to[i] != NULL)
+            memcpy(to[i], (const char *)results->host + worker->result_offsets[i],
+                   slot->n * avvik__cl_result_bytes(worker->state->plan, (enum avvik__cl_result)i));
+    if (scores->joint != NULL && !worker->state->plan->has_joint)
+        memset(to[CL_JOINT], 0, slot->n * sizeof *scores->joint);
     avvik__cl_event_release(&slot->received);
     if (results->pinned == NULL) {
         const cl_int code =

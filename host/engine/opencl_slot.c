@@ -2,8 +2,14 @@
 
 #include "avvik_internal.h"
 
-const size_t avvik__cl_result_bytes[N_CL_RESULTS] = {sizeof(int32_t), sizeof(float), sizeof(uint16_t), sizeof(uint16_t),
-                                                     sizeof(uint16_t)};
+size_t avvik__cl_result_bytes(const struct avvik__scoring_plan *plan, enum avvik__cl_result result)
+{
+    static const size_t bytes[N_CL_RESULTS] = {
+        [CL_PATH_SUM] = sizeof(int32_t), [CL_DEVIATION] = sizeof(float), [CL_JOINT] = sizeof(float),
+        [CL_FEATURE] = sizeof(uint16_t), [CL_BEYOND] = sizeof(uint16_t), [CL_MISSING] = sizeof(uint16_t)};
+    return result == CL_JOINT && !plan->has_joint ? 0 : bytes[result];
+}
+
 const char *const avvik__cl_kernel_names[N_CL_KERNELS] = {"deviation", "fill_missing", "forest_path"};
 
 /* All of a slot's events, one after the other; NULL after the last. */
@@ -91,8 +97,12 @@ static enum avvik_status parts_make(const struct avvik__cl_worker *worker, struc
 {
     enum avvik_status status = AVVIK_OK;
     for (int i = 0; i < N_CL_RESULTS && status == AVVIK_OK; i++) {
-        const cl_buffer_region region = {worker->result_offsets[i], worker->piece_rows * avvik__cl_result_bytes[i]};
+        const cl_buffer_region region = {worker->result_offsets[i],
+                                         worker->piece_rows *
+                                             avvik__cl_result_bytes(worker->state->plan, (enum avvik__cl_result)i)};
         cl_int code;
+        if (region.size == 0)
+            continue;
         const cl_mem part =
             clCreateSubBuffer(slot->results.device, CL_MEM_READ_WRITE, CL_BUFFER_CREATE_TYPE_REGION, &region, &code);
         if (code == CL_SUCCESS)
@@ -134,9 +144,13 @@ static enum avvik_status kernels_make(struct avvik__cl_worker *worker, struct av
     const cl_float cut = AVVIK_DEVIATION_CUT;
     const size_t m = sizeof(cl_mem);
     const cl_mem *parts = slot->parts;
-    const struct argument deviation[] = {
-        {m, &parts[CL_DEVIATION]}, {m, &parts[CL_FEATURE]}, {m, &parts[CL_BEYOND]}, {m, &slot->tile.device},
-        {m, &state->center},       {m, &state->rscale},     {sizeof cut, &cut},     {0, NULL}};
+    struct argument deviation[] = {
+        {m, &parts[CL_DEVIATION]}, {m, &parts[CL_FEATURE]},   {m, &parts[CL_BEYOND]},
+        {m, &slot->tile.device},   {m, &state->center},       {m, &state->rscale},
+        {sizeof cut, &cut},        {m, &parts[CL_JOINT]}, /* from here on only where there is one */
+        {m, &state->joint_mean},   {m, &state->joint_factor}, {0, NULL}};
+    if (!state->plan->has_joint)
+        deviation[AVVIK_DEVIATION_ARGUMENTS(state->plan) - 1].size = 0;
     const struct argument fill_missing[] = {
         {m, &slot->tile.device}, {m, &parts[CL_MISSING]}, {m, &state->fill}, {0, NULL}};
     const int is_wide = state->plan->is_wide;

@@ -10,7 +10,7 @@
 
 #define AVVIK_CL_SLOTS 3
 
-enum avvik__cl_result { CL_PATH_SUM, CL_DEVIATION, CL_FEATURE, CL_BEYOND, CL_MISSING, N_CL_RESULTS };
+enum avvik__cl_result { CL_PATH_SUM, CL_DEVIATION, CL_JOINT, CL_FEATURE, CL_BEYOND, CL_MISSING, N_CL_RESULTS };
 enum avvik__cl_kernel { CL_KERNEL_DEVIATION, CL_KERNEL_FILL_MISSING, CL_KERNEL_FOREST_PATH, N_CL_KERNELS };
 
 /* A buffer of the device and, where its memory is not the host's, a pinned one to copy through. */
@@ -24,7 +24,7 @@ struct avvik__cl_pair {
  * so all results lie in one buffer and come back by one command. */
 struct avvik__cl_slot {
     struct avvik__cl_pair tile, results;
-    cl_mem parts[N_CL_RESULTS]; /* of results.device, at worker->result_offsets */
+    cl_mem parts[N_CL_RESULTS]; /* of results.device, at worker->result_offsets; NULL if of no bytes */
     cl_kernel kernels[N_CL_KERNELS];
     size_t first, n;            /* the rows of the caller in it; n is 0 in a slot that is free */
     cl_event sent;              /* each NULL or an event held */
@@ -46,10 +46,15 @@ struct avvik__cl_worker {
     struct avvik__device_times times;
 };
 
+/* Of the kernel `deviation`; the last is the number of rows. */
+#define AVVIK_DEVIATION_ARGUMENTS(plan) ((plan)->has_joint ? 11u : 8u)
+
 #define AVVIK_TILE_ALIGNMENT 64 /* what the CPU's packing kernels want */
 
-/* Bytes of a row in each result, and what the kernels are called. */
-extern const size_t avvik__cl_result_bytes[N_CL_RESULTS];
+/* Bytes of a row in a result; 0 for the joint deviation where there is none. */
+size_t avvik__cl_result_bytes(const struct avvik__scoring_plan *plan, enum avvik__cl_result result);
+
+/* What the kernels are called. */
 extern const char *const avvik__cl_kernel_names[N_CL_KERNELS];
 
 /* clWaitForEvents() waits for ever for a device that hangs; this gives up after worker->timeout_ns and sets

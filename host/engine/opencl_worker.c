@@ -75,7 +75,7 @@ static void results_place(struct avvik__cl_worker *worker)
 {
     const size_t alignment = worker->state->device.buffer_alignment;
     for (int i = 0; i < N_CL_RESULTS; i++) {
-        const size_t bytes = worker->piece_rows * avvik__cl_result_bytes[i];
+        const size_t bytes = worker->piece_rows * avvik__cl_result_bytes(worker->state->plan, (enum avvik__cl_result)i);
         worker->result_offsets[i + 1] = worker->result_offsets[i] + (bytes + alignment - 1) / alignment * alignment;
     }
 }

@@ -1,9 +1,21 @@
 #include "scoring_plan.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "avvik_internal.h"
+#include "signed_log.h"
+
+/* From the model's units, in which the logarithm of 2 is 1, to the kernels', in which it is AVVIK_LOG_ONE. */
+static void joint_layout(const struct avvik__joint *joint, float *mean, float *factor)
+{
+    for (uint32_t i = 0; i < joint->n_features; i++) {
+        mean[i] = rintf(joint->mean[i] * AVVIK_LOG_ONE);
+        for (uint32_t f = 0; f <= i; f++)
+            factor[AVVIK_JOINT_AT(i, f)] = joint->factor[i * (i + 1) / 2 + f] / AVVIK_LOG_ONE;
+    }
+}
 
 enum avvik_status avvik__plan_init(struct avvik__plan_memory *memory, const struct avvik_model *model,
                                    struct avvik_error *error)
@@ -15,10 +27,13 @@ enum avvik_status avvik__plan_init(struct avvik__plan_memory *memory, const stru
         return status;
     const uint32_t n_groups = model->peers.n_keys == 0 ? 1 : model->peers.groups.n;
     const size_t table = n_groups * stride;
-    if ((memory->parameters = avvik__aligned_calloc(2 * table + stride, sizeof(float))) == NULL) {
+    if ((memory->parameters = avvik__aligned_calloc(2 * table + 2 * stride + AVVIK_JOINT_ENTRIES, sizeof(float))) ==
+        NULL) {
         avvik__forest_layout_destroy(&memory->layout);
         return avvik__error_set(error, AVVIK_ERR_MEMORY, 0, "out of memory");
     }
+    float *joint_mean = memory->parameters + 2 * table + stride, *joint_factor = joint_mean + stride;
+    joint_layout(&model->joint, joint_mean, joint_factor);
     for (size_t f = 0; f < model->n_features; f++) {
         memory->parameters[f] = model->features[f].center32;
         memory->parameters[table + f] = model->features[f].rscale32;
@@ -35,6 +50,9 @@ enum avvik_status avvik__plan_init(struct avvik__plan_memory *memory, const stru
                                                 .center = memory->parameters,
                                                 .rscale = memory->parameters + table,
                                                 .fill = memory->parameters + 2 * table,
+                                                .has_joint = model->joint.n_features > 0,
+                                                .joint_mean = joint_mean,
+                                                .joint_factor = joint_factor,
                                                 .forest = memory->layout.view,
                                                 .is_wide = model->forest.nodes == NULL};
     return AVVIK_OK;

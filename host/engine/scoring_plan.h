@@ -10,7 +10,7 @@
 struct avvik__plan_memory {
     struct avvik__scoring_plan plan;
     struct avvik__forest_layout layout;
-    float *parameters; /* center, rscale and fill, one after the other */
+    float *parameters; /* center, rscale, fill and what the joint deviation needs, one after the other */
 };
 
 /* AVVIK_OK or AVVIK_ERR_MEMORY; the model may be freed afterwards. On error nothing is held. */

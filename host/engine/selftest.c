@@ -15,7 +15,7 @@
 /* Results of SELFTEST_ROWS rows in one piece of memory. */
 struct results {
     int32_t path_sum[SELFTEST_ROWS];
-    float deviation[SELFTEST_ROWS];
+    float deviation[SELFTEST_ROWS], joint[SELFTEST_ROWS];
     uint16_t deviation_feature[SELFTEST_ROWS], beyond[SELFTEST_ROWS], missing[SELFTEST_ROWS];
 };
 
@@ -27,7 +27,8 @@ static struct avvik_scores results_view(struct results *results)
                                  results->beyond,
                                  results->missing,
                                  NULL,
-                                 NULL};
+                                 NULL,
+                                 results->joint};
 }
 
 static uint32_t noise(uint32_t a, uint32_t b)
@@ -96,7 +97,9 @@ int avvik__scores_differ(const struct avvik_scores *got, const struct avvik_scor
             {"deviation", r, float_bits(got->deviation[r]), float_bits(want->deviation[r])},
             {"deviation_feature", r, got->deviation_feature[r], want->deviation_feature[r]},
             {"beyond", r, got->beyond[r], want->beyond[r]},
-            {"missing", r, got->missing[r], want->missing[r]}};
+            {"missing", r, got->missing[r], want->missing[r]},
+            {"joint", r, got->joint == NULL ? 0 : float_bits(got->joint[r]),
+             want->joint == NULL ? 0 : float_bits(want->joint[r])}};
         for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++)
             if (pairs[i].got != pairs[i].want) {
                 *first_out = pairs[i];
@@ -159,6 +162,12 @@ static enum avvik_status model_make(uint32_t trees, uint32_t sample, uint32_t n_
         model->features[f].center32 = (float)f;
         model->features[f].rscale32 = f % 5 == 4 ? 0 : 0.5f;
         model->features[f].fill = (float)f + 0.25f;
+    }
+    model->joint.n_features = n_features <= AVVIK_JOINT_FEATURES ? n_features : 0;
+    for (uint32_t i = 0; i < model->joint.n_features; i++) {
+        model->joint.mean[i] = (float)i / 64;
+        for (uint32_t f = 0; f <= i; f++)
+            model->joint.factor[i * (i + 1) / 2 + f] = i == f ? 1 : (float)((i + f) % 7) / 8 - 0.375f;
     }
     if (n_groups > 1) {
         model->peers.n_keys = 1;

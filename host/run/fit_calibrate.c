@@ -6,7 +6,6 @@
 #include "avvik_internal.h"
 #include "engine_internal.h"
 #include "fit_internal.h"
-#include "joint_run.h"
 
 #define PIECE_ROWS 2048 /* what a worker takes at a time */
 
@@ -20,8 +19,6 @@ struct batch {
 };
 
 struct calibrating {
-    const struct avvik_model *model;
-    struct avvik__joint_run joint;
     struct avvik_engine *engine;
     struct batch batches[2];
     const volatile int *stop;
@@ -54,19 +51,9 @@ static enum avvik_status piece_score(struct avvik_worker *worker, const struct b
                                         .deviation = batch->scored->deviation + first,
                                         .deviation_feature = unused[0],
                                         .beyond = unused[1],
-                                        .missing = unused[2]};
+                                        .missing = unused[2],
+                                        .joint = batch->scored->joint + first};
     return avvik_worker_score(worker, &rows, &scores, error);
-}
-
-/* The same for the joint deviation, whose kernel takes columns. */
-static void piece_join(const struct calibrating *work, float *columns, const struct batch *batch, size_t first,
-                       size_t n)
-{
-    const size_t n_features = work->model->n_features;
-    for (size_t r = 0; r < n; r++)
-        for (size_t f = 0; f < n_features; f++)
-            columns[f * PIECE_ROWS + r] = batch->rows[(first + r) * batch->stride + f];
-    avvik__joint_score(&work->joint, batch->scored->joint + first, columns, PIECE_ROWS, n);
 }
 
 static size_t pieces_of(const struct batch *batch)
@@ -79,9 +66,7 @@ static void *pieces_work(void *context)
 {
     struct calibrating *work = context;
     struct avvik_worker *worker = NULL;
-    const size_t n_joint = work->model->joint.n_features;
-    float *columns = calloc(n_joint * PIECE_ROWS + 1, sizeof *columns);
-    int has_failed = columns == NULL || avvik_worker_create(work->engine, PIECE_ROWS, &worker, NULL) != AVVIK_OK;
+    int has_failed = avvik_worker_create(work->engine, PIECE_ROWS, &worker, NULL) != AVVIK_OK;
     const size_t n_first = pieces_of(&work->batches[0]), n_pieces = n_first + pieces_of(&work->batches[1]);
     for (size_t piece; !has_failed && (piece = atomic_fetch_add(&work->next, 1)) < n_pieces;) {
         const struct batch *batch = &work->batches[piece >= n_first];
@@ -90,13 +75,10 @@ static void *pieces_work(void *context)
             break;
         const size_t n = left < PIECE_ROWS ? left : PIECE_ROWS;
         has_failed = piece_score(worker, batch, first, n, NULL) != AVVIK_OK;
-        if (n_joint > 0)
-            piece_join(work, columns, batch, first, n);
     }
     if (has_failed)
         atomic_store(&work->has_failed, 1);
     avvik_worker_free(worker);
-    free(columns);
     return NULL;
 }
 
@@ -107,14 +89,12 @@ enum avvik_status avvik__fit_calibrate(struct fit *fit, struct avvik_error *erro
     const size_t step = (fit->n_draws + AVVIK_REFERENCE_ROWS - 1) / AVVIK_REFERENCE_ROWS;
     const uint32_t *groups = fit->sample_groups;
     struct avvik__calibration *calibration = &fit->model->calibration;
-    struct calibrating work = {.model = fit->model,
-                               .batches = {{fit->sample, step * n_features, groups, step, &calibration->reference},
+    struct calibrating work = {.batches = {{fit->sample, step * n_features, groups, step, &calibration->reference},
                                            {fit->sample + fit->n_draws * n_features, n_features,
                                             groups == NULL ? NULL : groups + fit->n_draws, 1, &calibration->held_out}},
                                .stop = fit->options->stop};
     AVVIK_TRY(avvik__scored_init(&calibration->reference, (uint32_t)(fit->n_draws / step), error));
     AVVIK_TRY(avvik__scored_init(&calibration->held_out, fit->n_held_out, error));
-    avvik__joint_run_init(&work.joint, fit->model);
     AVVIK_TRY(engine_open(fit->model, &work.engine, error));
     avvik__threads_share(pieces_work, &work, fit->cut.n_workers);
     if (atomic_load(&work.has_failed)) /* on a CPU backend nothing else can be missing */

@@ -115,7 +115,8 @@ static enum avvik_status rows_score(const struct score_run *run, struct score_wo
                                             (uint16_t *)block->results[BEYOND] + first + i,
                                             (uint16_t *)block->results[MISSING] + first + i,
                                             worker->counts,
-                                            worker->counts + n_features};
+                                            worker->counts + n_features,
+                                            (float *)block->results[JOINT] + first + i};
         if (avvik__is_stopped(run->options->stop))
             return avvik__error_set(error, AVVIK_INTERRUPTED, 0, "interrupted");
         const enum avvik_status status = avvik_worker_score(worker->engine, &rows, &scores, error);
@@ -163,7 +164,6 @@ static enum avvik_status piece_score(const struct score_run *run, struct score_w
     if (run->model->peers.n_keys > 0)
         groups_find(run, worker, block, first, n);
     AVVIK_TRY(rows_score(run, worker, block, first, n, error));
-    avvik__joint_score(&run->joint, (float *)block->results[JOINT] + first, worker->piece, stride, n);
     for (size_t i = 0; i < n; i++)
         forest[i] = avvik__score_lookup(&run->table, path_sum[i]);
 done:

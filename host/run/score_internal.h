@@ -8,7 +8,6 @@
 #include "chunk_encode.h"
 #include "forest_score.h"
 #include "input_hash.h"
-#include "joint_run.h"
 #include "journal.h"
 #include "model_internal.h"
 #include "record_file.h"
@@ -70,7 +69,6 @@ struct score_run {
     size_t chunk_rows; /* of the output: a block, or the whole of a table that is smaller */
     uint64_t n_rows, start_ns;
     struct avvik__score_table table;
-    struct avvik__joint_run joint;
     struct score_worker *workers;
     struct block *blocks;
     struct avvik__pipeline pipeline;

@@ -123,7 +123,6 @@ static enum avvik_status run_once(struct score_run *run, const char *path, struc
     AVVIK_TRY(avvik__score_blocks_init(run, error));
     if (!avvik__score_table_init(&run->table, &run->model->forest))
         AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
-    avvik__joint_run_init(&run->joint, run->model);
     run->pipeline = (struct avvik__pipeline){.n_blocks = (run->n_rows + run->cut.block_rows - 1) / run->cut.block_rows,
                                              .n_workers = run->cut.n_workers,
                                              .n_slots = run->cut.n_slots,

@@ -36,6 +36,8 @@ struct avvik_scores {
     uint16_t *missing;           /* missing values in the row */
     uint64_t *column_missing;    /* NaN, per feature */
     uint64_t *column_infinite;   /* infinities (treated as missing), per feature */
+    float *joint;                /* squared Mahalanobis distance of the signed logarithms of all z, measured with
+                                    everyone's center and scale; 0 in a model without it. NULL: not wanted */
 };
 
 #define AVVIK_DEVIATION_CUT 3.5f /* Iglewicz and Hoaglin (1993), p. 11 */

@@ -37,6 +37,7 @@ static void compare(size_t n_rows, size_t n_features, enum data_kind kind, uint6
     struct guarded tile = guarded_alloc(n_rows * stride * sizeof(float), side);
     struct guarded parameters = guarded_alloc(3 * stride * sizeof(float), side);
     struct guarded weights = guarded_alloc(n_factor * sizeof(float), side);
+    const float scale = seed % 5 == 0 ? 0x1p-75f : 0x1p-23f; /* joint deviations around AVVIK_JOINT_LEAST, and large */
     float *center = parameters.data, *rscale = center + stride, *mean = rscale + stride, *factor = weights.data;
     memset(tile.data, 0, n_rows * stride * sizeof(float));
     memset(center, 0, 3 * stride * sizeof(float));
@@ -46,11 +47,13 @@ static void compare(size_t n_rows, size_t n_features, enum data_kind kind, uint6
             const float x = avvik__flush(random_of_kind(kind, &state));
             ((float *)tile.data)[r * stride + f] = isfinite(x) ? x : NAN;
         }
-        center[f] = random_next(&state) % 3 ? random_float(&state) : 1.25f;
-        rscale[f] = random_next(&state) % 5 ? fabsf(random_float(&state)) : 0.0f;
+        center[f] = seed % 4 == 0                  ? 1.5f * FLT_MIN /* which is a denormal away from FLT_MIN */
+                    : random_next(&state) % 3 != 0 ? random_float(&state)
+                                                   : 1.25f;
+        rscale[f] = seed % 4 == 0 ? 0x1p120f : random_next(&state) % 5 ? fabsf(random_float(&state)) : 0.0f;
         mean[f] = rintf(random_float(&state) * 0x1p23f);
         for (size_t i = f; i < n_features; i++)
-            factor[AVVIK_JOINT_AT(i, f)] = random_next(&state) % 7 ? random_float(&state) * 0x1p-23f : 0.0f;
+            factor[AVVIK_JOINT_AT(i, f)] = random_next(&state) % 7 ? random_float(&state) * scale : 0.0f;
     }
     float *values[2];
     uint16_t *numbers[2];

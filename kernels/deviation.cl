@@ -36,45 +36,37 @@ inline int avvik_sum16(int16 x)
 }
 
 #if AVVIK_JOINT
-inline float16 avvik_apart(float16 x, float16 center, float16 rscale, float16 mean)
+inline float8 avvik_apart(float8 x, float8 center, float8 rscale, float8 mean)
 {
-    const float16 z = avvik_flush(x - center) * rscale;                      /* a |z| to be 0 vanishes beside 1 ... */
-    const float16 one_more = 1.0f + fmax(fabs(z), (float16)(0.0f));          /* ... and of NaN and 0, 0 is the maximum */
-    const float16 log = convert_float16(as_int16(one_more) - (int16)(0x3f800000)); /* whole: never a denormal */
-    return copysign(log, z) - mean;
+    const float8 difference = x - center;
+    const float8 z = (fabs(difference) < FLT_MIN ? (float8)(0.0f) : difference) * rscale;
+    /* A |z| that should be 0 vanishes beside 1, and of NaN and 0 the maximum is 0. */
+    const float8 one_more = 1.0f + fmax(fabs(z), (float8)(0.0f));
+    return copysign(convert_float8(as_int8(one_more) - (int8)(0x3f800000)), z) - mean;
 }
 
-inline float8 avvik_add_products(float8 sum, __global const float8 *weights, float8 apart)
-{
-    sum = fma(weights[0], (float8)(apart.s0), sum);
-    sum = fma(weights[1], (float8)(apart.s1), sum);
-    sum = fma(weights[2], (float8)(apart.s2), sum);
-    sum = fma(weights[3], (float8)(apart.s3), sum);
-    sum = fma(weights[4], (float8)(apart.s4), sum);
-    sum = fma(weights[5], (float8)(apart.s5), sum);
-    sum = fma(weights[6], (float8)(apart.s6), sum);
-    return fma(weights[7], (float8)(apart.s7), sum);
-}
-
-/* Two panels of the factor at a time over the row's values, which are taken anew for each two: an array of them would
- * be memory. */
-inline float avvik_joint(__global const float16 *x, __global const float16 *centers, __global const float16 *rscales,
-                         __global const float16 *means, __global const float8 *factor)
+/* Panel by panel of the factor, 8 of the row's values at a time, which are taken anew for each panel: an array of them
+ * would be memory, and more weights at a time than registers. */
+inline float avvik_joint(__global const float8 *x, __global const float8 *centers, __global const float8 *rscales,
+                         __global const float8 *means, __global const float8 *weights)
 {
     float8 squares = (float8)(0.0f);
-    for (uint last = 0; last < AVVIK_STRIDE / AVVIK_LANES; last++) {
-        __global const float8 *even = factor + (2 * last + 1) * last * AVVIK_JOINT_PANEL;
-        __global const float8 *odd = factor + (2 * last + 1) * (last + 1) * AVVIK_JOINT_PANEL;
-        float8 even_sum = (float8)(0.0f), odd_sum = (float8)(0.0f);
-        for (uint chunk = 0; chunk <= last; chunk++) {
-            const float16 apart = avvik_apart(x[chunk], centers[chunk], rscales[chunk], means[chunk]);
-            even_sum = avvik_add_products(even_sum, even + chunk * AVVIK_LANES, apart.lo);
-            if (chunk < last)
-                even_sum = avvik_add_products(even_sum, even + chunk * AVVIK_LANES + AVVIK_JOINT_PANEL, apart.hi);
-            odd_sum = avvik_add_products(odd_sum, odd + chunk * AVVIK_LANES, apart.lo);
-            odd_sum = avvik_add_products(odd_sum, odd + chunk * AVVIK_LANES + AVVIK_JOINT_PANEL, apart.hi);
+#pragma unroll 1
+    for (uint panel = 0; panel * AVVIK_JOINT_PANEL < AVVIK_FEATURES; panel++) {
+        float8 sum = (float8)(0.0f);
+#pragma unroll 1
+        for (uint chunk = 0; chunk <= panel; chunk++, weights += AVVIK_JOINT_PANEL) {
+            const float8 apart = avvik_apart(x[chunk], centers[chunk], rscales[chunk], means[chunk]);
+            sum = fma(weights[0], (float8)(apart.s0), sum);
+            sum = fma(weights[1], (float8)(apart.s1), sum);
+            sum = fma(weights[2], (float8)(apart.s2), sum);
+            sum = fma(weights[3], (float8)(apart.s3), sum);
+            sum = fma(weights[4], (float8)(apart.s4), sum);
+            sum = fma(weights[5], (float8)(apart.s5), sum);
+            sum = fma(weights[6], (float8)(apart.s6), sum);
+            sum = fma(weights[7], (float8)(apart.s7), sum);
         }
-        squares = fma(odd_sum, odd_sum, fma(even_sum, even_sum, squares));
+        squares = fma(sum, sum, squares);
     }
     const float4 a = squares.lo + squares.hi;
     const float2 b = a.lo + a.hi;
@@ -120,7 +112,8 @@ __kernel void deviation(__global float *restrict deviation_out, __global ushort 
     feature[row] = (ushort)avvik_min16(candidates); /* where nothing deviates, all are candidates, and lane 0 has 0 */
     beyond[row] = (ushort)avvik_sum16(n_beyond);
 #if AVVIK_JOINT /* whatever the row's peers, with everyone's center and rscale */
-    joint[row] = avvik_joint(x, (__global const float16 *)center, (__global const float16 *)rscale,
-                             (__global const float16 *)joint_mean, (__global const float8 *)joint_factor);
+    joint[row] = avvik_joint((__global const float8 *)x, (__global const float8 *)center,
+                             (__global const float8 *)rscale, (__global const float8 *)joint_mean,
+                             (__global const float8 *)joint_factor);
 #endif
 }

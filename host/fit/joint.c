@@ -125,16 +125,16 @@ done:
     return status;
 }
 
-/* n numbers that are finite and not denormal. */
-static enum avvik_status floats_get(struct avvik__record *record, const char *name, uint64_t n, float *into,
-                                    const char *path, struct avvik_error *error)
+/* n numbers that are finite, and 0 or at least `least` in magnitude. */
+static enum avvik_status floats_get(struct avvik__record *record, const char *name, uint64_t n, float least,
+                                    float *into, const char *path, struct avvik_error *error)
 {
     enum avvik_status status = AVVIK_OK;
     void *data = NULL;
     AVVIK_TRY(avvik__record_get(record, name, AVVIK_F32, 1, &n, &data, error));
     memcpy(into, data, n * sizeof *into);
     for (uint64_t i = 0; i < n; i++)
-        if (!isfinite(into[i]) || (into[i] != 0 && fabsf(into[i]) < FLT_MIN))
+        if (!isfinite(into[i]) || (into[i] != 0 && fabsf(into[i]) < least))
             AVVIK_FAIL(AVVIK_ERR_FORMAT, 0, "%s: %s has a number that cannot be; the model was changed or damaged",
                        path, name);
 done:
@@ -154,8 +154,8 @@ enum avvik_status avvik__joint_get(struct avvik__joint *joint, uint32_t n_featur
         return avvik__error_set(error, AVVIK_ERR_FORMAT, 0, "%s: a joint deviation over %u features is not known", path,
                                 n_features);
     joint->n_features = n_features;
-    AVVIK_TRY(floats_get(record, "/joint/mean", n, joint->mean, path, error));
-    AVVIK_TRY(floats_get(record, "/joint/factor", n * (n + 1) / 2, joint->factor, path, error));
+    AVVIK_TRY(floats_get(record, "/joint/mean", n, FLT_MIN, joint->mean, path, error));
+    AVVIK_TRY(floats_get(record, "/joint/factor", n * (n + 1) / 2, LEAST_FACTOR, joint->factor, path, error));
 done:
     return status;
 }

@@ -50,7 +50,7 @@ void avvik__deviation_joint_scalar(float *deviation, uint16_t *feature, uint16_t
     for (size_t r = 0; r < n_rows; r++) {
         float apart[AVVIK_JOINT_FEATURES], squares[AVVIK_JOINT_PANEL] = {0};
         for (size_t f = 0; f < n_features; f++)
-            apart[f] = avvik__signed_log(tile[r * stride + f], center[f], rscale[f]) - mean[f];
+            apart[f] = avvik__signed_log(tile[r * stride + f], center[f], rscale[f]) * AVVIK_LOG_ONE - mean[f];
         for (size_t i = 0; i < n_features; i++) {
             float sum = 0;
             for (size_t f = 0; f <= i; f++)

@@ -113,16 +113,16 @@ START_TEST(logarithm_is_nearly_one)
 {
     float before = 0;
     for (double z = 0; z < 1e38; z = z * 1.01 + 1e-3) {
-        const float x = (float)z, s = avvik__signed_log(x, 0, 1) / AVVIK_LOG_ONE;
+        const float x = (float)z, s = avvik__signed_log(x, 0, 1);
         ck_assert(s >= before && s <= log2(1.0 + (double)x) + 1e-6 && s > log2(1.0 + (double)x) - 0.08608);
-        ck_assert(avvik__signed_log(-x, 0, 1) == -s * AVVIK_LOG_ONE);
+        ck_assert(avvik__signed_log(-x, 0, 1) == -s);
         before = s;
     }
     for (int i = 0; i < 20; i++)
-        ck_assert(avvik__signed_log(ldexpf(1, i) - 1, 0, 1) == (float)i * AVVIK_LOG_ONE);
-    ck_assert(avvik__signed_log(5, 3, 1.5f) == 2 * AVVIK_LOG_ONE);
+        ck_assert(avvik__signed_log(ldexpf(1, i) - 1, 0, 1) == (float)i);
+    ck_assert(avvik__signed_log(5, 3, 1.5f) == 2);
     ck_assert(avvik__signed_log(NAN, 3, 1) == 0 && avvik__signed_log(INFINITY, 3, 1) == 0);
-    ck_assert(avvik__signed_log(FLT_MAX, -FLT_MAX, FLT_MAX) == 128 * AVVIK_LOG_ONE);
+    ck_assert(avvik__signed_log(FLT_MAX, -FLT_MAX, FLT_MAX) == 128);
     ck_assert(avvik__signed_log(7, 3, 0) == 0);
 }
 END_TEST

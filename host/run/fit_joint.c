@@ -47,8 +47,7 @@ enum avvik_status avvik__fit_joint(struct fit *fit, struct avvik_error *error)
     for (size_t i = 0; i < n_rows; i++)
         for (size_t f = 0; f < n_features; f++)
             values[i * n_features + f] = avvik__signed_log(fit->sample[places[i].draw * n_features + f],
-                                                           model->features[f].center32, model->features[f].rscale32) /
-                                         AVVIK_LOG_ONE;
+                                                           model->features[f].center32, model->features[f].rscale32);
     avvik__joint_learn(&model->joint, values, n_rows, (uint32_t)n_features);
 done:
     free(places);

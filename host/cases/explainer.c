@@ -96,15 +96,18 @@ void avvik__explained_row_fill(const struct avvik_explainer *explainer, struct a
 void avvik__explained_row_distances(const struct avvik_explainer *explainer, const struct avvik__explained_row *row,
                                     struct avvik__row_scores *scores)
 {
-    const struct avvik__joint *joint = &explainer->model->joint;
-    const uint32_t n_features = explainer->memory.plan.n_features;
+    const struct avvik__scoring_plan *plan = &explainer->memory.plan;
+    const uint32_t n_features = plan->n_features;
+    float among_everyone;
+    uint16_t unused[2];
     scores->deviation = scores->joint = 0;
     for (uint32_t f = 0; f < n_features; f++)
         scores->deviation =
             fmaxf(scores->deviation, fabsf(avvik__explainer_z(explainer, row->group, f, row->values[f])));
-    if (joint->n_features > 0)
-        avvik__joint_scalar(&scores->joint, row->values, 1, 1, joint->n_features, explainer->joint_center,
-                            explainer->joint_rscale, joint->mean, joint->factor); /* the others take 64 rows at once */
+    if (plan->has_joint) /* by scalar: the others take 16 rows at once and more */
+        avvik__deviation_joint_scalar(&among_everyone, &unused[0], &unused[1], &scores->joint, row->values,
+                                      plan->stride, 1, n_features, plan->center, plan->rscale, AVVIK_DEVIATION_CUT,
+                                      plan->joint_mean, plan->joint_factor);
 }
 
 struct avvik__row_scores avvik__explained_row_score(const struct avvik_explainer *explainer,

@@ -65,7 +65,7 @@ static inline __attribute__((always_inline)) void rows_measure(float *deviation,
 void avvik__deviation_avx512(float *deviation, uint16_t *feature, uint16_t *beyond, const float *tile, size_t stride,
                              size_t n_rows, size_t n_features, const float *center, const float *rscale, float cut)
 {
-    if (is_any_center_tiny(center, n_features))
+    if (n_rows > 0 && is_any_center_tiny(center, n_features))
         all_rows_measure(deviation, feature, beyond, tile, stride, n_rows, n_features, NULL, center, rscale, cut, 1);
     else
         all_rows_measure(deviation, feature, beyond, tile, stride, n_rows, n_features, NULL, center, rscale, cut, 0);
@@ -83,7 +83,7 @@ void avvik__deviation_joint_avx512(float *deviation, uint16_t *feature, uint16_t
                                    const float *center, const float *rscale, float cut, const float *mean,
                                    const float *factor)
 {
-    if (is_any_center_tiny(center, n_features))
+    if (n_rows > 0 && is_any_center_tiny(center, n_features))
         all_rows_join(deviation, feature, beyond, joint, tile, stride, n_rows, n_features, center, rscale, cut, mean,
                       factor, 1);
     else

@@ -2,8 +2,8 @@
  *
  * A kernel is a pure function: no allocation, no I/O, no globals. All variants of a kernel write the same bits.
  * "Tile": n_rows x stride float32, row-major, 64-byte aligned, stride a multiple of 16; features at [0, n_features) of
- * a row, +0.0 in the rest. Parameters per feature (center, rscale, fill) are 64-byte aligned and padded with zeros to
- * `stride`. n_rows == 0 writes nothing. */
+ * a row, none of them a denormal, +0.0 in the rest. Parameters per feature (center, rscale, fill) are 64-byte aligned
+ * and padded with zeros to `stride`. n_rows == 0 writes nothing. */
 #ifndef AVVIK_KERNELS_H
 #define AVVIK_KERNELS_H
 

@@ -199,8 +199,10 @@ static struct tile_case tile_case_make(size_t n_rows, size_t n_features, enum da
     for (size_t r = 0; r < n_rows; r++)
         ((uint32_t *)c.groups.data)[r] = (uint32_t)(random_next(&state) % N_GROUPS);
     for (size_t r = 0; r < n_rows; r++)
-        for (size_t f = 0; f < n_features; f++)
-            ((float *)c.tile.data)[r * stride + f] = random_of_kind(kind, &state);
+        for (size_t f = 0; f < n_features; f++) {
+            const float x = random_of_kind(kind, &state);
+            ((float *)c.tile.data)[r * stride + f] = fabsf(x) < FLT_MIN ? 0 : x;
+        }
     /* A few means are values of the tile, a few factors are 0, huge or tiny: differences and products underflow. */
     for (size_t f = 0; f < N_GROUPS * stride; f++) {
         static const float factors[] = {0.0f, 1.0f, FLT_MAX, FLT_MIN, 0x1p-100f, 0x1p100f};

@@ -204,6 +204,26 @@ static struct trace trace_statistics(const struct work *w)
                           {w->n_features * n_blocks(w) * sizeof *w->moments}};
 }
 
+/* A window that keeps one value in four, as the first one of a group's does. */
+static void run_narrow(any_fn *f, struct work *w)
+{
+    size_t below = 0;
+    w->n_kept = 0;
+    for (size_t column = 0; column < w->n_features; column++)
+        for (size_t first = 0; first < w->n_rows; first += AVVIK_STATISTICS_ROWS) {
+            const size_t left = w->n_rows - first;
+            w->n_kept += ((avvik__narrow_fn *)f)(
+                w->out_tile + w->n_kept, &below, w->columns + column * w->n_rows + first,
+                left < AVVIK_STATISTICS_ROWS ? left : AVVIK_STATISTICS_ROWS, 0, 0, -0.32f, 0.32f);
+        }
+}
+
+static struct trace trace_narrow(const struct work *w)
+{
+    return (struct trace){
+        (double)(w->n_rows * w->n_features * sizeof(float)), {w->out_tile}, {w->n_kept * sizeof(float)}};
+}
+
 /* Windows that keep one value in twenty of a normal column, as those do that a fit narrows from its sample. */
 static void run_sift(any_fn *f, struct work *w)
 {
@@ -269,6 +289,7 @@ static const struct job {
     {"deviation_joint", run_deviation_joint, trace_deviation_joint, BENCH_READ},
     {"deviation_peers", run_deviation_peers, trace_deviation, BENCH_READ},
     {"statistics", run_statistics, trace_statistics, BENCH_READ},
+    {"narrow", run_narrow, trace_narrow, BENCH_READ},
     {"sift", run_sift, trace_sift, BENCH_READ},
     {"forest_path", run_forest_path, trace_forest_path, BENCH_GATHER},
     {"forest_path_wide", run_forest_path, trace_forest_path, BENCH_GATHER},

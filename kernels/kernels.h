@@ -63,6 +63,15 @@ typedef void avvik__fill_missing_fn(float *tile, size_t stride, size_t n_rows, s
  * mean = p + S / n and m2 = max(0, Q - S * S / n). Double, no contraction. */
 typedef void avvik__statistics_fn(struct avvik__moments *moments, const float *column, size_t n_rows);
 
+/* Keep the values of the window [low, high]; with is_distance their distances from the center that lie in it, |x -
+ * center| with what is below FLT_MIN as 0 and infinity as FLT_MAX.
+ *
+ * values   finite, none denormal or -0.0; where center matters, so is that.
+ * kept     out, in order; returns how many there are. Room for n_values + AVVIK_LANES; values is elsewhere.
+ * below    added to: how many lie below the window. */
+typedef size_t avvik__narrow_fn(float *kept, size_t *below, const float *values, size_t n_values, int is_distance,
+                                float center, float low, float high);
+
 /* Keep the values of a column that the search for its median and MAD has to look at, and count the others by where they
  * lie. Values with |x| < FLT_MIN are 0; NaN and infinities are neither kept nor counted.
  *
@@ -100,6 +109,7 @@ struct avvik__kernels {
     avvik__deviation_joint_fn *deviation_joint;
     avvik__fill_missing_fn *fill_missing;
     avvik__statistics_fn *statistics;
+    avvik__narrow_fn *narrow;
     avvik__sift_fn *sift;
     avvik__forest_path_fn *forest_path;
     avvik__forest_path_wide_fn *forest_path_wide;

@@ -11,7 +11,8 @@
 
 enum { MAX_ROWS = 60000, PARTS = 3, SAMPLE = 1500, N_SHAPES = 9, N_SAMPLES = 3 };
 
-static uint32_t scratch[PARTS * MAX_ROWS];
+static float scratch[2 * (PARTS * MAX_ROWS + AVVIK_LANES)];
+static struct avvik__kernels kernels;
 static float column[MAX_ROWS], sorted[MAX_ROWS], distances[MAX_ROWS];
 
 static int float_compare(const void *a, const void *b)
@@ -57,9 +58,7 @@ static void expected_make(size_t n, float *median, float *mad, double *mean)
 /* One pass of `search` over the column, by PARTS threads in turn; `room`: values that each may keep. */
 static int pass_run(struct avvik__median_search *search, size_t n_rows, size_t room)
 {
-    struct avvik__kernels kernels;
     struct avvik__search_part parts[PARTS] = {0};
-    avvik__kernels_select(&kernels, avvik__cpu_features());
     for (int i = 0; i < PARTS; i++) {
         parts[i].next = UINT32_MAX;
         parts[i].kept = malloc((PARTS * MAX_ROWS + AVVIK_LANES) * sizeof(float));
@@ -75,7 +74,7 @@ static int pass_run(struct avvik__median_search *search, size_t n_rows, size_t r
     }
     for (int i = 1; i < PARTS; i++)
         avvik__search_join(&parts[0], &parts[i]);
-    const int is_same = avvik__search_advance(search, &parts[0], scratch);
+    const int is_same = avvik__search_advance(search, &parts[0], &kernels, scratch);
     for (int i = 0; i < PARTS; i++) {
         free(parts[i].kept);
         free(parts[i].buckets);
@@ -193,25 +192,60 @@ END_TEST
 START_TEST(test_select_is_a_place_in_the_order)
 {
     uint64_t state = 9;
-    for (int trial = 0; trial < 600; trial++) {
-        const size_t n = 1 + random_next(&state) % (trial % 10 == 0 ? 5000 : 120), rank = random_next(&state) % n;
+    for (int trial = 0; trial < 900; trial++) {
+        const size_t n = 1 + random_next(&state) % (trial % 10 == 0   ? 5000
+                                                    : trial % 50 == 1 ? 40000
+                                                                      : 120),
+                     rank = random_next(&state) % n;
         const int shape = trial % N_SHAPES, is_distance = trial % 2;
         const float center = random_float(&state);
         for (size_t i = 0; i < n; i++) {
             do
                 column[i] = avvik__flush(value_of_shape(shape, &state));
             while (!isfinite(column[i]));
+            if (trial % 3 == 0 && i % (n / 32 + 1) == 0)
+                column[i] = 5; /* what a sample would take is not what the others are like */
             sorted[i] = is_distance ? avvik__distance(column[i], center) : column[i];
         }
         qsort(sorted, n, sizeof *sorted, float_compare);
-        const struct avvik__neighbours got = avvik__float_select(column, n, rank, is_distance, center, scratch);
+        const struct avvik__neighbours got =
+            avvik__float_select(column, n, rank, is_distance, center, &kernels, scratch);
         ck_assert(got.at == sorted[rank] && got.next == sorted[rank + 1 < n ? rank + 1 : rank]);
     }
 }
 END_TEST
 
+START_TEST(test_medians_of_values_in_memory)
+{
+    static const size_t rows[] = {0, 1, 2, 31, 33, 1000, 16384, 16385, 50000};
+    static float buffers[3 * (MAX_ROWS + AVVIK_LANES)];
+    uint64_t state = (uint64_t)_i + 5;
+    for (size_t r = 0; r < sizeof rows / sizeof rows[0]; r++)
+        for (int is_sorted = 0; is_sorted < 2; is_sorted++) {
+            struct avvik__median_search found;
+            float median = 0, mad = 0;
+            double mean = 0;
+            size_t n = 0;
+            for (size_t i = 0; i < rows[r]; i++)
+                column[i] = value_of_shape(_i, &state);
+            for (size_t i = 0; i < rows[r]; i++)
+                if (isfinite(column[i]))
+                    sorted[n++] = avvik__flush(column[i]);
+            if (n > 0)
+                expected_make(n, &median, &mad, &mean);
+            if (is_sorted && n == rows[r])
+                memcpy(column, sorted, n * sizeof *column);
+            ck_assert_uint_eq(avvik__median_of(column, rows[r], &kernels, buffers, &found), n);
+            ck_assert_msg(found.median == median && found.mad == mad, "shape %d, %zu rows: %a and %a, not %a and %a",
+                          _i, rows[r], (double)found.median, (double)found.mad, (double)median, (double)mad);
+            ck_assert(fabs(found.mean_deviation - mean) <= 1e-13 * mean);
+        }
+}
+END_TEST
+
 int main(void)
 {
+    avvik__kernels_select(&kernels, avvik__cpu_features());
     Suite *suite = suite_create("medians");
     TCase *cases = tcase_create("medians");
     tcase_set_timeout(cases, 120);
@@ -219,6 +253,7 @@ int main(void)
     tcase_add_loop_test(cases, test_no_sieve_misleads, 0, N_SHAPES);
     tcase_add_test(cases, test_a_column_that_changes_between_passes_is_noticed);
     tcase_add_test(cases, test_select_is_a_place_in_the_order);
+    tcase_add_loop_test(cases, test_medians_of_values_in_memory, 0, N_SHAPES);
     suite_add_tcase(suite, cases);
     return suite_run(suite);
 }

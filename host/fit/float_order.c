@@ -3,9 +3,8 @@
 #define DIGIT_BITS 11
 #define N_DIGITS 3
 #define N_BUCKETS (1u << DIGIT_BITS)
-#define FEW 32             /* keys that are sorted by insertion */
-#define MANY 4096          /* keys for which so many buckets pay */
-#define UNKNOWN UINT32_MAX /* no key of a number */
+#define FEW 16   /* values that are sorted by insertion, and a sample of more */
+#define MARGIN 4 /* of the sample's ranks: two standard deviations of that of a median */
 
 void avvik__float_sort(float *values, float *scratch, size_t n)
 {
@@ -32,36 +31,52 @@ void avvik__float_sort(float *values, float *scratch, size_t n)
     memcpy(values, scratch, n * sizeof *values);
 }
 
-/* Number `rank` of n keys in ascending order and the one after it, by insertion; UNKNOWN where that is none of them. */
-static void few_select(uint32_t *keys, size_t n, size_t rank, uint32_t found[2])
+/* Ascending, by insertion. */
+static void few_sort(const float *values, size_t n, float *sorted)
 {
-    for (size_t i = 1; i < n; i++) {
-        const uint32_t key = keys[i];
+    for (size_t i = 0; i < n; i++) {
+        const float value = values[i];
         size_t place = i;
-        for (; place > 0 && keys[place - 1] > key; place--)
-            keys[place] = keys[place - 1];
-        keys[place] = key;
+        for (; place > 0 && sorted[place - 1] > value; place--)
+            sorted[place] = sorted[place - 1];
+        sorted[place] = value;
     }
-    found[0] = keys[rank];
-    found[1] = rank + 1 < n ? keys[rank + 1] : UNKNOWN;
 }
 
-/* The same for many: count them in buckets, keep those of the bucket that has number `rank`, until they are few or one
- * and the same. */
-static void many_select(uint32_t *keys, size_t n, size_t rank, uint32_t first, uint32_t last, uint32_t found[2])
+/* The values at hand, or their distances from the center. */
+struct choice {
+    const float *values;
+    size_t n, rank;
+    int is_distance;
+    float center;
+};
+
+static float value_of(const struct choice *from, size_t i)
 {
-    while (n > FEW && first < last) {
-        uint32_t counts[N_BUCKETS], bucket = 0;
-        const uint32_t n_buckets = n < MANY ? N_BUCKETS / 8 : N_BUCKETS;
+    return from->is_distance ? avvik__distance(from->values[i], from->center) : from->values[i];
+}
+
+/* For any number and any values: count keys in buckets, keep those of the bucket that has the rank, until they are one
+ * and the same. */
+static struct avvik__neighbours bits_select(const struct choice *from, uint32_t *keys)
+{
+    uint32_t first = UINT32_MAX, last = 0, next = UINT32_MAX;
+    size_t n = from->n, rank = from->rank;
+    for (size_t i = 0; i < n; i++) {
+        keys[i] = avvik__float_key(value_of(from, i));
+        first = keys[i] < first ? keys[i] : first;
+        last = keys[i] > last ? keys[i] : last;
+    }
+    while (first < last) {
+        uint32_t counts[N_BUCKETS] = {0}, bucket = 0;
         unsigned shift = 0;
-        while ((last - first) >> shift >= n_buckets)
+        while ((last - first) >> shift >= N_BUCKETS)
             shift++;
-        memset(counts, 0, n_buckets * sizeof *counts);
         for (size_t i = 0; i < n; i++)
             counts[(keys[i] - first) >> shift]++;
         for (; counts[bucket] <= rank; bucket++)
             rank -= counts[bucket];
-        const uint32_t start = first + (bucket << shift), width = (1u << shift) - 1, end = start + width;
+        const uint32_t start = first + (bucket << shift), width = (1u << shift) - 1;
         size_t n_kept = 0;
         for (size_t i = 0; i < n; i++) {
             const uint32_t key = keys[i];
@@ -70,30 +85,90 @@ static void many_select(uint32_t *keys, size_t n, size_t rank, uint32_t first, u
         }
         n = n_kept;
         first = start;
-        last = end;
+        last = start + width;
     }
-    if (n <= FEW)
-        few_select(keys, n, rank, found);
-    else
-        found[0] = first, found[1] = rank + 1 < n ? first : UNKNOWN;
+    for (size_t i = 0; rank + 1 == n && i < from->n; i++) { /* the one after it is another value */
+        const uint32_t key = avvik__float_key(value_of(from, i));
+        next = key > first && key < next ? key : next;
+    }
+    const float at = avvik__float_of_key(first);
+    return (struct avvik__neighbours){at, next == UINT32_MAX ? at : avvik__float_of_key(next)};
+}
+
+/* A window that probably holds the rank, from a few of the values. */
+static void window_sample(const struct choice *from, float *low, float *high)
+{
+    float sample[FEW], sorted[FEW];
+    for (size_t i = 0; i < FEW; i++)
+        sample[i] = value_of(from, from->n / FEW * i);
+    few_sort(sample, FEW, sorted);
+    const size_t middle = from->rank * FEW / from->n;
+    *low = sorted[middle > MARGIN ? middle - MARGIN : 0];
+    *high = sorted[middle + MARGIN < FEW ? middle + MARGIN : FEW - 1];
+}
+
+/* The same where they lie about evenly between *low and *high. */
+static void window_interpolate(const struct choice *from, float *low, float *high)
+{
+    const double width = (double)*high - *low, n = (double)from->n;
+    const double at = *low + width * ((double)from->rank + 0.5) / n, margin = width / sqrt(n);
+    const float before = (float)(at - margin), after = (float)(at + margin);
+    *low = before > *low ? before : *low;
+    *high = after < *high ? after : *high;
+}
+
+/* Keep what lies in a window. The rank of what is left is meaningless where it does not lie there. */
+static struct choice window_keep(const struct choice *from, const struct avvik__kernels *kernels, float *kept,
+                                 float low, float high, size_t *below)
+{
+    *below = 0;
+    const size_t n = kernels->narrow(kept, below, from->values, from->n, from->is_distance, from->center, low, high);
+    return (struct choice){.values = kept, .n = n, .rank = from->rank - *below};
+}
+
+/* The window was [*first, *last]: the one on the side of it where the rank and the one after it lie, or, where it has
+ * one of them, itself and that side. */
+static void window_move(size_t rank, size_t next, size_t below, size_t n, float *first, float *last, float low,
+                        float high)
+{
+    if (rank < below) {
+        *last = next < below ? *first : *last;
+        *first = low;
+    } else {
+        *first = rank >= below + n ? *last : *first;
+        *last = high;
+    }
 }
 
 struct avvik__neighbours avvik__float_select(const float *values, size_t n, size_t rank, int is_distance, float center,
-                                             uint32_t *scratch)
+                                             const struct avvik__kernels *kernels, float *scratch)
 {
-    uint32_t first = UINT32_MAX, last = 0, found[2];
-    for (size_t i = 0; i < n; i++) {
-        const uint32_t key = avvik__float_key(is_distance ? avvik__distance(values[i], center) : values[i]);
-        first = key < first ? key : first;
-        last = key > last ? key : last;
-        scratch[i] = key;
+    float *const halves[2] = {scratch, scratch + n + AVVIK_LANES};
+    float low = -FLT_MAX, high = FLT_MAX, few[FEW], sorted[FEW] = {0};
+    struct choice from = {values, n, rank, is_distance, center};
+    for (int round = 0; from.n > FEW && low < high; round++) {
+        const size_t next = from.rank + 1 < from.n ? from.rank + 1 : from.rank;
+        float first = low, last = high, *to = halves[round % 2];
+        size_t below;
+        if (low == -FLT_MAX || high == FLT_MAX)
+            window_sample(&from, &first, &last);
+        else
+            window_interpolate(&from, &first, &last);
+        struct choice kept = window_keep(&from, kernels, to, first, last, &below);
+        if (from.rank < below || next >= below + kept.n) { /* beside the window, or one of them in it */
+            window_move(from.rank, next, below, kept.n, &first, &last, low, high);
+            kept = window_keep(&from, kernels, to, first, last, &below);
+        }
+        if (from.rank < below || next >= below + kept.n || kept.n > from.n - from.n / 8)
+            return bits_select(&from, (void *)to);
+        from = kept;
+        low = first;
+        high = last;
     }
-    many_select(scratch, n, rank, first, last, found);
-    const int is_elsewhere = rank + 1 < n && found[1] == UNKNOWN; /* in another bucket */
-    for (size_t i = 0; is_elsewhere && i < n; i++) {
-        const uint32_t key = avvik__float_key(is_distance ? avvik__distance(values[i], center) : values[i]);
-        found[1] = key > found[0] && key < found[1] ? key : found[1];
-    }
-    return (struct avvik__neighbours){avvik__float_of_key(found[0]),
-                                      avvik__float_of_key(rank + 1 < n ? found[1] : found[0])};
+    if (low == high)
+        return (struct avvik__neighbours){low, low};
+    for (size_t i = 0; i < from.n; i++)
+        few[i] = value_of(&from, i);
+    few_sort(few, from.n, sorted);
+    return (struct avvik__neighbours){sorted[from.rank], sorted[from.rank + 1 < from.n ? from.rank + 1 : from.rank]};
 }

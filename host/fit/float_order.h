@@ -8,6 +8,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "kernels.h"
+
 /* The bits of a float (no NaN) in the order of the numbers: negative ones turned over, positive ones above them. */
 static inline uint32_t avvik__float_key(float x)
 {
@@ -52,9 +54,9 @@ struct avvik__neighbours {
     float at, next; /* number `rank`, counted from 0, and number rank + 1; `at` again where it is the last */
 };
 
-/* Of n finite values without -0.0, or (is_distance) of their distances from the center. Counts on the bits, some of
- * them a round, four rounds at most, over fewer values each time. rank < n; scratch holds n. */
+/* Of n finite values without -0.0, or (is_distance) of their distances from the center: keeps what lies in windows that
+ * a few values promise, and counts on the bits where they lied. rank < n; scratch holds 2 (n + AVVIK_LANES). */
 struct avvik__neighbours avvik__float_select(const float *values, size_t n, size_t rank, int is_distance, float center,
-                                             uint32_t *scratch);
+                                             const struct avvik__kernels *kernels, float *scratch);
 
 #endif

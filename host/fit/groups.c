@@ -5,37 +5,20 @@
 
 #define FIRST_CAPACITY 64
 
-static uint32_t slot_of(const struct avvik__groups *groups, uint32_t parent, int32_t code)
-{
-    uint64_t h = (uint64_t)parent << 32 | (uint32_t)code;
-    h = (h ^ (h >> 30)) * 0xbf58476d1ce4e5b9u;
-    h = (h ^ (h >> 27)) * 0x94d049bb133111ebu;
-    return (uint32_t)(h ^ (h >> 31)) & (groups->n_slots - 1);
-}
-
-/* The slot that has this group, or where it would go. */
-static uint32_t slot_find(const struct avvik__groups *groups, uint32_t parent, int32_t code)
-{
-    uint32_t slot = slot_of(groups, parent, code);
-    for (uint32_t g; (g = groups->slots[slot]) != AVVIK_NO_GROUP; slot = (slot + 1) & (groups->n_slots - 1))
-        if (groups->parent[g] == parent && groups->code[g] == code)
-            break;
-    return slot;
-}
-
 static int table_make(struct avvik__groups *groups)
 {
     uint32_t n_slots = 2 * FIRST_CAPACITY;
     while (n_slots < 2 * groups->capacity)
         n_slots *= 2;
-    uint32_t *slots = realloc(groups->slots, n_slots * sizeof *slots);
+    struct avvik__group_slot *slots = realloc(groups->slots, n_slots * sizeof *slots);
     if (slots == NULL)
         return 0;
     groups->slots = slots;
     groups->n_slots = n_slots;
     memset(slots, 0xff, n_slots * sizeof *slots);
     for (uint32_t g = 1; g < groups->n; g++)
-        slots[slot_find(groups, groups->parent[g], groups->code[g])] = g;
+        *avvik__groups_slot(groups, groups->parent[g], groups->code[g]) =
+            (struct avvik__group_slot){groups->parent[g], groups->code[g], g};
     return 1;
 }
 
@@ -81,29 +64,24 @@ void avvik__groups_destroy(struct avvik__groups *groups)
     memset(groups, 0, sizeof *groups);
 }
 
-uint32_t avvik__groups_find(const struct avvik__groups *groups, uint32_t parent, int32_t code)
-{
-    return groups->slots[slot_find(groups, parent, code)];
-}
-
 uint32_t avvik__groups_add(struct avvik__groups *groups, uint32_t parent, int32_t code)
 {
-    uint32_t slot = slot_find(groups, parent, code);
-    if (groups->slots[slot] != AVVIK_NO_GROUP)
-        return groups->slots[slot];
+    struct avvik__group_slot *slot = avvik__groups_slot(groups, parent, code);
+    if (slot->group != AVVIK_NO_GROUP)
+        return slot->group;
     if (groups->n == groups->max)
         return AVVIK_NO_GROUP;
     if (groups->n == groups->capacity) {
         if (!capacity_set(groups, 2 * groups->capacity))
             return AVVIK_NO_GROUP;
-        slot = slot_find(groups, parent, code);
+        slot = avvik__groups_slot(groups, parent, code);
     }
     const uint32_t g = groups->n++;
     groups->parent[g] = parent;
     groups->code[g] = code;
     groups->level[g] = (uint8_t)(groups->level[parent] + 1);
     groups->rows[g] = 0;
-    groups->slots[slot] = g;
+    *slot = (struct avvik__group_slot){parent, code, g};
     return g;
 }
 

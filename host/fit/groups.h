@@ -15,9 +15,14 @@ struct avvik__groups {
     uint32_t n, max; /* how many there are; how many there may be */
     uint32_t *parent;
     int32_t *code;
-    uint8_t *level;           /* 0 for everyone, 1 for groups by the first key, ... */
-    uint64_t *rows;           /* while they are counted: whose innermost group it is; afterwards all in it */
-    uint32_t *slots, n_slots; /* a hash table: group numbers, or AVVIK_NO_GROUP */
+    uint8_t *level; /* 0 for everyone, 1 for groups by the first key, ... */
+    uint64_t *rows; /* while they are counted: whose innermost group it is; afterwards all in it */
+    struct avvik__group_slot {
+        uint32_t parent;
+        int32_t code;
+        uint32_t group; /* AVVIK_NO_GROUP: the slot is free */
+    } * slots;          /* a hash table of n_slots, a power of 2 */
+    uint32_t n_slots;
     uint32_t capacity;
 };
 
@@ -25,8 +30,25 @@ struct avvik__groups {
 int avvik__groups_init(struct avvik__groups *groups, uint32_t max);
 void avvik__groups_destroy(struct avvik__groups *groups);
 
+/* The slot that has this group, or where it would go: Fibonacci hashing (Knuth, vol. 3, 6.4), then one after the other.
+ */
+static inline struct avvik__group_slot *avvik__groups_slot(const struct avvik__groups *groups, uint32_t parent,
+                                                           int32_t code)
+{
+    const uint64_t h = (parent * 0x9e3779b1u + (uint64_t)(uint32_t)code) * 0x9e3779b97f4a7c15u;
+    uint32_t at = (uint32_t)(h >> 32) & (groups->n_slots - 1);
+    struct avvik__group_slot *slot = &groups->slots[at];
+    while (slot->group != AVVIK_NO_GROUP && (slot->parent != parent || slot->code != code))
+        slot = &groups->slots[at = (at + 1) & (groups->n_slots - 1)];
+    return slot;
+}
+
 /* The group of `code` within `parent`; AVVIK_NO_GROUP if there is none. */
-uint32_t avvik__groups_find(const struct avvik__groups *groups, uint32_t parent, int32_t code);
+static inline uint32_t avvik__groups_find(const struct avvik__groups *groups, uint32_t parent, int32_t code)
+{
+    return avvik__groups_slot(groups, parent, code)->group;
+}
+
 /* The same, made if need be. AVVIK_NO_GROUP without memory, or where there are `max` already. */
 uint32_t avvik__groups_add(struct avvik__groups *groups, uint32_t parent, int32_t code);
 

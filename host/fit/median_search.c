@@ -160,19 +160,26 @@ void avvik__search_join(struct avvik__search_part *all, const struct avvik__sear
     all->is_full |= part->is_full;
 }
 
+/* What selecting needs beside the values. */
+struct buffers {
+    const struct avvik__kernels *kernels;
+    float *scratch;
+};
+
 /* Numbers `rank` and the one after it among what was kept; 0 if they are not both there. */
 static int kept_select(const struct avvik__search_part *all, uint64_t rank, int wants_next, int is_distance,
-                       float center, uint32_t *scratch, struct avvik__neighbours *found)
+                       float center, const struct buffers *buffers, struct avvik__neighbours *found)
 {
     if (rank >= all->n_kept || (wants_next && rank + 1 >= all->n_kept))
         return 0;
-    *found = avvik__float_select(all->kept, all->n_kept, rank, is_distance, center, scratch);
+    *found = avvik__float_select(all->kept, all->n_kept, rank, is_distance, center, buffers->kernels, buffers->scratch);
     found->next = wants_next ? found->next : found->at;
     return 1;
 }
 
 /* Is the median in the middle window? Then it is the median. */
-static int median_find(struct avvik__median_search *search, const struct avvik__search_part *all, uint32_t *scratch)
+static int median_find(struct avvik__median_search *search, const struct avvik__search_part *all,
+                       const struct buffers *buffers)
 {
     const struct avvik__sieve *sieve = &search->sieve;
     const uint64_t rank = (search->n - 1) / 2, before = all->sifted.below + all->sifted.low_gap;
@@ -185,7 +192,7 @@ static int median_find(struct avvik__median_search *search, const struct avvik__
         search->median = sieve->tie;
         return n_before <= rank && search->n / 2 < n_before + all->sifted.ties;
     }
-    if (rank < before || !kept_select(all, rank - before, is_even, 0, 0, scratch, &found) ||
+    if (rank < before || !kept_select(all, rank - before, is_even, 0, 0, buffers, &found) ||
         found.at < sieve->middle_first || found.next > sieve->middle_last)
         return 0;
     search->median = avvik__middle(found.at, found.next);
@@ -194,7 +201,8 @@ static int median_find(struct avvik__median_search *search, const struct avvik__
 
 /* The MAD, if no value that was only counted can stand in for it: those in the gaps are at most as far from the median
  * as the gaps' outer ends, those outside at least as far as the outer windows' outer ends. */
-static int mad_find(struct avvik__median_search *search, const struct avvik__search_part *all, uint32_t *scratch)
+static int mad_find(struct avvik__median_search *search, const struct avvik__search_part *all,
+                    const struct buffers *buffers)
 {
     const struct avvik__sieve *sieve = &search->sieve;
     const struct avvik__sift_counts *sifted = &all->sifted;
@@ -206,7 +214,7 @@ static int mad_find(struct avvik__median_search *search, const struct avvik__sea
         search->mad = 0;
         return 1;
     }
-    if (rank < n_near || !kept_select(all, rank - n_near, is_even, 1, median, scratch, &found))
+    if (rank < n_near || !kept_select(all, rank - n_near, is_even, 1, median, buffers, &found))
         return 0;
     if ((sifted->low_gap > 0 && found.at < avvik__distance(sieve->low_last, median)) ||
         (sifted->high_gap > 0 && found.at < avvik__distance(sieve->high_first, median)) ||
@@ -217,13 +225,14 @@ static int mad_find(struct avvik__median_search *search, const struct avvik__sea
     return 1;
 }
 
-static void sift_advance(struct avvik__median_search *search, const struct avvik__search_part *all, uint32_t *scratch)
+static void sift_advance(struct avvik__median_search *search, const struct avvik__search_part *all,
+                         const struct buffers *buffers)
 {
-    if (all->is_full || !median_find(search, all, scratch)) {
+    if (all->is_full || !median_find(search, all, buffers)) {
         count_begin(search, AVVIK_SEARCH_MEDIAN);
         return;
     }
-    if (!mad_find(search, all, scratch)) {
+    if (!mad_find(search, all, buffers)) {
         count_begin(search, AVVIK_SEARCH_MAD);
         return;
     }
@@ -286,7 +295,8 @@ static int count_advance(struct avvik__median_search *search, const struct avvik
     return 1;
 }
 
-int avvik__search_advance(struct avvik__median_search *search, const struct avvik__search_part *all, uint32_t *scratch)
+int avvik__search_advance(struct avvik__median_search *search, const struct avvik__search_part *all,
+                          const struct avvik__kernels *kernels, float *scratch)
 {
     const struct avvik__sift_counts *sifted = &all->sifted;
     const uint64_t n =
@@ -296,30 +306,46 @@ int avvik__search_advance(struct avvik__median_search *search, const struct avvi
         return 0;
     if (!is_sifting)
         return count_advance(search, all);
-    sift_advance(search, all, scratch);
+    sift_advance(search, all, &(struct buffers){kernels, scratch});
     return 1;
 }
 
-void avvik__median_of(const float *values, size_t n, const struct avvik__kernels *kernels, float *scratch,
-                      uint32_t *keys, struct avvik__median_search *found_out)
+/* By a sample and one look at the values; 0 if the sample says too little, or lied. */
+static int large_median(const float *values, size_t n, const struct avvik__kernels *kernels, float *scratch,
+                        struct avvik__median_search *found)
 {
     float sample[SAMPLE], twice[2 * SAMPLE];
     uint64_t exponents[AVVIK_SEARCH_EXPONENTS] = {0};
     size_t n_sample = 0;
-    if (n > WHOLE) {
-        for (; n_sample < SAMPLE; n_sample++)
-            sample[n_sample] = values[n / SAMPLE * n_sample];
-        avvik__float_sort(sample, twice, n_sample);
-        avvik__search_begin(found_out, n, -FLT_MAX, FLT_MAX, sample, twice, n_sample);
-        struct avvik__search_part part = {.kept = scratch, .exponents = exponents};
-        part.exponents = avvik__search_needs_exponents(found_out) ? exponents : NULL;
-        avvik__search_take(found_out, &part, kernels, values, n);
-        avvik__search_advance(found_out, &part, keys);
-        if (found_out->phase == AVVIK_SEARCH_DONE)
-            return;
+    for (size_t i = 0; i < SAMPLE; i++) {
+        const float value = values[n / SAMPLE * i];
+        if (isfinite(value))
+            sample[n_sample++] = avvik__flush(value);
     }
-    avvik__search_begin(found_out, n, -FLT_MAX, FLT_MAX, NULL, NULL, 0);
-    memcpy(scratch, values, n * sizeof *scratch);
-    const struct avvik__search_part all = {.kept = scratch, .n_kept = n, .n_counted = n};
-    avvik__search_advance(found_out, &all, keys);
+    if (n_sample < SAMPLE / 4)
+        return 0;
+    avvik__float_sort(sample, twice, n_sample);
+    avvik__search_begin(found, n, -FLT_MAX, FLT_MAX, sample, twice, n_sample);
+    struct avvik__search_part part = {.kept = scratch};
+    part.exponents = avvik__search_needs_exponents(found) ? exponents : NULL;
+    avvik__search_take(found, &part, kernels, values, n);
+    const struct avvik__sift_counts *sifted = &part.sifted;
+    found->n = part.n_counted + sifted->below + sifted->low_gap + sifted->high_gap + sifted->above + sifted->ties;
+    avvik__search_advance(found, &part, kernels, scratch + n + AVVIK_LANES);
+    return found->phase == AVVIK_SEARCH_DONE;
+}
+
+size_t avvik__median_of(const float *values, size_t n, const struct avvik__kernels *kernels, float *scratch,
+                        struct avvik__median_search *found_out)
+{
+    static const struct avvik__sieve everything = {-FLT_MAX, -FLT_MAX, -FLT_MAX, FLT_MAX, FLT_MAX, FLT_MAX, NAN};
+    struct avvik__sift_counts counts = {0};
+    if (n > WHOLE && large_median(values, n, kernels, scratch, found_out))
+        return (size_t)found_out->n;
+    const size_t n_finite = kernels->sift(scratch, &counts, values, n, &everything);
+    avvik__search_begin(found_out, n_finite, -FLT_MAX, FLT_MAX, NULL, NULL, 0);
+    const struct avvik__search_part all = {.kept = scratch, .n_kept = n_finite, .n_counted = n_finite};
+    if (n_finite > 0)
+        avvik__search_advance(found_out, &all, kernels, scratch + n + AVVIK_LANES);
+    return n_finite;
 }

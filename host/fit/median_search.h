@@ -57,14 +57,15 @@ int avvik__search_needs_exponents(const struct avvik__median_search *search);
 void avvik__search_take(const struct avvik__median_search *search, struct avvik__search_part *part,
                         const struct avvik__kernels *kernels, const float *column, size_t n);
 
-/* After a pass: `all` is the sum of all parts (avvik__search_join()). scratch holds all->n_kept. 0 if the column is not
- * the one that began: it has changed meanwhile. */
-int avvik__search_advance(struct avvik__median_search *search, const struct avvik__search_part *all, uint32_t *scratch);
+/* After a pass: `all` is the sum of all parts (avvik__search_join()). scratch holds 2 (all->n_kept + AVVIK_LANES).
+ * 0 if the column is not the one that began: it has changed meanwhile. */
+int avvik__search_advance(struct avvik__median_search *search, const struct avvik__search_part *all,
+                          const struct avvik__kernels *kernels, float *scratch);
 
-/* Median, MAD and mean deviation of n values in memory (finite, no -0.0; n at least 1), by the same way. scratch holds
- * n + AVVIK_LANES, keys n. */
-void avvik__median_of(const float *values, size_t n, const struct avvik__kernels *kernels, float *scratch,
-                      uint32_t *keys, struct avvik__median_search *found_out);
+/* Median, MAD and mean deviation of n values in memory (raw: NaN and infinities are left out), by the same way. Returns
+ * how many are left. scratch holds 3 (n + AVVIK_LANES). */
+size_t avvik__median_of(const float *values, size_t n, const struct avvik__kernels *kernels, float *scratch,
+                        struct avvik__median_search *found_out);
 
 /* Add `part` to `all`, whose `kept` has room for both. */
 void avvik__search_join(struct avvik__search_part *all, const struct avvik__search_part *part);

@@ -35,7 +35,8 @@ struct fit_worker {
     struct avvik__search_part *parts; /* [feature]: of the pass for medians that is going on */
     struct kept_run **runs;           /* [feature]: what a part keeps; the newest, which has those before it */
     struct avvik__groups census;      /* of the pass that counts groups */
-    uint32_t *places;                 /* [piece_rows]: where the values of a row go in the pass that gathers groups */
+    uint32_t *groups, *places;        /* [piece_rows]: of each row, in the passes that gather groups */
+    uint32_t *counts, *ends;          /* [bucket]: where rows of the piece at hand go from and to */
 };
 
 struct fit {

@@ -197,7 +197,7 @@ static void *features_advance(void *context)
         for (unsigned i = 0; i < fit->cut.n_workers; i++)
             n_kept += kept_count(&fit->workers[i], f);
         float *kept = malloc((n_kept + 1) * sizeof *kept);
-        uint32_t *scratch = kept == NULL ? NULL : malloc((n_kept + 1) * sizeof *scratch);
+        float *scratch = kept == NULL ? NULL : malloc(2 * (n_kept + AVVIK_LANES) * sizeof *scratch);
         if (scratch == NULL) {
             free(kept);
             atomic_store(&fit->is_short, 1);
@@ -210,7 +210,7 @@ static void *features_advance(void *context)
         }
         all->kept = kept;
         all->n_kept = n_moved;
-        if (!avvik__search_advance(&fit->searches[f], all, scratch))
+        if (!avvik__search_advance(&fit->searches[f], all, &fit->kernels, scratch))
             atomic_store(&fit->has_changed, 1);
         free(scratch);
         free(kept);

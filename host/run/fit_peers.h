@@ -1,0 +1,62 @@
+/* What the parts of a fit with peer groups share: fit_census.c (which groups there are), fit_gather.c (their values
+ * side by side) and fit_peers.c (what is found in them). */
+#ifndef AVVIK_FIT_PEERS_H
+#define AVVIK_FIT_PEERS_H
+
+#include "fit_internal.h"
+
+#define GROUP_BYTES 96 /* of a group in a census: its arrays, its share of the table, while both grow */
+
+/* A run of groups whose values stay in the cache, as long as no single group of it is larger. */
+struct bucket {
+    uint32_t first_group, end_group;
+    size_t first, n; /* places */
+    int is_whole;    /* every group of it has all of its rows in it; else it is what one group has for itself */
+    atomic_size_t n_taken;
+};
+
+/* The passes that gather: which groups and features, and where their values go. */
+struct fit_peers {
+    uint64_t *starts;   /* [group + 1]: places of the rows whose innermost group it is */
+    uint32_t *n_placed; /* [group]: of these, placed */
+    uint32_t first_group, end_group;
+    size_t first_feature, n_features;
+    size_t n_places; /* of all groups from first_group to end_group - 1 */
+    struct bucket *buckets;
+    uint32_t n_buckets, max_buckets;
+    uint32_t *bucket_of; /* [group]: the bucket of a group's own rows */
+    uint32_t *large;     /* groups that are not in one bucket */
+    uint32_t n_large, max_large;
+    size_t max_bucket; /* rows of the largest bucket of several groups */
+    float *values;     /* [feature of the pass][place] */
+    uint32_t *numbers; /* [place]: the group within its bucket of the row that is there; then the place within the
+                          bucket that it has when the groups lie side by side */
+    size_t values_bytes;
+    uint64_t max_rows;  /* of the largest group but everyone */
+    float *sample_keys; /* [row of fit->sample][key] */
+    unsigned n_threads; /* that look for medians: each needs scratch for the largest group */
+    atomic_uint n_started;
+    atomic_ullong next; /* bucket, or large group, and feature of the pass */
+};
+
+static inline const float *avvik__fit_keys(const struct fit *fit, const struct fit_worker *worker)
+{
+    return worker->piece + fit->model->n_features * fit->cut.piece_rows;
+}
+
+/* What the next pass reads: these features, and the keys. */
+void avvik__fit_columns_want(struct fit *fit, size_t first_feature, size_t n_features);
+
+/* One pass over the keys: the groups of the model, and those of the drawn rows. AVVIK_ERR_USAGE for too many groups. */
+enum avvik_status avvik__fit_census(struct fit *fit, struct avvik_error *error);
+
+/* Bytes that gathering takes beside the values and their numbers. */
+uint64_t avvik__fit_gather_bytes(const struct fit *fit);
+/* What does not change from pass to pass: room for places and buckets. 0 without memory. */
+int avvik__fit_gather_init(struct fit *fit);
+void avvik__fit_gather_free(struct fit *fit);
+
+/* One pass over the features of the pass: their values in pass->values, by bucket, with where they belong in it. */
+enum avvik_status avvik__fit_gather(struct fit *fit, struct avvik_error *error);
+
+#endif

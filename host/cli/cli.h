@@ -103,8 +103,8 @@ int cli_same_file(const char *a, const char *b);
 void cli_truth_print(const struct avvik_truth_report *report);
 json_t *cli_truth_json(const struct avvik_truth_report *report);
 
-extern const struct cli_command cli_check, cli_fit, cli_score, cli_flag, cli_evaluate, cli_explain, cli_devices,
-    cli_selftest, cli_find, cli_model, cli_night, cli_report, cli_synth, cli_tune, cli_cases, cli_user, cli_audit,
-    cli_serve;
+extern const struct cli_command cli_check, cli_compare, cli_history, cli_fit, cli_score, cli_flag, cli_evaluate,
+    cli_explain, cli_devices, cli_selftest, cli_find, cli_model, cli_night, cli_report, cli_synth, cli_tune, cli_cases,
+    cli_user, cli_audit, cli_serve;
 
 #endif

@@ -4,6 +4,7 @@
 
 #include "avvik/cases.h"
 #include "avvik/check.h"
+#include "avvik/compare.h"
 #include "avvik/engine.h"
 #include "avvik/explain.h"
 #include "avvik/find.h"

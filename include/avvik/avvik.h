@@ -8,6 +8,7 @@
 #include "avvik/engine.h"
 #include "avvik/explain.h"
 #include "avvik/find.h"
+#include "avvik/history.h"
 #include "avvik/model.h"
 #include "avvik/night.h"
 #include "avvik/progress.h"

@@ -8,6 +8,7 @@
 #include "bench_random.h"
 #include "forest_layout.h"
 #include "kernels.h"
+#include "leaf_reasons.h"
 
 typedef void any_fn(void);
 
@@ -36,8 +37,10 @@ struct work {
     uint32_t *group;                    /* of each row */
     float *group_center, *group_rscale; /* [group][stride] */
     struct avvik__forest_layout layout;
+    int32_t *expected, *leaf_reasons; /* of that forest */
 
     int32_t *path_sum;
+    int64_t *contributions; /* [row][stride] */
     float *deviation, *joint;
     uint16_t *feature, *beyond;
     uint64_t *counts;
@@ -53,9 +56,10 @@ static size_t n_blocks(const struct work *w)
 
 static void work_destroy(struct work *w)
 {
-    void *const owned[] = {w->columns,   w->tile,         w->out_tile,     w->mean,   w->rscale,  w->path_sum,
-                           w->deviation, w->feature,      w->beyond,       w->counts, w->moments, w->sifted,
-                           w->group,     w->group_center, w->group_rscale, w->joint};
+    void *const owned[] = {w->columns,  w->tile,         w->out_tile,      w->mean,         w->rscale,
+                           w->path_sum, w->deviation,    w->feature,       w->beyond,       w->counts,
+                           w->moments,  w->sifted,       w->group,         w->group_center, w->group_rscale,
+                           w->expected, w->leaf_reasons, w->contributions, w->joint};
     for (size_t i = 0; i < sizeof owned / sizeof owned[0]; i++)
         free(owned[i]);
     avvik__forest_layout_destroy(&w->layout);
@@ -78,7 +82,11 @@ static int layout_make(struct work *w, uint64_t seed)
         const size_t first = tree * (size_t)sample % (w->n_rows - sample + 1);
         avvik__forest_grow(&forest, tree, w->tile + first * w->stride, w->stride, seed, scratch);
     }
-    is_made = avvik__forest_layout_init(&w->layout, &forest, NULL) == AVVIK_OK;
+    w->contributions = avvik__aligned_calloc(w->n_rows * w->stride, sizeof *w->contributions);
+    w->leaf_reasons = avvik__leaf_reasons_make(&forest, w->stride); /* none for a wide forest */
+    w->expected = forest.expected;
+    forest.expected = NULL;
+    is_made = w->contributions != NULL && avvik__forest_layout_init(&w->layout, &forest, NULL) == AVVIK_OK;
 done:
     avvik__forest_destroy(&forest);
     free(scratch);
@@ -204,26 +212,6 @@ static struct trace trace_statistics(const struct work *w)
                           {w->n_features * n_blocks(w) * sizeof *w->moments}};
 }
 
-/* A window that keeps one value in four, as the first one of a group's does. */
-static void run_narrow(any_fn *f, struct work *w)
-{
-    size_t below = 0;
-    w->n_kept = 0;
-    for (size_t column = 0; column < w->n_features; column++)
-        for (size_t first = 0; first < w->n_rows; first += AVVIK_STATISTICS_ROWS) {
-            const size_t left = w->n_rows - first;
-            w->n_kept += ((avvik__narrow_fn *)f)(
-                w->out_tile + w->n_kept, &below, w->columns + column * w->n_rows + first,
-                left < AVVIK_STATISTICS_ROWS ? left : AVVIK_STATISTICS_ROWS, 0, 0, -0.32f, 0.32f);
-        }
-}
-
-static struct trace trace_narrow(const struct work *w)
-{
-    return (struct trace){
-        (double)(w->n_rows * w->n_features * sizeof(float)), {w->out_tile}, {w->n_kept * sizeof(float)}};
-}
-
 /* Windows that keep one value in twenty of a normal column, as those do that a fit narrows from its sample. */
 static void run_sift(any_fn *f, struct work *w)
 {
@@ -244,6 +232,26 @@ static struct trace trace_sift(const struct work *w)
     return (struct trace){(double)(w->n_rows * w->n_features * sizeof(float)),
                           {w->sifted, w->out_tile},
                           {w->n_features * sizeof *w->sifted, w->n_kept * sizeof(float)}};
+}
+
+/* A window that keeps one value in four, as the first one of a group's does. */
+static void run_narrow(any_fn *f, struct work *w)
+{
+    size_t below = 0;
+    w->n_kept = 0;
+    for (size_t column = 0; column < w->n_features; column++)
+        for (size_t first = 0; first < w->n_rows; first += AVVIK_STATISTICS_ROWS) {
+            const size_t left = w->n_rows - first;
+            w->n_kept += ((avvik__narrow_fn *)f)(
+                w->out_tile + w->n_kept, &below, w->columns + column * w->n_rows + first,
+                left < AVVIK_STATISTICS_ROWS ? left : AVVIK_STATISTICS_ROWS, 0, 0, -0.32f, 0.32f);
+        }
+}
+
+static struct trace trace_narrow(const struct work *w)
+{
+    return (struct trace){
+        (double)(w->n_rows * w->n_features * sizeof(float)), {w->out_tile}, {w->n_kept * sizeof(float)}};
 }
 
 /* A factor that is 1 on and 1/2 below the diagonal. */
@@ -277,6 +285,19 @@ static struct trace trace_forest_path(const struct work *w)
         (double)(w->n_rows * (w->stride + 1) * sizeof(float)), {w->path_sum}, {w->n_rows * sizeof(int32_t)}};
 }
 
+static void run_forest_reasons(any_fn *f, struct work *w)
+{
+    const struct avvik__reasons_view view = {&w->layout.view, w->expected, w->stride, w->leaf_reasons};
+    ((avvik__forest_reasons_fn *)f)(w->contributions, w->tile, w->stride, w->n_rows, &view);
+}
+
+static struct trace trace_forest_reasons(const struct work *w)
+{
+    return (struct trace){(double)(w->n_rows * w->stride * (sizeof(float) + sizeof(int64_t))),
+                          {w->contributions},
+                          {w->n_rows * w->stride * sizeof(int64_t)}};
+}
+
 static const struct job {
     const char *kernel;
     void (*run)(any_fn *function, struct work *w);
@@ -289,10 +310,11 @@ static const struct job {
     {"deviation_joint", run_deviation_joint, trace_deviation_joint, BENCH_READ},
     {"deviation_peers", run_deviation_peers, trace_deviation, BENCH_READ},
     {"statistics", run_statistics, trace_statistics, BENCH_READ},
-    {"narrow", run_narrow, trace_narrow, BENCH_READ},
     {"sift", run_sift, trace_sift, BENCH_READ},
+    {"narrow", run_narrow, trace_narrow, BENCH_READ},
     {"forest_path", run_forest_path, trace_forest_path, BENCH_GATHER},
     {"forest_path_wide", run_forest_path, trace_forest_path, BENCH_GATHER},
+    {"forest_reasons", run_forest_reasons, trace_forest_reasons, BENCH_GATHER},
 };
 
 /* --- timing --- */
@@ -430,7 +452,7 @@ static enum bench_exit shape_measure(void *context, const struct bench_shape *sh
         if (!is_due(walk->results, &jobs[i], walk->options, shape))
             continue;
         if ((work.shape == NULL && !work_init(&work, shape, walk->options->seed)) ||
-            (has_forest && !layout_make(&work, walk->options->seed)))
+            (has_forest && work.expected == NULL && !layout_make(&work, walk->options->seed)))
             status = bench_fail(BENCH_FAILED, "not enough memory");
         else
             status = job_time(&jobs[i], &work, walk->options, walk->results);

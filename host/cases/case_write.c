@@ -191,7 +191,7 @@ static json_t *key_json(const struct avvik_explanations *all, const struct avvik
     char key[1200], id[64];
     const char *table = all->table + (all->table[0] == '/' ? 1 : 0);
     if (all->id.name != NULL && one->id.kind != AVVIK_CELL_MISSING) {
-        const struct avvik_explained_column plain = {.name = all->id.name, .units = ""};
+        const struct avvik_explained_column plain = {.name = all->id.name, .units = "", .is_identity = 1};
         avvik_value_text(&plain, &one->id, AVVIK_ENGLISH, id, sizeof id);
         snprintf(key, sizeof key, "%s/%s", table, id);
     } else
@@ -233,6 +233,17 @@ static json_t *forest_json(const struct avvik_explanations *all, const struct av
                      (json_int_t)all->expected_steps, "contributions", array);
 }
 
+/* Shapley values of path lengths. */
+static json_t *shap_json(const struct avvik_explanations *all, const struct avvik_explanation *one)
+{
+    const double sum = (double)one->path_sum / AVVIK_LEAF_ONE / all->model->forest.n_trees;
+    json_t *values = json_array();
+    for (size_t f = 0; f < all->n_features; f++)
+        json_array_append_new(
+            values, json_pack("{s:o, s:f}", "feature", avvik__json_text(all->features[f].name), "value", one->shap[f]));
+    return json_pack("{s:f, s:f, s:o}", "expected", one->shap_expected, "sum", sum, "values", values);
+}
+
 static json_t *case_json(const struct avvik_explanations *all, size_t row)
 {
     const struct avvik_explanation *one = &all->rows[row];
@@ -265,6 +276,8 @@ static json_t *case_json(const struct avvik_explanations *all, size_t row)
         words_json(all, row), "peer_plot", plot_json(all, one), "timeline", "forest", forest_json(all, one));
     json_object_update(json, more);
     json_decref(more);
+    if (one->shap != NULL)
+        json_object_set_new(json, "shap", shap_json(all, one));
     return json;
 }
 

@@ -15,6 +15,9 @@ static void column_describe(struct avvik_explained_column *to, const struct avvi
                                           .units = from->units,
                                           .n_codes = from->n_codes,
                                           .codes = from->codes == NULL ? NULL : from->codes[0],
+                                          .is_identity = from->n_codes == 0 && (strcmp(from->role, "id") == 0 ||
+                                                                                strcmp(from->role, "key") == 0 ||
+                                                                                strcmp(from->role, "group") == 0),
                                           .is_date = strncmp(from->units, "days since 1970-01-01", 21) == 0};
 }
 
@@ -86,6 +89,7 @@ static enum avvik_status columns_keep(struct avvik__explain_run *run, const stru
         if (status != AVVIK_OK)
             return status;
         column_describe(&explanations->keys[k], &columns[place]);
+        explanations->keys[k].is_identity = columns[place].n_codes == 0;
     }
     for (int i = 0; i < N_SINGLE; i++)
         if (file->columns[n_features + n_shown + (size_t)i] != SIZE_MAX)

@@ -8,6 +8,7 @@
 #include "counterfactual.h"
 #include "explain_run.h"
 #include "hash_text.h"
+#include "tree_shap.h"
 
 static void file_close(struct avvik__explained_file *file)
 {
@@ -24,6 +25,7 @@ void avvik_explanations_destroy(struct avvik_explanations *explanations)
         free(explanations->rows[i].reasons);
         free(explanations->rows[i].cells);
         free(explanations->rows[i].values);
+        free(explanations->rows[i].shap);
     }
     free(explanations->rows);
     free(explanations->night);
@@ -226,6 +228,11 @@ static enum avvik_status row_explain(struct avvik__explain_run *run, struct avvi
                                            &run->explainer->reasons);
     avvik__reasons_find(run->explainer, surprise, run->options->by, &run->row, &scores, run->contributions,
                         explanation->reasons);
+    if (run->options->with_shap) {
+        if ((explanation->shap = calloc(n_features, sizeof *explanation->shap)) == NULL)
+            AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
+        explanation->shap_expected = avvik__tree_shap(&run->model->forest, run->row.tile, explanation->shap);
+    }
     AVVIK_TRY(avvik__explain_cells(run, file, explanation, error));
 done:
     return status;

@@ -123,10 +123,9 @@ void avvik__number_text(const struct avvik_explained_column *column, double valu
 void avvik_value_text(const struct avvik_explained_column *column, const struct avvik_cell *cell,
                       enum avvik_language language, char *text, size_t size)
 {
-    const int is_plain = column->units[0] == '\0' && column->n_codes == 0 && !column->is_date;
-    if (is_plain && cell->kind == AVVIK_CELL_UNSIGNED) /* identities have more digits than a double, and no thousands */
+    if (column->is_identity && cell->kind == AVVIK_CELL_UNSIGNED) /* more digits than a double has */
         snprintf(text, size, "%llu", (unsigned long long)cell->value.as_unsigned);
-    else if (is_plain && cell->kind == AVVIK_CELL_SIGNED)
+    else if (column->is_identity && cell->kind == AVVIK_CELL_SIGNED)
         snprintf(text, size, "%lld", (long long)cell->value.as_signed);
     else
         avvik__number_text(column, avvik__cell_number(cell), language, 0, text, size);

@@ -11,7 +11,7 @@
 /* What the command line asks for. */
 struct explain {
     const char *model_path, *rows, *flagged, *inputs, *show, *language, *jsonl, *by, *weights, *p;
-    uint64_t n_reasons;
+    uint64_t n_reasons, first;
     int is_json, replace;
     struct avvik_explain_options options;
     const char *show_names[MAX_NAMES], *input_names[MAX_NAMES];
@@ -184,7 +184,8 @@ static int explain_run(const struct explain *explain, const char *const *scores,
         code = cli_error(&error);
     if (code == CLI_DONE && explain->is_json && avvik_explanations_write(&all, 0, stdout, &error) != AVVIK_OK)
         code = cli_error(&error);
-    for (size_t i = 0; code == CLI_DONE && !explain->is_json && explain->jsonl == NULL && i < all.n_rows; i++)
+    for (size_t i = 0;
+         code == CLI_DONE && !explain->is_json && explain->jsonl == NULL && i < all.n_rows && i < explain->first; i++)
         case_print(&all, i);
     if (code == CLI_DONE && explain->jsonl != NULL && !cli_quiet) {
         fprintf(stderr, "explained %s rows -> ", cli_count(all.n_rows));
@@ -198,7 +199,7 @@ static int explain_run(const struct explain *explain, const char *const *scores,
 
 static int run(const struct cli_command *command, int argc, char **argv)
 {
-    struct explain explain = {.language = "en", .n_reasons = 5, .options = AVVIK_EXPLAIN_DEFAULTS};
+    struct explain explain = {.language = "en", .n_reasons = 5, .first = UINT64_MAX, .options = AVVIK_EXPLAIN_DEFAULTS};
     int first;
     const struct cli_option options[] = {
         {"model", CLI_TEXT, &explain.model_path, "FILE", "the model that scored (needed)", 0, 0},
@@ -212,6 +213,9 @@ static int run(const struct cli_command *command, int argc, char **argv)
         {"weights", CLI_TEXT, &explain.weights, "A=N,...", "of the combination, where the list was made with others", 0,
          0},
         {"reasons", CLI_NUMBER, &explain.n_reasons, "N", "features to tell of, at most (5)", 1, 65535},
+        {"first", CLI_NUMBER, &explain.first, "N", "print the first N cases only (all)", 1, UINT64_MAX},
+        {"shap", CLI_FLAG, &explain.options.with_shap, NULL, "Shapley values of path lengths in the documents, too", 0,
+         0},
         {"show", CLI_TEXT, &explain.show, "A,B,...", "columns that may be shown (the model's features)", 0, 0},
         {"entity", CLI_TEXT, &explain.options.entity, "COLUMN", "whose row it is (the first of role key)", 0, 0},
         {"time", CLI_TEXT, &explain.options.time, "COLUMN", "when it was (the last of role time)", 0, 0},

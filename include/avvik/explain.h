@@ -81,11 +81,12 @@ struct avvik_explain_options {
     const char *night;                  /* told in the documents; may be NULL */
     enum avvik_language language;       /* of values and labels in documents */
     int no_counterfactual;
+    int with_shap;            /* Shapley values, too */
     const volatile int *stop; /* polled; non-zero: AVVIK_INTERRUPTED; may be NULL */
 };
 #define AVVIK_EXPLAIN_DEFAULTS                                                                                         \
     {                                                                                                                  \
-        AVVIK_BY_COMBINED, {4, 1, 1}, 0, 5, NULL, 0, NULL, 0, NULL, NULL, NULL, NULL, AVVIK_ENGLISH, 0, NULL           \
+        AVVIK_BY_COMBINED, {4, 1, 1}, 0, 5, NULL, 0, NULL, 0, NULL, NULL, NULL, NULL, AVVIK_ENGLISH, 0, 0, NULL        \
     }
 
 /* A value as the batch has it. */
@@ -105,6 +106,7 @@ struct avvik_explained_column {
     size_t n_codes;
     const char *codes; /* n_codes names of AVVIK_NAME_SIZE bytes each */
     int is_date;
+    int is_identity; /* of role id, key or group, without names for its codes: a number with no thousands */
 };
 
 /* What one feature has to do with a row's scores. */
@@ -145,6 +147,8 @@ struct avvik_explanation {
     int is_counterfactual;        /* changes were looked for: there is a cut */
     size_t n_one, n_two;          /* changes; 0: there is none */
     struct avvik_change one[1], two[2];
+    double *shap;         /* with_shap: of the features, what each adds to the mean path length of a tree; else NULL */
+    double shap_expected; /* that length over the training rows */
     struct avvik_cell *cells; /* of the columns that are shown */
     struct avvik_cell id, entity, time, office;
 };

@@ -80,6 +80,47 @@ class Model:
             sums += self.leaves[tree][k - size]
         return sums
 
+    def path_given(self, row, known):
+        """Mean path length of a tree where a feature that is not known takes both ways, in proportion to the rows."""
+        size = 1 << self.height
+
+        def below(tree, k):
+            if k >= size:
+                return self.leaves[tree, k - size] / 2048
+            if self.thresholds[tree, k] == np.inf:
+                return below(tree, 2 * k)
+            feature = int(self.features[tree, k])
+            if feature in known:
+                return below(tree, 2 * k + (not row[feature] < self.thresholds[tree, k]))
+            left, right = int(self.rows[tree, 2 * k]), int(self.rows[tree, 2 * k + 1])
+            return (left * below(tree, 2 * k) + right * below(tree, 2 * k + 1)) / (left + right)
+
+        return sum(below(tree, 1) for tree in range(self.trees)) / self.trees
+
+    def tree_of_shap(self, tree):
+        """A tree as shap.TreeExplainer takes it, whose rule is x <= threshold; values are path lengths."""
+        size, nodes = 1 << self.height, []
+
+        def add(k):
+            at = len(nodes)
+            nodes.append(None)
+            if k >= size or self.thresholds[tree, k] == np.inf:
+                leaf = k
+                while leaf < size:
+                    leaf *= 2
+                nodes[at] = (-1, -1, -1, -1, 0.0, self.leaves[tree, leaf - size] / 2048, self.rows[tree, k])
+            else:
+                below = np.nextafter(self.thresholds[tree, k], np.float32(-np.inf))
+                left = add(2 * k)
+                right = add(2 * k + 1)
+                nodes[at] = (left, right, left, int(self.features[tree, k]), float(below), 0.0, self.rows[tree, k])
+            return at
+
+        add(1)
+        left, right, default, features, thresholds, values, rows = map(np.array, zip(*nodes))
+        return {"children_left": left, "children_right": right, "children_default": default, "features": features,
+                "thresholds": thresholds, "values": values.reshape(-1, 1), "node_sample_weight": rows.astype(float)}
+
     def z(self, rows, group=0):
         center = self.center if self.peers is None else self.peers["center32"][group]
         rscale = self.rscale if self.peers is None else self.peers["rscale32"][group]

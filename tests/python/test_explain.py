@@ -3,6 +3,7 @@
 import functools
 import itertools
 import json
+import math
 import re
 
 import h5py
@@ -271,6 +272,51 @@ def test_no_smaller_change_of_two_features_would_do(folder):
 def path_of(n):
     """c(n) of Liu, Ting and Zhou (2008)."""
     return 2 * (1 / np.arange(1, n)).sum() - 2 * (n - 1) / n
+
+
+def test_shapley_values_are_those_of_every_coalition(folder):
+    """The definition (Shapley 1953) over all 2^F coalitions of features, on the model file."""
+    rows = [3, 40, 1600, 2222]
+    model, n = Model(folder / "all.model.h5"), 4
+    assert len(model.names) == n
+    for case, row in zip(explain(folder, "all", "--rows", ",".join(map(str, rows)), "--shap"), rows, strict=True):
+        value = model.filled(features_of(folder, [row])[0])
+        length = {known: model.path_given(value, known) for size in range(n + 1)
+                  for known in map(frozenset, itertools.combinations(range(n), size))}
+        for f, got in enumerate(case["shap"]["values"]):
+            others = [g for g in range(n) if g != f]
+            wanted = sum(math.factorial(size) * math.factorial(n - size - 1) / math.factorial(n)
+                         * (length[frozenset(known) | {f}] - length[frozenset(known)])
+                         for size in range(n) for known in itertools.combinations(others, size))
+            assert got["feature"] == model.names[f]
+            assert got["value"] == pytest.approx(wanted, rel=1e-9, abs=1e-12)
+        assert case["shap"]["expected"] == pytest.approx(length[frozenset()], rel=1e-12)
+        assert case["shap"]["sum"] == pytest.approx(length[frozenset(range(n))], rel=1e-12)
+        added = sum(value["value"] for value in case["shap"]["values"])
+        assert added == pytest.approx(case["shap"]["sum"] - case["shap"]["expected"], rel=1e-9)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["breast_diagnostic", "shuttle"])
+def test_shapley_values_are_those_of_the_shap_package(name, tmp_path):
+    """TreeExplainer, path-dependent, on the same forest."""
+    import shap
+    labelled = next(item for item in sets.bundled() if item.name == name)
+    program.ok("fit", labelled.path, "--trees", 50, "--sample", 256, "--out", tmp_path / "model.h5")
+    program.ok("score", "--model", tmp_path / "model.h5", labelled.path, "--out", tmp_path / "scores.h5")
+    model, rows = Model(tmp_path / "model.h5"), range(120)
+    cases = json.loads(program.ok("explain", tmp_path / "scores.h5", "--model", tmp_path / "model.h5", "--rows", "0..119",
+                                  "--shap", "--json").stdout)
+    explainer = shap.TreeExplainer({"trees": [model.tree_of_shap(tree) for tree in range(model.trees)], "base_offset": 0,
+                                    "tree_output": "raw_value", "objective": "squared_error",
+                                    "input_dtype": np.float32, "internal_dtype": np.float64},
+                                   feature_perturbation="tree_path_dependent")
+    values = np.stack([model.filled(row) for row in labelled.matrix[rows]])
+    wanted = explainer.shap_values(values) / model.trees
+    got = np.array([[value["value"] for value in case["shap"]["values"]] for case in cases])
+    difference = np.abs(got - wanted).max()
+    print(f"{name}: largest difference to shap {shap.__version__} {difference:.1e}, values up to {np.abs(wanted).max():.2f}")
+    assert difference < 1e-6 and np.abs(wanted).max() > 0.5
 
 
 def catalogue():

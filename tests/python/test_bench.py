@@ -72,6 +72,8 @@ def test_every_variant_and_every_backend_is_measured(kernels):
         for features in (8, 16, 17, 32, 64, 65, 100):
             if kernel.startswith("forest_path") and wide != (features > 64):
                 continue
+            if kernel == "forest_reasons" and features > 64:  # its vectors take packed nodes
+                continue
             if kernel == "joint" and features > 64:  # AVVIK_JOINT_FEATURES
                 continue
             assert (kernel, variant, features) in found

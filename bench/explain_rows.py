@@ -1,6 +1,7 @@
 """How long it takes to explain rows, against scoring them: both by the library, from memory, one thread each, in turns.
 
-    python bench/explain_rows.py [--rows 1000000] [--features 16] [--trees 100] [--backend auto] [--turns 5]
+    python bench/explain_rows.py [--rows 1000000] [--features 16] [--trees 100] [--backend auto] [--explain-on auto]
+                                 [--turns 5]
 
 Calls avvik_worker_score() (path sums and z-scores) and avvik_explainer_contributions() (what each feature adds to the path sum)
 through ctypes on the same rows, checks that the contributions add up to the path sums, and prints the best of each and their
@@ -52,6 +53,7 @@ def main():
     parser.add_argument("--features", type=int, default=16)
     parser.add_argument("--trees", type=int, default=100)
     parser.add_argument("--backend", default="auto")
+    parser.add_argument("--explain-on", default="auto")
     parser.add_argument("--turns", type=int, default=5)
     options = parser.parse_args()
     library = ctypes.CDLL(str(BUILD / "libavvik.so"))
@@ -63,7 +65,7 @@ def main():
         done(library.avvik_model_load(path, ctypes.byref(model), None))
     done(library.avvik_engine_open(model, options.backend.encode(), ctypes.byref(engine), None))
     done(library.avvik_worker_create(engine, ctypes.c_size_t(BLOCK), ctypes.byref(worker), None))
-    done(library.avvik_explainer_open(model, ctypes.byref(explainer), None))
+    done(library.avvik_explainer_open(model, options.explain_on.encode(), ctypes.byref(explainer), None))
 
     n, width = options.rows, options.features
     values = np.random.default_rng(2).standard_normal((width, n), dtype=np.float32)
@@ -94,7 +96,7 @@ def main():
     expected = library.avvik_explainer_expected(explainer)
     assert (contributions.sum(axis=1) + expected == 512 * path_sum.astype(np.int64)).all(), "contributions do not add up"
     print(f"{n:,} rows x {width} features, {options.trees} trees, one thread: scored in {best[score]:.3f} s "
-          f"({library.avvik_engine_backend(engine).decode()}), explained in {best[explain]:.3f} s: "
+          f"({library.avvik_engine_backend(engine).decode()}), explained in {best[explain]:.3f} s ({options.explain_on}): "
           f"{best[explain] / best[score]:.2f} times as long")
 
 

@@ -92,17 +92,18 @@ static json_t *reason_json(const struct avvik_explanations *all, const struct av
     json_t *json = value_json(all, column, &reason->cell, "feature");
     const int is_missing = reason->cell.kind == AVVIK_CELL_MISSING;
     const double number = avvik__cell_number(&reason->cell);
-    json_t *more = json_pack(
-        "{s:i, s:f, s:f, s:I, s:o, s:f, s:f, s:f, s:o, s:o, s:s, s:I, s:s}", "place", (int)place + 1, "share",
-        reason->share, "contribution", (double)reason->contribution / (1 << 20) / forest->n_trees, "contribution_steps",
-        (json_int_t)reason->contribution, "joint",
-        all->model->joint.n_features > 0 ? json_real(reason->joint) : json_null(), "bits", reason->bits, "robust_z",
-        (double)reason->z, "peer_median", (double)reason->center, "peer_median_text",
-        number_text_json(all, column, (double)reason->center, 0), "percentile", number_json(reason->percentile),
-        "percentile_among", "reference", "peers", (json_int_t)group.rows, "direction",
-        is_missing || (float)number == reason->center ? "equal"
-        : number > (double)reason->center             ? "above"
-                                                      : "below");
+    json_t *more =
+        json_pack("{s:i, s:f, s:f, s:I, s:o, s:f, s:f, s:f, s:o, s:o, s:s, s:I, s:s}", "place", (int)place + 1, "share",
+                  reason->share, "contribution", (double)reason->contribution / (1 << 20) / forest->n_trees,
+                  "contribution_steps", (json_int_t)reason->contribution, "joint",
+                  all->model->joint.n_features > 0 ? json_real(reason->joint) : json_null(), "bits", reason->bits,
+                  "robust_z", (double)reason->z, "peer_median", (double)reason->center, "peer_median_text",
+                  number_text_json(all, column, (double)reason->center, 0), "percentile",
+                  number_json(reason->percentile), "percentile_among",
+                  reason->percentile_rows > 0 ? "peers" : "reference", "peers", (json_int_t)group.rows, "direction",
+                  is_missing || (float)number == reason->center ? "equal"
+                  : number > (double)reason->center             ? "above"
+                                                                : "below");
     json_object_update(json, more);
     json_decref(more);
     return json;
@@ -233,6 +234,24 @@ static json_t *forest_json(const struct avvik_explanations *all, const struct av
                      (json_int_t)all->expected_steps, "contributions", array);
 }
 
+/* The rows of the same person or business. */
+static json_t *timeline_json(const struct avvik_explanations *all, const struct avvik_explanation *one)
+{
+    const struct avvik_explained_column *column = &all->features[one->reasons[0].feature];
+    if (one->n_timeline == 0)
+        return json_null();
+    json_t *array = json_array();
+    for (size_t i = 0; i < one->n_timeline; i++) {
+        const struct avvik_moment *moment = &one->timeline[i];
+        json_array_append_new(array, json_pack("{s:o, s:o, s:o, s:I, s:b}", "time",
+                                               text_json(&all->time, &moment->time, all->language), "value",
+                                               cell_json(&moment->value), "text",
+                                               text_json(column, &moment->value, all->language), "row",
+                                               (json_int_t)moment->row, "is_case", moment->row == one->pick.row));
+    }
+    return array;
+}
+
 /* Shapley values of path lengths. */
 static json_t *shap_json(const struct avvik_explanations *all, const struct avvik_explanation *one)
 {
@@ -262,7 +281,7 @@ static json_t *case_json(const struct avvik_explanations *all, size_t row)
                   (json_int_t)one->pick.row, "input_row", (json_int_t)one->input_row, "model", all->model->content_hash,
                   "scores_file", all->scores_hash, "language", avvik_language_code(all->language));
     json_t *more = json_pack(
-        "{s:o, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:{s:b, s:o, s:o}, s:o, s:o, s:n, s:o}",
+        "{s:o, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:{s:b, s:o, s:o}, s:o, s:o, s:o, s:o}",
         "rank", one->pick.rank == 0 ? json_null() : json_integer((json_int_t)one->pick.rank), "selected_by",
         selected_by, "by", avvik_detector_name(all->by), "p",
         all->n_calibration == 0 ? json_null() : json_real(one->p[all->by]), "p_values", detectors_json(one, 1),
@@ -273,7 +292,8 @@ static json_t *case_json(const struct avvik_explanations *all, size_t row)
         all->entity.name == NULL ? json_null() : avvik__json_text(all->entity.name), "fields", fields, "reasons",
         reasons, "peer_group", group_json(all, one), "counterfactual", "is_ordinary", one->is_ordinary, "one",
         changes_json(all, one->one, one->n_one), "two", changes_json(all, one->two, one->n_two), "words",
-        words_json(all, row), "peer_plot", plot_json(all, one), "timeline", "forest", forest_json(all, one));
+        words_json(all, row), "peer_plot", plot_json(all, one), "timeline", timeline_json(all, one), "forest",
+        forest_json(all, one));
     json_object_update(json, more);
     json_decref(more);
     if (one->shap != NULL)

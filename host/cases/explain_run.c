@@ -26,6 +26,7 @@ void avvik_explanations_destroy(struct avvik_explanations *explanations)
         free(explanations->rows[i].cells);
         free(explanations->rows[i].values);
         free(explanations->rows[i].shap);
+        free(explanations->rows[i].timeline);
     }
     free(explanations->rows);
     free(explanations->night);
@@ -375,7 +376,7 @@ static enum avvik_status run_begin(struct avvik__explain_run *run, const struct 
 {
     enum avvik_status status = AVVIK_OK;
     struct avvik_explanations *explanations = run->explanations;
-    AVVIK_TRY(avvik__explainer_open(run->model, 0, &run->explainer, error));
+    AVVIK_TRY(avvik__explainer_open(run->model, &run->explainer, error));
     AVVIK_TRY(avvik__surprise_init(&run->surprise, &run->model->calibration, run->options->weights, error));
     const size_t stride = run->explainer->memory.plan.stride;
     run->row.values = avvik__aligned_calloc(stride, sizeof(float));
@@ -420,6 +421,8 @@ enum avvik_status avvik_explain(const struct avvik_model *model, const char *con
     cut_find(&run);
     if (explanations.has_cut)
         AVVIK_TRY(changes_find(&run, error));
+    if (options->with_scan)
+        AVVIK_TRY(avvik__explain_scan(&run, error));
     *explanations_out = explanations;
     explanations = (struct avvik_explanations){0};
 done:

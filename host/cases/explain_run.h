@@ -34,6 +34,9 @@ struct avvik__explain_run {
 enum avvik_status avvik__explain_columns(struct avvik__explain_run *run, struct avvik__explained_file *file,
                                          struct avvik_error *error);
 
+/* with_scan: go through all rows of all batches, once everything else is known. */
+enum avvik_status avvik__explain_scan(struct avvik__explain_run *run, struct avvik_error *error);
+
 /* Read the cells of one row. */
 enum avvik_status avvik__explain_cells(const struct avvik__explain_run *run, struct avvik__explained_file *file,
                                        struct avvik_explanation *explanation, struct avvik_error *error);

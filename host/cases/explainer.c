@@ -6,21 +6,24 @@
 
 #include "avvik_internal.h"
 #include "leaf_reasons.h"
+#include "opencl_reasons.h"
 #include "signed_log.h"
 
-#define BLOCK_ROWS 256
+#define CPU_ROWS ((size_t)256) /* at a time: their contributions stay in the cache */
+#define DEVICE_ROWS ((size_t)16384)
 
 void avvik_explainer_close(struct avvik_explainer *explainer)
 {
     if (explainer == NULL)
         return;
+    avvik__cl_reasons_close(explainer->device);
     avvik__plan_destroy(&explainer->memory);
     free(explainer->leaf_reasons);
     free(explainer);
 }
 
-enum avvik_status avvik__explainer_open(const struct avvik_model *model, int for_many,
-                                        struct avvik_explainer **explainer_out, struct avvik_error *error)
+enum avvik_status avvik__explainer_open(const struct avvik_model *model, struct avvik_explainer **explainer_out,
+                                        struct avvik_error *error)
 {
     enum avvik_status status = AVVIK_OK;
     struct avvik_explainer *explainer = calloc(1, sizeof *explainer);
@@ -32,9 +35,6 @@ enum avvik_status avvik__explainer_open(const struct avvik_model *model, int for
     explainer->reasons = (struct avvik__reasons_view){.forest = &explainer->memory.plan.forest,
                                                       .expected = model->forest.expected,
                                                       .stride = explainer->memory.plan.stride};
-    if (for_many)
-        explainer->leaf_reasons = avvik__leaf_reasons_make(&model->forest, explainer->reasons.stride);
-    explainer->reasons.leaf_reasons = explainer->leaf_reasons;
     for (size_t tree = 0; tree < model->forest.n_trees; tree++)
         explainer->expected += model->forest.expected[(tree << (model->forest.height + 1)) + 1];
     for (uint32_t f = 0; f < model->joint.n_features; f++) {
@@ -48,10 +48,51 @@ done:
     return status;
 }
 
-enum avvik_status avvik_explainer_open(const struct avvik_model *model, struct avvik_explainer **explainer_out,
-                                       struct avvik_error *error)
+/* What the named backend goes by: a variant of the kernel with its table, or a device. */
+static enum avvik_status backend_take(struct avvik_explainer *explainer, const char *backend, struct avvik_error *error)
 {
-    return avvik__explainer_open(model, 1, explainer_out, error);
+    static const struct {
+        const char *name;
+        unsigned bits;
+        avvik__forest_reasons_fn *kernel;
+    } variants[] = {
+        {"scalar", 0, avvik__forest_reasons_scalar},
+#if defined(__x86_64__)
+        {"avx2", AVVIK_CPU_AVX2, avvik__forest_reasons_avx2},
+        {"avx512", AVVIK_CPU_AVX512, avvik__forest_reasons_avx512},
+#endif
+    };
+    if (strncmp(backend, "opencl", 6) == 0 && (backend[6] == '\0' || backend[6] == ':'))
+        return avvik__cl_reasons_open(backend[6] == '\0' ? NULL : backend + 7, &explainer->memory.plan,
+                                      explainer->model->forest.expected, &explainer->device, error);
+    size_t i = 0;
+    while (i < sizeof variants / sizeof variants[0] && strcmp(variants[i].name, backend) != 0)
+        i++;
+    if (strcmp(backend, "auto") != 0 && i == sizeof variants / sizeof variants[0])
+        return avvik__error_set(
+            error, AVVIK_ERR_BACKEND, 0,
+            "there is no backend '%s' to explain on; there are auto, scalar, avx2, avx512 and opencl", backend);
+    if (strcmp(backend, "auto") != 0 && (variants[i].bits & ~avvik__cpu_features()) != 0)
+        return avvik__error_set(error, AVVIK_ERR_BACKEND, 0, "%s cannot run on this CPU", backend);
+    if (strcmp(backend, "auto") != 0)
+        explainer->kernels.forest_reasons = variants[i].kernel;
+    explainer->leaf_reasons = avvik__leaf_reasons_make(&explainer->model->forest, explainer->reasons.stride);
+    explainer->reasons.leaf_reasons = explainer->leaf_reasons;
+    return AVVIK_OK;
+}
+
+enum avvik_status avvik_explainer_open(const struct avvik_model *model, const char *backend,
+                                       struct avvik_explainer **explainer_out, struct avvik_error *error)
+{
+    struct avvik_explainer *explainer = NULL;
+    enum avvik_status status = avvik__explainer_open(model, &explainer, error);
+    if (status == AVVIK_OK)
+        status = backend_take(explainer, backend, error);
+    if (status == AVVIK_OK)
+        *explainer_out = explainer;
+    else
+        avvik_explainer_close(explainer);
+    return status;
 }
 
 int64_t avvik_explainer_expected(const struct avvik_explainer *explainer)
@@ -64,22 +105,27 @@ enum avvik_status avvik_explainer_contributions(const struct avvik_explainer *ex
 {
     enum avvik_status status = AVVIK_OK;
     const size_t n_features = explainer->memory.plan.n_features, stride = explainer->memory.plan.stride;
-    float *tile = avvik__aligned_calloc(BLOCK_ROWS * stride, sizeof *tile);
-    int64_t *wide = avvik__aligned_calloc(BLOCK_ROWS * stride, sizeof *wide);
+    const size_t block = explainer->device != NULL ? DEVICE_ROWS : CPU_ROWS;
+    float *tile = avvik__aligned_calloc(block * stride, sizeof *tile);
+    int64_t *wide = avvik__aligned_calloc(block * stride, sizeof *wide);
     uint64_t *counts = calloc(2 * n_features, sizeof *counts);
-    uint16_t missing[BLOCK_ROWS];
-    if (tile == NULL || wide == NULL || counts == NULL)
+    uint16_t *missing = calloc(block, sizeof *missing);
+    if (tile == NULL || wide == NULL || counts == NULL || missing == NULL)
         AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
-    for (size_t first = 0; first < rows->n_rows; first += BLOCK_ROWS) {
-        const size_t n = rows->n_rows - first < BLOCK_ROWS ? rows->n_rows - first : BLOCK_ROWS;
+    for (size_t first = 0; first < rows->n_rows; first += block) {
+        const size_t n = rows->n_rows - first < block ? rows->n_rows - first : block;
         explainer->kernels.tile_pack(tile, stride, rows->values + first * rows->row_stride, n, n_features,
                                      rows->row_stride, rows->column_stride, counts, counts + n_features);
         explainer->kernels.fill_missing(tile, stride, n, n_features, explainer->memory.plan.fill, missing);
-        explainer->kernels.forest_reasons(wide, tile, stride, n, &explainer->reasons);
+        if (explainer->device != NULL)
+            AVVIK_TRY(avvik__cl_reasons_run(explainer->device, wide, tile, n, &explainer->reasons, error));
+        else
+            explainer->kernels.forest_reasons(wide, tile, stride, n, &explainer->reasons);
         for (size_t r = 0; r < n; r++)
             memcpy(contributions + (first + r) * n_features, wide + r * stride, n_features * sizeof *wide);
     }
 done:
+    free(missing);
     free(tile);
     free(wide);
     free(counts);

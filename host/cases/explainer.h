@@ -11,14 +11,15 @@ struct avvik_explainer {
     struct avvik__plan_memory memory; /* the forest as kernels walk it; center, rscale and fill */
     struct avvik__kernels kernels;
     struct avvik__reasons_view reasons;
-    int32_t *leaf_reasons; /* owned; NULL where rows are walked node by node */
-    int64_t expected;      /* the sum of g(root) over trees */
+    struct avvik__cl_reasons *device; /* NULL: the CPU */
+    int32_t *leaf_reasons;            /* owned; NULL where rows are walked node by node */
+    int64_t expected;                 /* the sum of g(root) over trees */
     float joint_center[AVVIK_JOINT_FEATURES], joint_rscale[AVVIK_JOINT_FEATURES]; /* of everyone */
 };
 
-/* As avvik_explainer_open(). for_many: prepare for so many rows that a table of all leaves is worth its making. */
-enum avvik_status avvik__explainer_open(const struct avvik_model *model, int for_many,
-                                        struct avvik_explainer **explainer_out, struct avvik_error *error);
+/* As avvik_explainer_open() on the CPU, for so few rows that a table of all leaves is not worth its making. */
+enum avvik_status avvik__explainer_open(const struct avvik_model *model, struct avvik_explainer **explainer_out,
+                                        struct avvik_error *error);
 
 /* A row. values and tile have explainer->memory.plan.stride floats and are 64-byte aligned. */
 struct avvik__explained_row {

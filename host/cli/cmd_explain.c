@@ -216,6 +216,8 @@ static int run(const struct cli_command *command, int argc, char **argv)
         {"first", CLI_NUMBER, &explain.first, "N", "print the first N cases only (all)", 1, UINT64_MAX},
         {"shap", CLI_FLAG, &explain.options.with_shap, NULL, "Shapley values of path lengths in the documents, too", 0,
          0},
+        {"scan", CLI_FLAG, &explain.options.with_scan, NULL,
+         "read all rows once: percentiles among peers, and timelines of the same person or business", 0, 0},
         {"show", CLI_TEXT, &explain.show, "A,B,...", "columns that may be shown (the model's features)", 0, 0},
         {"entity", CLI_TEXT, &explain.options.entity, "COLUMN", "whose row it is (the first of role key)", 0, 0},
         {"time", CLI_TEXT, &explain.options.time, "COLUMN", "when it was (the last of role time)", 0, 0},

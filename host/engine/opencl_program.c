@@ -186,9 +186,10 @@ done:
     return status;
 }
 
-/* From the cache or from source, and whether its largest group suffices. */
-static enum avvik_status geometry_build(cl_context context, const struct avvik__cl_device *device, const char *options,
-                                        cl_program *program_out, size_t *group_out, struct avvik_error *error)
+/* From the cache or from source, and how large a group of `kernel_name` may be. */
+static enum avvik_status options_build(cl_context context, const struct avvik__cl_device *device, const char *options,
+                                       const char *kernel_name, cl_program *program_out, size_t *group_out,
+                                       struct avvik_error *error)
 {
     enum avvik_status status = AVVIK_OK;
     struct avvik__cl_cache_key key;
@@ -208,7 +209,7 @@ static enum avvik_status geometry_build(cl_context context, const struct avvik__
         AVVIK_TRY(source_build(context, device, options, &texts[N_KEY_TEXTS], &program, error));
         binary_store(program, &key);
     }
-    kernel = clCreateKernel(program, "forest_path", &code);
+    kernel = clCreateKernel(program, kernel_name, &code);
     if (code == CL_INVALID_KERNEL_NAME || code == CL_INVALID_PROGRAM_EXECUTABLE) {
         /* A whole cache file with something else in it: once more, from source. */
         clReleaseProgram(program);
@@ -216,7 +217,7 @@ static enum avvik_status geometry_build(cl_context context, const struct avvik__
         avvik__cl_cache_remove(&key);
         AVVIK_TRY(source_build(context, device, options, &texts[N_KEY_TEXTS], &program, error));
         binary_store(program, &key);
-        kernel = clCreateKernel(program, "forest_path", &code);
+        kernel = clCreateKernel(program, kernel_name, &code);
     }
     AVVIK_TRY(avvik__cl_check(code, "clCreateKernel", device->name, error));
     AVVIK_TRY(avvik__cl_check(
@@ -241,7 +242,8 @@ enum avvik_status avvik__cl_program_build(cl_context context, const struct avvik
         cl_program program = NULL;
         size_t group = 0;
         avvik__cl_options_write(options, sizeof options, plan, geometry);
-        const enum avvik_status status = geometry_build(context, device, options, &program, &group, error);
+        const enum avvik_status status =
+            options_build(context, device, options, "forest_path", &program, &group, error);
         if (status != AVVIK_OK)
             return status;
         if (geometry->is_lanes) { /* the group is no constant of the kernel */
@@ -255,4 +257,19 @@ enum avvik_status avvik__cl_program_build(cl_context context, const struct avvik
         clReleaseProgram(program);
         geometry->group /= 2; /* its registers do not fit: a smaller group, compiled for it */
     }
+}
+
+enum avvik_status avvik__cl_reasons_program(cl_context context, const struct avvik__cl_device *device,
+                                            const struct avvik__scoring_plan *plan, cl_program *program_out,
+                                            struct avvik_error *error)
+{
+    /* Rows lie and are walked in global memory; of forest_path there is nothing in this program. */
+    const struct avvik__cl_geometry geometry = {.vector = 8, .rows = 1, .group = 1, .in_flight = 1};
+    char walk[512], options[600];
+    size_t group;
+    avvik__cl_options_write(walk, sizeof walk, plan, &geometry);
+    char *items = strstr(walk, "-DAVVIK_WALK_ITEMS=1");
+    items[strlen("-DAVVIK_WALK_ITEMS=")] = '0';
+    snprintf(options, sizeof options, "%s -DAVVIK_REASONS=1", walk);
+    return options_build(context, device, options, "forest_reasons", program_out, &group, error);
 }

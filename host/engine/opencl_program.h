@@ -50,4 +50,9 @@ enum avvik_status avvik__cl_program_build(cl_context context, const struct avvik
                                           const struct avvik__scoring_plan *plan, struct avvik__cl_geometry *geometry,
                                           cl_program *program_out, struct avvik_error *error);
 
+/* The program that has forest_reasons for `plan`, likewise. */
+enum avvik_status avvik__cl_reasons_program(cl_context context, const struct avvik__cl_device *device,
+                                            const struct avvik__scoring_plan *plan, cl_program *program_out,
+                                            struct avvik_error *error);
+
 #endif

@@ -20,18 +20,20 @@ extern "C" {
 /* The forest's additive contributions for any number of rows. */
 struct avvik_explainer;
 
-/* Make `model` ready; it must stay. explainer_out: release with avvik_explainer_close(). AVVIK_OK or AVVIK_ERR_MEMORY.
- */
-enum avvik_status avvik_explainer_open(const struct avvik_model *model, struct avvik_explainer **explainer_out,
-                                       struct avvik_error *error);
+/* Make `model` ready; it must stay. backend: "auto" (the widest of the CPU's), "scalar", "avx2", "avx512", or "opencl"
+ * and "opencl:PLATFORM.DEVICE" as for avvik_engine_open(). explainer_out: release with avvik_explainer_close().
+ * AVVIK_OK; AVVIK_ERR_BACKEND (unknown, or it cannot run here: the text says why); AVVIK_ERR_MEMORY. */
+enum avvik_status avvik_explainer_open(const struct avvik_model *model, const char *backend,
+                                       struct avvik_explainer **explainer_out, struct avvik_error *error);
 void avvik_explainer_close(struct avvik_explainer *explainer); /* NULL is a no-op */
 
 /* What each feature adds to each row's path sum (kernels/README.md, "Reasons").
  *
  * contributions  out, [rows->n_rows][n_features], in steps of 2^-20 path length, summed over the trees. Negative:
  *                the feature makes the path shorter, and so the row more unusual. Over the features they add up to
- *                2^9 path_sum - avvik_explainer_expected(), exactly, whatever the CPU.
- * Returns AVVIK_OK or AVVIK_ERR_MEMORY. Any number of threads may call it at once. */
+ *                2^9 path_sum - avvik_explainer_expected(), exactly, whatever the backend.
+ * Returns AVVIK_OK; AVVIK_ERR_MEMORY; on a device AVVIK_ERR_BACKEND if it fails, AVVIK_ERR_SELFTEST if the first rows
+ * come out otherwise than on the CPU. Any number of threads may call it at once. */
 enum avvik_status avvik_explainer_contributions(const struct avvik_explainer *explainer, const struct avvik_rows *rows,
                                                 int64_t *contributions, struct avvik_error *error);
 
@@ -82,11 +84,12 @@ struct avvik_explain_options {
     enum avvik_language language;       /* of values and labels in documents */
     int no_counterfactual;
     int with_shap;            /* Shapley values, too */
+    int with_scan;            /* read all rows once: percentiles are among peers, and there are timelines */
     const volatile int *stop; /* polled; non-zero: AVVIK_INTERRUPTED; may be NULL */
 };
 #define AVVIK_EXPLAIN_DEFAULTS                                                                                         \
     {                                                                                                                  \
-        AVVIK_BY_COMBINED, {4, 1, 1}, 0, 5, NULL, 0, NULL, 0, NULL, NULL, NULL, NULL, AVVIK_ENGLISH, 0, 0, NULL        \
+        AVVIK_BY_COMBINED, {4, 1, 1}, 0, 5, NULL, 0, NULL, 0, NULL, NULL, NULL, NULL, AVVIK_ENGLISH, 0, 0, 0, NULL     \
     }
 
 /* A value as the batch has it. */
@@ -112,14 +115,23 @@ struct avvik_explained_column {
 /* What one feature has to do with a row's scores. */
 struct avvik_reason {
     uint32_t feature;
-    double share;           /* of what `by` says of the row: 0 to 1; of all features together 1, or 0 if nothing */
-    int64_t contribution;   /* to the path sum, in steps of 2^-20 */
-    double joint;           /* to the squared distance; these add up to it but for rounding. 0 without one */
-    double bits;            /* to the combination; these add up to it but for rounding */
-    float z;                /* among its peers, with its sign; 0 where the value is missing */
-    float center;           /* what z is measured from */
-    double percentile;      /* reference rows whose value is at most this one, in per cent; NAN: it is missing */
-    struct avvik_cell cell; /* the value */
+    double share;             /* of what `by` says of the row: 0 to 1; of all features together 1, or 0 if nothing */
+    int64_t contribution;     /* to the path sum, in steps of 2^-20 */
+    double joint;             /* to the squared distance; these add up to it but for rounding. 0 without one */
+    double bits;              /* to the combination; these add up to it but for rounding */
+    float z;                  /* among its peers, with its sign; 0 where the value is missing */
+    float center;             /* what z is measured from */
+    double percentile;        /* rows whose value is at most this one, in per cent; NAN: it is missing */
+    uint64_t percentile_rows; /* with_scan: of so many rows of its group in the batches; 0: of reference rows */
+    struct avvik_cell cell;   /* the value */
+};
+
+#define AVVIK_MAX_MOMENTS 1000
+
+/* A row of the same person or business. */
+struct avvik_moment {
+    uint64_t row;
+    struct avvik_cell time, value; /* value: of the feature of the first reason */
 };
 
 /* One feature that would have to change. */
@@ -149,6 +161,8 @@ struct avvik_explanation {
     struct avvik_change one[1], two[2];
     double *shap;         /* with_shap: of the features, what each adds to the mean path length of a tree; else NULL */
     double shap_expected; /* that length over the training rows */
+    struct avvik_moment *timeline; /* with_scan: by time, AVVIK_MAX_MOMENTS at most; NULL: none is known */
+    size_t n_timeline;
     struct avvik_cell *cells; /* of the columns that are shown */
     struct avvik_cell id, entity, time, office;
 };

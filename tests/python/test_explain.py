@@ -319,6 +319,35 @@ def test_shapley_values_are_those_of_the_shap_package(name, tmp_path):
     assert difference < 1e-6 and np.abs(wanted).max() > 0.5
 
 
+def test_scan_tells_of_peers_and_of_the_same_person(folder):
+    """Percentiles among the rows of the same office, and all rows of a person, by NumPy."""
+    with h5py.File(folder / "batch.h5") as file:
+        table = {name: file["benefit"][name][:] for name in file["benefit"]}
+    plain = explain(folder, "peers", "--flagged", folder / "peers.json")
+    for case, before in zip(explain(folder, "peers", "--flagged", folder / "peers.json", "--scan"), plain, strict=True):
+        peers = table["office"] == table["office"][case["row"]]
+        for reason in case["reasons"]:
+            column = table[reason["feature"]].astype(np.float32)
+            if reason["value"] is not None:
+                among = column[peers & ~np.isnan(column)]
+                assert reason["percentile_among"] == "peers"
+                assert reason["percentile"] == pytest.approx(100 * (among <= column[case["row"]]).mean(), rel=1e-12)
+        rows = np.flatnonzero(table["person"] == table["person"][case["row"]])
+        rows = rows[np.argsort(table["pay_date"][rows], kind="stable")]
+        assert [moment["row"] for moment in case["timeline"]] == rows.tolist() and len(rows) >= 2
+        for moment in case["timeline"]:
+            value = table[case["reasons"][0]["feature"]][moment["row"]]
+            assert moment["value"] == value or (moment["value"] is None and np.isnan(value))
+            assert moment["time"] == str(np.datetime64(int(table["pay_date"][moment["row"]]), "D"))
+            assert moment["is_case"] == (moment["row"] == case["row"])
+        assert before["timeline"] is None
+        for document in (case, before):
+            document.pop("timeline")
+            for reason in document["reasons"]:
+                reason.pop("percentile"), reason.pop("percentile_among")
+        assert case == before
+
+
 def catalogue():
     text = (WORDS / "words.def").read_text(encoding="utf-8")
     calls = re.findall(r"AVVIK_WORDS\((\w+),\s*(\"(?:[^\"]|\"\s*\")*?\"),\s*(\".*?\"),\s*(\".*?\")\)\n", text, re.S)

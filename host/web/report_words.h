@@ -2,6 +2,8 @@
 #ifndef AVVIK_REPORT_WORDS_H
 #define AVVIK_REPORT_WORDS_H
 
+#include "avvik/explain.h"
+
 enum avvik__report_word {
 #define WORD(symbol, en, nb, nn) AVVIK_TELL_##symbol,
 #include "report_words.def"
@@ -9,7 +11,7 @@ enum avvik__report_word {
     AVVIK_N_TOLD
 };
 
-/* language: enum avvik_language. Static storage. */
-const char *avvik__report_word(enum avvik__report_word word, int language);
+/* Static storage. */
+const char *avvik__report_word(enum avvik__report_word word, enum avvik_language language);
 
 #endif

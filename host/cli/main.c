@@ -6,9 +6,9 @@
 #include "cli.h"
 
 static const struct cli_command *const commands[] = {
-    &cli_synth, &cli_find, &cli_check, &cli_compare, &cli_history, &cli_fit, &cli_score, &cli_flag,
-    &cli_evaluate, &cli_explain, &cli_report, &cli_night, &cli_cases, &cli_serve, &cli_user,
-    &cli_audit, &cli_devices, &cli_selftest, &cli_tune, &cli_model};
+    &cli_synth, &cli_find,     &cli_check,   &cli_compare,  &cli_history, &cli_fit,   &cli_score,
+    &cli_flag,  &cli_evaluate, &cli_explain, &cli_report,   &cli_night,   &cli_cases, &cli_serve,
+    &cli_user,  &cli_audit,    &cli_devices, &cli_selftest, &cli_tune,    &cli_model};
 #define N_COMMANDS (sizeof commands / sizeof commands[0])
 
 static void help_print(void)

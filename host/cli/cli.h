@@ -105,8 +105,6 @@ json_t *cli_truth_json(const struct avvik_truth_report *report);
 
 extern const struct cli_command cli_check, cli_compare, cli_history, cli_fit, cli_score, cli_flag, cli_evaluate,
     cli_explain, cli_devices, cli_selftest, cli_find, cli_model, cli_night, cli_report, cli_synth, cli_tune, cli_cases,
-extern const struct cli_command cli_check, cli_compare, cli_history, cli_fit, cli_score, cli_flag, cli_evaluate,
-    cli_explain, cli_devices, cli_selftest, cli_find, cli_model, cli_night, cli_report, cli_synth, cli_tune, cli_cases,
     cli_user, cli_audit, cli_serve;
 
 #endif

@@ -173,7 +173,7 @@ def test_nothing_in_a_document_becomes_markup(made, tmp_path):
             return {k: spoil(v, k) for k, v in value.items()}
         if isinstance(value, list):
             return [spoil(v, name) for v in value]
-        return HOSTILE if isinstance(value, str) and name not in ("night", "time", "direction", "selected_by", "units") else value
+        return HOSTILE if isinstance(value, str) and name not in ("night", "time", "direction", "selected_by", "units", "language") else value
 
     for case in (plain, hostile):
         case["peer_plot"] |= {"label": "a label", "text": "a text", "units": "oere"}

@@ -5,6 +5,7 @@
 #include <xxhash.h>
 
 #include "avvik/explain.h"
+#include "avvik/report.h"
 #include "avvik/store.h"
 #include "avvik_internal.h"
 #include "night_steps.h"
@@ -110,6 +111,81 @@ enum avvik_status avvik__step_explain(struct avvik__night *night, struct avvik_e
 done:
     free(cases);
     free(flags);
+    return status;
+}
+
+/* The checks of the inputs that are on the list, and the hash of their hashes. paths_out: n_out malloc'ed texts. */
+static enum avvik_status checks_find(const struct avvik__night *night, char **paths_out, size_t *n_out,
+                                     char hash[AVVIK_HASH_SIZE], struct avvik_error *error)
+{
+    enum avvik_status status = AVVIK_OK;
+    XXH3_state_t *state = XXH3_createState();
+    *n_out = 0;
+    if (state == NULL)
+        AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
+    XXH3_128bits_reset(state);
+    for (size_t i = 0; i < night->files.n; i++) {
+        const json_t *unit = avvik__unit(night, "check", night->inputs[i].path);
+        const char *of_file = avvik__unit_text(json_array_get(json_object_get(unit, "outputs"), 0), "hash");
+        if (night->inputs[i].is_bad)
+            continue;
+        if ((paths_out[*n_out] = avvik__night_path(night, night->inputs[i].report)) == NULL)
+            AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
+        ++*n_out;
+        XXH3_128bits_update(state, of_file, strlen(of_file) + 1);
+    }
+    avvik__hash_text(XXH3_128bits_digest(state), hash);
+done:
+    XXH3_freeState(state);
+    return status;
+}
+
+enum avvik_status avvik__step_report(struct avvik__night *night, struct avvik_error *error)
+{
+    static const char *const outputs[] = {"report.html"};
+    enum avvik_status status = AVVIK_OK;
+    const json_t *explained = avvik__unit(night, "explain", NULL);
+    const json_int_t n_cases = avvik__unit_fact(explained, "cases");
+    struct avvik_report_options options = AVVIK_REPORT_DEFAULTS;
+    char key[AVVIK_HASH_SIZE], checked[AVVIK_HASH_SIZE], count[AVVIK_COUNT_SIZE];
+    char *cases = NULL, *page = NULL, **checks = NULL;
+    size_t n_checks = 0;
+    json_t *unit = avvik__unit(night, "report", NULL);
+    if (!night->config->has_explain)
+        return AVVIK_OK;
+    if ((checks = calloc(night->files.n, sizeof *checks)) == NULL)
+        AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
+    AVVIK_TRY(checks_find(night, checks, &n_checks, checked, error));
+    options.language = avvik_language_code(night->config->explain.language);
+    avvik__unit_key(key, "report|%s|%s|%s", options.language, checked,
+                    avvik__unit_text(json_array_get(json_object_get(explained, "outputs"), 0), "hash"));
+    if (avvik__unit_is_done(night, unit, key))
+        goto done;
+    AVVIK_TRY(avvik__unit_begin(night, unit, key, error));
+    if ((cases = avvik__night_path(night, case_outputs[0])) == NULL ||
+        (page = avvik__night_path(night, outputs[0])) == NULL)
+        AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
+    const int is_made = n_cases > 0 && n_cases <= AVVIK_REPORT_MAX_CASES;
+    const char *const out[AVVIK_REPORT_FILES] = {[AVVIK_REPORT_PAGE] = page};
+    options.checks = (const char *const *)checks;
+    options.n_checks = n_checks;
+    options.replace = 1;
+    if (is_made)
+        AVVIK_TRY(avvik_report((const char *const *)&cases, 1, &options, out, NULL, error));
+    else
+        unlink(page); /* of an earlier run of this night */
+    AVVIK_TRY(avvik__unit_end(night, unit, outputs, (size_t)is_made, json_pack("{s:b}", "is_made", is_made), error));
+    if (is_made)
+        avvik__night_tell(night, 0, "the report -> %s", page);
+    else if (n_cases > 0)
+        avvik__night_tell(night, 1, "there is no page of %s cases; one takes %d at most",
+                          avvik__count((uint64_t)n_cases, count), AVVIK_REPORT_MAX_CASES);
+done:
+    for (size_t i = 0; i < n_checks; i++)
+        free(checks[i]);
+    free(checks);
+    free(page);
+    free(cases);
     return status;
 }
 

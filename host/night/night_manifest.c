@@ -22,8 +22,8 @@ static int ends_with(const char *text, size_t length, const char *end)
 
 int avvik__is_own_name(const char *name)
 {
-    static const char *const whole[] = {"manifest.json", "model.h5",   "before.h5",
-                                        "flags.csv",     "flags.json", "cases.jsonl"};
+    static const char *const whole[] = {"manifest.json", "model.h5",    "before.h5",  "flags.csv",
+                                        "flags.json",    "cases.jsonl", "report.html"};
     size_t length = strlen(name);
     if (ends_with(name, length, ".partial") || ends_with(name, length, ".journal"))
         length -= sizeof ".partial" - 1;
@@ -250,6 +250,8 @@ enum avvik_status avvik__manifest_plan(struct avvik__night *night, int is_dry, s
         AVVIK_TRY(unit_plan(before, after, "results", NULL, error));
     if (night->config->has_explain)
         AVVIK_TRY(unit_plan(before, after, "explain", NULL, error));
+    if (night->config->has_explain)
+        AVVIK_TRY(unit_plan(before, after, "report", NULL, error));
     if (night->config->store != NULL)
         AVVIK_TRY(unit_plan(before, after, "store", NULL, error));
     json_array_foreach(before, i, unit) if (!is_dry && unit_find(after, avvik__unit_text(unit, "step"),

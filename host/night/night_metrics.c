@@ -49,7 +49,8 @@ static void gauge_number(FILE *stream, const char *name, const char *help, long 
 
 static void steps_fill(FILE *stream, const json_t *steps)
 {
-    static const char *const names[] = {"inputs", "check", "model", "score", "flag", "results", "explain", "store"};
+    static const char *const names[] = {"inputs",  "check",   "model",  "score", "flag",
+                                        "results", "explain", "report", "store"};
     static const char *const severities[] = {"note", "warning", "breach", "refused"};
     gauge(stream, "step_seconds", "Time each step took; a step that was done by an earlier run counts as it did then.");
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {

@@ -47,8 +47,8 @@ static json_t *outputs_of(const struct avvik__night *night)
     static const char *const always[] = {"manifest.json", "model.h5", "flags.csv", "flags.json"};
     for (size_t i = 0; i < sizeof always / sizeof always[0]; i++)
         json_array_append_new(list, json_string(always[i]));
-    if (night->config->has_explain)
-        json_array_append_new(list, json_string("cases.jsonl"));
+    for (size_t i = 0; night->config->has_explain && i < 2; i++)
+        json_array_append_new(list, json_string(i == 0 ? "cases.jsonl" : "report.html"));
     for (size_t i = 0; i < night->files.n; i++) {
         if (night->inputs[i].scores == NULL)
             continue;

@@ -58,6 +58,7 @@ static enum avvik_status steps_run(struct avvik__night *night, struct avvik_erro
         AVVIK_TRY(avvik__step_flag(night, error));
         AVVIK_TRY(avvik__step_results(night, error));
         AVVIK_TRY(avvik__step_explain(night, error));
+        AVVIK_TRY(avvik__step_report(night, error));
         AVVIK_TRY(avvik__step_store(night, error));
     }
     if (bad_count(night) > 0)
@@ -110,12 +111,14 @@ static const char *status_word(const struct avvik__night *night, enum avvik_stat
 /* A list that an earlier run has made must not stand for a night that was stopped by a gate, or has nothing to list. */
 static void list_withdraw(struct avvik__night *night, enum avvik_status status)
 {
-    json_t *cases = avvik__unit(night, "explain", NULL);
+    static const char *const made[] = {"flag", "explain", "report"};
     if (status != AVVIK_GATE && (status != AVVIK_ERR_FORMAT || bad_count(night) < night->files.n))
         return;
-    avvik__unit_forget(night, avvik__unit(night, "flag", NULL));
-    if (cases != NULL)
-        avvik__unit_forget(night, cases);
+    for (size_t i = 0; i < sizeof made / sizeof made[0]; i++) {
+        json_t *unit = avvik__unit(night, made[i], NULL);
+        if (unit != NULL)
+            avvik__unit_forget(night, unit);
+    }
 }
 
 static enum avvik_status end_write(struct avvik__night *night, enum avvik_status outcome, const char *sentence,

@@ -83,7 +83,8 @@ void avvik__unit_forget(const struct avvik__night *night, json_t *unit);
 json_int_t avvik__unit_fact(const json_t *unit, const char *field);
 
 /* 1 if `name` is one that a night gives a file in its folder: "manifest.json", "model.h5", "before.h5", "flags.csv",
- * "flags.json", "cases.jsonl", "scores/X.scores.h5", "check/X.check.json", or one of these with ".partial" or
+ * "flags.json", "cases.jsonl", "report.html", "scores/X.scores.h5", "check/X.check.json", or one of these with
+ * ".partial" or
  * ".journal" behind it. */
 int avvik__is_own_name(const char *name);
 

@@ -52,9 +52,10 @@ enum avvik_status avvik__step_score(struct avvik__night *night, struct avvik_err
 enum avvik_status avvik__step_flag(struct avvik__night *night, struct avvik_error *error);
 enum avvik_status avvik__step_results(struct avvik__night *night, struct avvik_error *error);
 
-/* night_cases.c: where the configuration asks for them, a document for each row on the list, and those documents into
- * the case store. */
+/* night_cases.c: where the configuration asks for them, a document for each row on the list, a page of these, and the
+ * documents into the case store. */
 enum avvik_status avvik__step_explain(struct avvik__night *night, struct avvik_error *error);
+enum avvik_status avvik__step_report(struct avvik__night *night, struct avvik_error *error);
 enum avvik_status avvik__step_store(struct avvik__night *night, struct avvik_error *error);
 
 /* What a step gives to a function that counts rows: avvik__step_progress_show(), and this as its user. */

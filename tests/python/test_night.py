@@ -494,6 +494,10 @@ def test_cases_are_explained_and_stored(place):
     cases = [json.loads(line) for line in (place.night / "cases.jsonl").read_text().splitlines()]
     assert len({case["key"] for case in cases}) == 40 and {case["night"] for case in cases} == {NIGHT}
     assert step(place.manifest, "store")[0]["facts"] == {"cases": 40}
+    checks = ",".join(str(place.night / "check" / f"{name}-{NIGHT}.check.json") for name in "ab")
+    program.ok("report", place.night / "cases.jsonl", "--check", checks, "--language", "nb", "--out",
+               place.folder / "by_hand.html")
+    assert (place.night / "report.html").read_bytes() == (place.folder / "by_hand.html").read_bytes()
 
     documents = (place.night / "cases.jsonl").stat().st_mtime_ns
     place.ok()
@@ -516,7 +520,7 @@ def test_cases_are_explained_and_stored(place):
     assert "40 new cases" in place.ok().stderr
     place.write(CASES + "check:\n  min_rows: 100000\n")
     assert place.run("--quiet").returncode == GATE
-    assert not (place.night / "cases.jsonl").exists()
+    assert not (place.night / "cases.jsonl").exists() and not (place.night / "report.html").exists()
 
 
 def test_a_case_is_not_changed_behind_the_auditors(place):

@@ -393,3 +393,23 @@ def test_cases_that_explain_writes(tmp_path):
             fields = {field["name"]: field["text"] for field in case["fields"]}
             assert fields["gross"] in page and fields["office"] in page and fields["account"] not in page
     program.ok("audit", "verify", store)
+
+
+@pytest.mark.parametrize("sql, names", [
+    ("UPDATE entries SET note = 'another' WHERE id = 1", ["entry 1", "benefit/8100001"]),
+    ("UPDATE entries SET decision = 'explained' WHERE id = 1", ["entry 1"]),
+    ("UPDATE entries SET account = 'anne' WHERE id = 1", ["entry 1"]),
+    ("DELETE FROM entries WHERE id = 2; UPDATE cases SET version = 1, state = 'decided', decision = 'confirmed' WHERE id = 1",
+     ["row 11 of the log", "missing"]),
+    ("UPDATE cases SET decision = 'confirmed', state = 'decided' WHERE id = 1", ["benefit/8100001"])])
+def test_decisions_that_were_tampered_with_are_found(tmp_path, sql, names):
+    store = make(tmp_path, 2, 0)
+    with Server(store) as server:
+        ola = logged_in(server, "ola")
+        ola.act(1, "decide", decision="confirmed", note="as it was")
+        ola.act(1, "undo")
+    assert rows(store, "SELECT id, action FROM audit WHERE action IN ('decide', 'undo')") == [(9, "decide"), (11, "undo")]
+    program.ok("audit", "verify", store)
+    with sqlite3.connect(store) as database:
+        database.executescript("DROP TRIGGER entries_stay; DROP TRIGGER entries_are_kept;" + sql)
+    fails(BAD_INPUT, "audit", "verify", store, names=names)

@@ -38,9 +38,6 @@ static inline const char *avvik__say(const struct avvik__report *report, enum av
     return avvik__report_word(word, report->language);
 }
 
-/* " lang=en" where labels and values of a document are in another language than the page, else "". */
-const char *avvik__report_foreign(const struct avvik__report *report, const struct avvik__case_document *document);
-
 /* Parts of the page. */
 void avvik__report_list(const struct avvik__report *report, struct avvik__html *to);
 void avvik__report_heat(const struct avvik__report *report, struct avvik__html *to);

@@ -5,6 +5,7 @@
 
 #include "avvik/check.h"
 #include "avvik_internal.h"
+#include "plot_svg.h"
 #include "report_internal.h"
 
 /* A different text, and how many cases have it. */
@@ -69,13 +70,14 @@ static void tools_put(const struct avvik__report *report, struct avvik__html *to
 #define MAX_CHIPS 3 /* the case itself has all reasons */
 
 /* What a reason says in a chip: the feature, where it lies, how much of the score. */
-static void chip_put(const struct avvik__report *report, const struct avvik__case_reason *reason,
-                     struct avvik__html *to)
+static void chip_put(const struct avvik__report *report, const struct avvik__case_document *document,
+                     const struct avvik__case_reason *reason, struct avvik__html *to)
 {
+    char label[200];
     const int is_missing = isnan(reason->value) && reason->text == NULL;
     const char *arrow = reason->value > reason->peer_median ? " \xe2\x86\x91" : " \xe2\x86\x93";
-    avvik__html_add(to, "<li>");
-    avvik__html_add(to, "%s", reason->label);
+    avvik__label_shown(document, reason->feature, reason->label, report->language, label, sizeof label);
+    avvik__html_add(to, "<li>%s", label);
     if (is_missing)
         avvik__html_add(to, " %s", avvik__say(report, AVVIK_TELL_MISSING));
     else if (isfinite(reason->value) && isfinite(reason->peer_median) && reason->value != reason->peer_median)
@@ -115,10 +117,10 @@ static void row_put(const struct avvik__report *report, size_t number, struct av
     avvik__html_number(to, document->combined, 2, report->style);
     number_cell(to, document->p);
     avvik__html_p(to, document->p, report->style);
-    avvik__html_add(to, "<td><ul class=chips%s>", avvik__report_foreign(report, document));
+    avvik__html_add(to, "<td><ul class=chips>");
     for (size_t i = 0; i < document->n_reasons && i < MAX_CHIPS; i++)
         if (i == 0 || !(document->reasons[i].share < 0.005))
-            chip_put(report, &document->reasons[i], to);
+            chip_put(report, document, &document->reasons[i], to);
     avvik__html_add(to, "</ul>\n");
 }
 

@@ -137,10 +137,10 @@ ALWAYS_INLINE __m512i of_level(const uint8_t *table, __m512i path, __mmask64 bit
                         : of_128(table, path, bit_6);
 }
 
-/* The turns at one of the levels 4 to 7 of n_sub times 64 rows, side by side: one chain of comparisons alone would
- * leave the ports waiting. n_slots is known to the compiler. */
+/* The turns at one of the levels 4 to 7 (its tables like those of level `lookup`) of n_sub times 64 rows, side by side:
+ * one chain of comparisons alone would leave the ports waiting. n_slots is known to the compiler. */
 ALWAYS_INLINE void turn_by(__mmask64 *turn, const struct rows *rows, const uint8_t *rank, const uint8_t *slot,
-                           const uint16_t *column, const __m512i *bits, int level, int n_slots, int n_sub)
+                           const uint16_t *column, const __m512i *bits, int level, int lookup, int n_slots, int n_sub)
 {
     AVVIK_UNROLL
     for (int s = 0; s < n_sub; s++) {
@@ -154,21 +154,21 @@ ALWAYS_INLINE void turn_by(__mmask64 *turn, const struct rows *rows, const uint8
                 turns[l] = l == 6 ? turn[s] : _mm512_test_epi8_mask(path, bits[l]);
             v = pick_by_path(ranks, column, turns, level);
         } else {
-            v = pick_by_slot(ranks, column, of_level(slot, path, turn[s], level), bits, n_slots);
+            v = pick_by_slot(ranks, column, of_level(slot, path, turn[s], lookup), bits, n_slots);
         }
-        turn[s] = _mm512_cmpgt_epu8_mask(v, of_level(rank, path, turn[s], level));
+        turn[s] = _mm512_cmpgt_epu8_mask(v, of_level(rank, path, turn[s], lookup));
     }
 }
 
 /* The same by what the tree says of this level; n_fixed: by the columns there are, if they are 8 or 16. */
 ALWAYS_INLINE void turn_at(__mmask64 *turn, const struct rows *rows, const struct avvik__byte_tree *tree,
-                           const uint8_t *rank, const uint8_t *slot, const __m512i *bits, int level, int n_fixed,
-                           int n_sub)
+                           const uint8_t *rank, const uint8_t *slot, const __m512i *bits, int level, int lookup,
+                           int n_fixed, int n_sub)
 {
     const uint16_t *column = tree->column + (1 << level);
-#define TURN_BY(n_slots) turn_by(turn, rows, rank, slot, column, bits, level, n_slots, n_sub)
+#define TURN_BY(n_slots) turn_by(turn, rows, rank, slot, column, bits, level, lookup, n_slots, n_sub)
     if (n_fixed > 0) {
-        turn_by(turn, rows, rank, slot, NULL, bits, level, n_fixed, n_sub);
+        turn_by(turn, rows, rank, slot, NULL, bits, level, lookup, n_fixed, n_sub);
     } else {
         switch (tree->n_slots[level]) {
         case 0:
@@ -180,8 +180,28 @@ ALWAYS_INLINE void turn_at(__mmask64 *turn, const struct rows *rows, const struc
         case 12: TURN_BY(12); break;
         case 16: TURN_BY(16); break;
         case 24: TURN_BY(24); break;
-        default: TURN_BY(AVVIK_BYTE_BY_PATH); break;
+        default:
+            if (level == lookup) /* ends have no paths */
+                TURN_BY(AVVIK_BYTE_BY_PATH);
+            break;
         }
+    }
+}
+
+/* Level 7 and the leaves of a tree that has_ends: each table is one register. */
+ALWAYS_INLINE void walk_ends(struct byte_sums *low, struct byte_sums *high, struct rows *rows,
+                             const struct avvik__byte_tree *tree, const __mmask64 *turn_6, const __m512i *bits,
+                             int n_fixed, int n_sub)
+{
+    __mmask64 turn[2] = {0, 0};
+    AVVIK_UNROLL
+    for (int s = 0; s < n_sub; s++)
+        rows->path[s] = of_128(tree->end, rows->path[s], turn_6[s]);
+    turn_at(turn, rows, tree, tree->rank_7, tree->slot_7, bits, 7, 6, n_fixed, n_sub);
+    AVVIK_UNROLL
+    for (int s = 0; s < n_sub; s++) {
+        byte_sums_add(&low[s], of_128(tree->leaf_low, rows->path[s], turn[s]));
+        byte_sums_add(&high[s], of_128(tree->leaf_high, rows->path[s], turn[s]));
     }
 }
 
@@ -194,20 +214,24 @@ ALWAYS_INLINE void walk_tree(struct byte_sums *low, struct byte_sums *high, stru
     for (int s = 0; s < n_sub; s++)
         rows->path[s] = walk_upper(rows->ranks + s * rows->step, tree, bits, n_fixed == 16 ? 5 : 4);
     if (n_fixed != 16) { /* by path is cheaper than by 16 columns, and than by 12 */
-        turn_at(turn, rows, tree, tree->rank_4, tree->slot_4, bits, 4, n_fixed, n_sub);
+        turn_at(turn, rows, tree, tree->rank_4, tree->slot_4, bits, 4, 4, n_fixed, n_sub);
         AVVIK_UNROLL
         for (int s = 0; s < n_sub; s++)
             rows->path[s] = _mm512_mask_add_epi8(rows->path[s], turn[s], rows->path[s], bits[4]);
     }
-    turn_at(turn, rows, tree, tree->rank_5, tree->slot_5, bits, 5, n_fixed, n_sub);
+    turn_at(turn, rows, tree, tree->rank_5, tree->slot_5, bits, 5, 5, n_fixed, n_sub);
     AVVIK_UNROLL
     for (int s = 0; s < n_sub; s++)
         rows->path[s] = _mm512_mask_add_epi8(rows->path[s], turn[s], rows->path[s], bits[5]);
-    turn_at(turn, rows, tree, tree->rank_6, tree->slot_6, bits, 6, n_fixed, n_sub);
+    turn_at(turn, rows, tree, tree->rank_6, tree->slot_6, bits, 6, 6, n_fixed, n_sub);
     AVVIK_UNROLL
     for (int s = 0; s < n_sub; s++)
         turn_6[s] = turn[s];
-    turn_at(turn, rows, tree, tree->rank_7, tree->slot_7, bits, 7, n_fixed, n_sub);
+    if (tree->has_ends) {
+        walk_ends(low, high, rows, tree, turn_6, bits, n_fixed, n_sub);
+        return;
+    }
+    turn_at(turn, rows, tree, tree->rank_7, tree->slot_7, bits, 7, 7, n_fixed, n_sub);
     AVVIK_UNROLL
     for (int s = 0; s < n_sub; s++) {
         const __m512i path = rows->path[s];

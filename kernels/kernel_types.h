@@ -64,10 +64,11 @@ struct avvik__byte_tree {
     uint8_t rank_2[16], rank_3[16], rank_4[16];
     uint8_t rank_5[32], slot_5[32];
     uint8_t slot_4[16], n_slots[8]; /* of level d: 0 where nothing splits; one of AVVIK_BYTE_SLOTS; else by path */
-    uint8_t unused[40];
+    uint8_t has_ends, unused[39];
     uint8_t rank_6[64], slot_6[64];
-    uint8_t rank_7[128], slot_7[128];
-    uint8_t leaf_low[256], leaf_high[256];
+    uint8_t rank_7[128], slot_7[128];      /* has_ends: indexed by end, the first 64 */
+    uint8_t leaf_low[256], leaf_high[256]; /* has_ends: indexed by end, 64 of turn 0, 64 of turn 1 */
+    uint8_t end[128]; /* by path; the nodes of level 7 that have rank, slot and both leaves in common are one end */
 };
 
 /* Trees that share their thresholds' ranks. */

@@ -18,10 +18,15 @@ static unsigned n_byte_walks[5];
 /* Levels of their trees, by the way they choose among columns (n_slots of struct avvik__byte_tree). */
 static unsigned n_slot_levels[AVVIK_BYTE_HEIGHT][AVVIK_BYTE_BY_PATH + 1];
 
+/* Their trees, by has_ends. */
+static unsigned n_trees_by_ends[2];
+
 static void count_byte_walk(const struct avvik__forest_view *view)
 {
     const uint32_t n_features = view->n_features;
     n_byte_walks[(n_features > 8) + (n_features > 16) + (n_features > 32) + (n_features > 64)]++;
+    for (uint32_t tree = 0; tree < view->n_trees; tree++)
+        n_trees_by_ends[view->bytes->trees[tree].has_ends]++;
     for (uint32_t tree = 0; tree < view->n_trees; tree++)
         for (int level = 4; level < AVVIK_BYTE_HEIGHT; level++)
             n_slot_levels[level][view->bytes->trees[tree].n_slots[level]]++;
@@ -99,6 +104,8 @@ static void check_forest_path(void)
     compare_random_forest(600, 8, 16, TREE_ONE_SPLIT, DATA_TIES, 200); /* leaves' bytes fill their sums */
     for (int i = 0; i < 4; i++)
         ck_assert_uint_ge(n_byte_walks[i], 20);
+    for (int i = 0; i < 2; i++)
+        ck_assert_uint_ge(n_trees_by_ends[i], 20);
 }
 
 static void check_forest_path_wide(void)

@@ -157,6 +157,35 @@ static uint32_t slot_code(uint32_t slot)
     return slot >> 1 | (slot & 1) << 7;
 }
 
+/* Nodes of level 7 with the same rank, slot and leaves are one end of the tree: below a leaf of the forest all are.
+ * Where there are no more than 64 ends, what is known of a node fits into tables half as long. */
+static void ends_find(struct avvik__byte_tree *tree)
+{
+    struct avvik__byte_tree ends = *tree;
+    uint32_t n = 0;
+    for (uint32_t path = 0; path < 128; path++) {
+        const uint8_t key[] = {tree->rank_7[path],         tree->slot_7[path],    tree->leaf_low[path],
+                               tree->leaf_low[path + 128], tree->leaf_high[path], tree->leaf_high[path + 128]};
+        uint32_t e = 0;
+        while (e < n &&
+               (ends.rank_7[e] != key[0] || ends.slot_7[e] != key[1] || ends.leaf_low[e] != key[2] ||
+                ends.leaf_low[e + 64] != key[3] || ends.leaf_high[e] != key[4] || ends.leaf_high[e + 64] != key[5]))
+            e++;
+        if (e == 64)
+            return;
+        ends.rank_7[e] = key[0];
+        ends.slot_7[e] = key[1];
+        ends.leaf_low[e] = key[2];
+        ends.leaf_low[e + 64] = key[3];
+        ends.leaf_high[e] = key[4];
+        ends.leaf_high[e + 64] = key[5];
+        ends.end[path] = (uint8_t)e;
+        n = e == n ? n + 1 : n;
+    }
+    ends.has_ends = 1;
+    *tree = ends;
+}
+
 static void byte_tree_fill(struct avvik__byte_tree *to, const struct ranks *ranks, const struct avvik__forest *forest,
                            uint32_t tree)
 {
@@ -196,6 +225,8 @@ static void byte_tree_fill(struct avvik__byte_tree *to, const struct ranks *rank
         to->leaf_low[path] = (uint8_t)leaf;
         to->leaf_high[path] = (uint8_t)(leaf >> 8);
     }
+    if (to->n_slots[7] != AVVIK_BYTE_BY_PATH)
+        ends_find(to);
 }
 
 /* What the walks cost a row, in hundredths of a cycle, as measured (kernels/README.md, "Byte walk"); only their ratio

@@ -74,6 +74,7 @@ static enum avvik_status list_explain(const struct avvik__night *night, const ch
     memcpy(options.weights, night->config->flag.weights, sizeof options.weights);
     options.night = night->date;
     options.stop = night->options->stop;
+    options.with_scan = 1; /* the night has read these files already: a pass more is little */
     if (list.n_picks > 0) /* a list that is to keep to a rate may be empty */
         AVVIK_TRY(
             avvik_explain(model, (const char *const *)paths, n_paths, list.picks, list.n_picks, &options, &all, error));

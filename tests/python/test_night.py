@@ -488,8 +488,8 @@ def test_cases_are_explained_and_stored(place):
     place.write(CASES)
     assert "40 new cases, 0 seen on earlier nights, 0 known already" in place.ok().stderr
     scores = [place.night / "scores" / f"{name}-{NIGHT}.scores.h5" for name in "ab"]
-    program.ok("explain", *scores, "--model", place.night / "model.h5", "--flagged", place.night / "flags.json", "--night",
-               NIGHT, "--language", "nb", "--reasons", 3, "--jsonl", place.folder / "by_hand.jsonl")
+    program.ok("explain", *scores, "--model", place.night / "model.h5", "--flagged", place.night / "flags.json", "--scan",
+               "--night", NIGHT, "--language", "nb", "--reasons", 3, "--jsonl", place.folder / "by_hand.jsonl")
     assert (place.night / "cases.jsonl").read_bytes() == (place.folder / "by_hand.jsonl").read_bytes()
     cases = [json.loads(line) for line in (place.night / "cases.jsonl").read_text().splitlines()]
     assert len({case["key"] for case in cases}) == 40 and {case["night"] for case in cases} == {NIGHT}

@@ -7,6 +7,7 @@ promised, and on data whose truth is known.
 import csv
 import io
 import json
+import os
 
 import h5py
 import numpy as np
@@ -141,6 +142,15 @@ def fdr_bound(rank, n, rows, listed):
     return np.minimum(1, np.maximum(bound(rank, n) * rows, stats.betabinom.ppf(0.9, rows, rank, n + 1 - rank)) / listed)
 
 
+def longest_list(ranks, listed, n, rows, rate):
+    """Of lists that end at these ranks the longest whose bound is at most `rate`. SciPy's quantiles take their time, so those
+    whose other bound is too large already are not asked about."""
+    for rank, length in reversed(list(zip(ranks, listed, strict=True))):
+        if bound(rank, n) * rows / length <= rate and fdr_bound(rank, n, rows, length) <= rate:
+            return length
+    return 0
+
+
 def test_the_bound_holds_for_nine_draws_of_ten():
     """b_j must lie above the j-th smallest of n uniform numbers, for all j at once, nine times in ten."""
     n = 400
@@ -176,10 +186,10 @@ def test_a_list_ends_where_benjamini_and_hochberg_end_it(by, fdr, contaminated):
     ranks = np.rint(calibration.p(by, rows) * (calibration.n + 1)).astype(int)
     cuts = np.unique(ranks[ranks <= calibration.n])
     listed = np.searchsorted(np.sort(ranks), cuts, "right")
-    kept = listed[fdr_bound(cuts, calibration.n, len(ranks), listed) <= rate]
+    kept = longest_list(cuts, listed, calibration.n, len(ranks), rate)
     cases, document = flagged(scores, "--fdr", fdr, "--by", by)
     # Two rows of the combination may change places in the last bit; then the list may be longer or shorter by them.
-    assert abs(len(cases) - max(kept, default=0)) <= (2 if by == "combined" else 0)
+    assert abs(len(cases) - kept) <= (2 if by == "combined" else 0)
     if not cases:
         assert rate < 0.1
         return
@@ -330,7 +340,8 @@ def test_lists_keep_their_rate_where_they_are_long(tmp_path):
 def test_lists_keep_their_rate_on_open_data(tmp_path):
     if not sets.open_data():
         pytest.skip(f"no open data: there is no *.h5 in {sets.OPEN}")
-    results = [one for labelled in sets.open_data() for one in check_fdr(labelled, range(10), tmp_path)]
+    seeds = range(10 if os.environ.get("AVVIK_LONG") else 3)
+    results = [one for labelled in sets.open_data() for one in check_fdr(labelled, seeds, tmp_path)]
     kept, n, full = (sum(one[i] for one in results) for i in (0, 1, 3))
     print(f"all sets: {kept} of {n} runs ({kept / n:.1%}) at most 10 %, {full} of them with a list that is not empty; "
           f"mean rate {np.mean([one[2] for one in results]):.3f}")

@@ -151,6 +151,8 @@ enum avvik_status avvik__cl_reasons_run(struct avvik__cl_reasons *reasons, int64
                                         struct avvik_error *error)
 {
     enum avvik_status status = AVVIK_OK;
+    if (n_rows == 0)
+        return AVVIK_OK;
     pthread_mutex_lock(&reasons->mutex);
     for (size_t first = 0; first < n_rows && status == AVVIK_OK; first += PIECE_ROWS)
         status = piece_run(reasons, contributions + first * reasons->stride, tile + first * reasons->stride,

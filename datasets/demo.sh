@@ -47,14 +47,14 @@ show "$avvik" score --model build/demo/country-model.h5 "$night" --quiet --force
 show "$avvik" flag build/demo/country-scores.h5 --budget "$budget" --labels "$truth"
 show "$avvik" evaluate build/demo/country-scores.h5 --labels "$truth"
 "$avvik" flag build/demo/country-scores.h5 --budget "$budget" --json >build/demo/flags.json
+cat <<EOF
+
+Why are they there? The first two of the list, explained; then all of them on one page.
+EOF
+show "$avvik" explain build/demo/country-scores.h5 --model build/demo/country-model.h5 --flagged build/demo/flags.json --first 2 --reasons 3
 show "$avvik" explain build/demo/country-scores.h5 --model build/demo/country-model.h5 --flagged build/demo/flags.json --quiet --force --jsonl build/demo/cases.jsonl
 show "$avvik" report build/demo/cases.jsonl --force --out build/demo/report.html
 show "$avvik" find "$country/registry.h5" --age 30..40 --municipality 0301 --benefit dagpenger --event job_lost --limit 5
-cat <<EOF
-
-Why are they there? The first two of the list, explained; a night writes all of them for whoever looks at the cases.
-EOF
-show "$avvik" explain build/demo/country-scores.h5 --model build/demo/country-model.h5 --flagged build/demo/flags.json --first 2 --reasons 3
 cat <<EOF
 
 The list has the payments that deviate most, and hardly any that belongs to a typology: no column, and no single row, gives

@@ -590,7 +590,8 @@ def test_systemd_units(tmp_path):
     for name in ("avvik-night.service", "avvik-night.timer"):
         text = (SOURCE / name).read_text()
         (tmp_path / name).write_text(text.replace("ExecStart=avvik", f"ExecStart={program.AVVIK}"))
-    result = subprocess.run(["systemd-analyze", "verify", *tmp_path.iterdir()], capture_output=True, text=True, check=False)
+    command = ["systemd-analyze", "verify", "--man=no", *tmp_path.iterdir()]  # a bare machine has no manual to look at
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (result.returncode, result.stderr) == (0, "")
 
 

@@ -68,6 +68,7 @@ def person(browser, served):
             page.get_by_label("Password").fill(PASSWORD)
             page.get_by_role("button", name="Log in").click()
             assert page.url == served.url + "/cases"
+            page.wait_for_load_state()  # a key pressed before the page stands goes nowhere
         return page
     yield open_page
     for context in opened:

@@ -127,8 +127,8 @@ static int settings_take(const struct cli_command *command, struct settings *set
          0},
         {"min-peers", CLI_NUMBER, &set->min_peers, "N", "rows a group must have; else the group around it (50)", 1,
          INT64_MAX},
-        {"weight", CLI_TEXT, &set->weight, "A=2,B=0.5", "multiplies z-scores and choice by the trees; 0 leaves out (1)",
-         0, 0},
+        {"weight", CLI_TEXT, &set->weight, "A=2,B=0.5",
+         "multiplies z-scores and choice by the trees, 0: none (1); or a FILE", 0, 0},
         {"no-joint", CLI_FLAG, &set->no_joint, NULL, "leave out the joint deviation, which is for up to 64 features", 0,
          0},
         {"seed", CLI_NUMBER, &set->seed, "N", "the same seed gives the same model everywhere (1)", 0, INT64_MAX},
@@ -247,7 +247,8 @@ static int run(const struct cli_command *command, int argc, char **argv)
     code = source_open(command, &set, argv + first, argc - first, &source);
     if (code == CLI_DONE && set.weight != NULL &&
         avvik_feature_weights_parse(set.weight, source, &weights, &error) != AVVIK_OK)
-        code = cli_usage_error(command, "--weight %s", error.text);
+        code =
+            error.status == AVVIK_ERR_USAGE ? cli_usage_error(command, "--weight %s", error.text) : cli_error(&error);
     if (code == CLI_DONE)
         code = fit_and_save(&set, source, weights, journal, &fitted, &model);
     if (code == CLI_DONE) {

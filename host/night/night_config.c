@@ -211,7 +211,11 @@ static enum avvik_status model_take(struct avvik_night_config *config, const str
         AVVIK_TRY(avvik__yaml_bad(file, "model.fit.min_peers", error, "says nothing without model.fit.peers"));
     config->peers = fit->peers;
     config->n_peers = fit->n_peers;
-    config->weights = fit->weights;
+    if (fit->weights != NULL && strchr(fit->weights, '=') == NULL) {
+        AVVIK_TRY(path_take(config, file, "model.fit.weights", fit->weights, &config->weights, error));
+        config->are_weights_file = 1;
+    } else if (fit->weights != NULL && (config->weights = strdup(fit->weights)) == NULL)
+        AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
 done:
     return status;
 }
@@ -368,6 +372,7 @@ void avvik_night_config_free(struct avvik_night_config *config)
     free(config->runs);
     free(config->lock);
     free(config->model);
+    free(config->weights);
     free(config->metrics);
     free(config->results);
     free(config->store);

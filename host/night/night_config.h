@@ -38,7 +38,8 @@ struct avvik_night_config {
     char **peers; /* columns that rows are grouped by; NULL: none */
     size_t n_peers;
     uint64_t min_peers;
-    const char *weights; /* "NAME=W,..." of features; NULL: 1 each */
+    char *weights;        /* of features: "NAME=W,...", or the absolute path of a file; NULL: 1 each */
+    int are_weights_file; /* the latter */
 
     const char *backend;
     uint32_t threads;

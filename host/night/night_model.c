@@ -124,8 +124,9 @@ static enum avvik_status weights_take(const struct avvik_night_config *config, c
         return AVVIK_OK;
     const enum avvik_status status = avvik_feature_weights_parse(config->weights, source, weights_out, &reason);
     return status == AVVIK_OK ? AVVIK_OK
-                              : avvik__error_set(error, status == AVVIK_ERR_USAGE ? AVVIK_ERR_FORMAT : status, 0,
-                                                 "%s: model.fit.weights %s", config->path, reason.text);
+           : status == AVVIK_ERR_USAGE
+               ? avvik__error_set(error, AVVIK_ERR_FORMAT, 0, "%s: model.fit.weights %s", config->path, reason.text)
+               : avvik__error_set(error, status, reason.foreign_code, "%s", reason.text);
 }
 
 /* resume: a fit of these files by these settings was begun and not ended. */
@@ -189,6 +190,7 @@ static enum avvik_status fit_key(struct avvik__night *night, const struct avvik_
     enum avvik_status status = AVVIK_OK;
     const struct avvik_night_config *config = night->config;
     char list[AVVIK_HASH_SIZE];
+    struct stat info;
     char(*hashes)[AVVIK_HASH_SIZE] = calloc(files->n, sizeof *hashes);
     struct avvik_error *reasons = calloc(files->n, sizeof *reasons);
     XXH3_state_t *state = XXH3_createState();
@@ -209,6 +211,12 @@ static enum avvik_status fit_key(struct avvik__night *night, const struct avvik_
     }
     if (config->weights != NULL)
         XXH3_128bits_update(state, config->weights, strlen(config->weights) + 1);
+    if (config->are_weights_file) {
+        if ((status = avvik__file_hash(config->weights, night->options->stop, list, &info, &reasons[0])) != AVVIK_OK)
+            AVVIK_FAIL(status, 0, "%s: model.fit.weights is neither NAME=NUMBER,... nor a file: %.700s", config->path,
+                       reasons[0].text);
+        XXH3_128bits_update(state, list, strlen(list) + 1);
+    }
     avvik__hash_text(XXH3_128bits_digest(state), list);
     avvik__unit_key(key, "fit|%s|%s|%u|%u|%llu|%llu|%s", config->model, config->table == NULL ? "" : config->table,
                     config->trees, config->sample, (unsigned long long)config->seed,

@@ -64,12 +64,13 @@ struct avvik_fit_options {
         128, 256, 65536, 0, 1, 0, NULL, NULL, NULL, 0, NULL, 0, 0, NULL, AVVIK_DEVIATION_ROBUST, NULL, 0               \
     }
 
-/* "NAME=W,..." as a weight for each feature of `source`, 1 for those that are not named.
+/* Weights of features: 1 for those that are not named.
  *
- * weights_out  on success malloc'ed, the caller's to free; n_features of them, for struct avvik_fit_options.
- * Returns      AVVIK_OK; AVVIK_ERR_USAGE with what is wrong, to be put behind the name of the setting;
- * AVVIK_ERR_MEMORY.
- */
+ * text         "NAME=W,..."; or, without a sign of equality, the path of a YAML file, which has them as the block
+ *              `feature: weight:`, one line NAME: W each (host/check/README.md, "Weights").
+ * weights_out  on success malloc'ed, the caller's to free; n_features of `source`, for struct avvik_fit_options.
+ * Returns      AVVIK_OK; AVVIK_ERR_USAGE with what is wrong in the text, to be put behind the name of the setting;
+ *              AVVIK_ERR_IO, AVVIK_ERR_FORMAT (the file: the text names it and the line); AVVIK_ERR_MEMORY. */
 enum avvik_status avvik_feature_weights_parse(const char *text, const struct avvik_source *source, float **weights_out,
                                               struct avvik_error *error);
 

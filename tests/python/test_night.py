@@ -429,6 +429,14 @@ def test_a_fit_with_groups_and_weights(place):
     before = place.manifest
     place.ok()  # nothing is due
     assert step(place.manifest, "model") == step(before, "model")
+    # The same from a file; then with others in the same file.
+    weights = place.folder / "weights.yaml"
+    for number, is_same in ((0.5, True), (0.25, False)):
+        weights.write_text(f"feature:\n  weight: {{x001: 2, x003: {number}}}\n")
+        place.write(PLAIN.replace("    sample: 64\n", settings.replace("x001=2,x003=0.5", "weights.yaml")))
+        place.ok()
+        assert (flat(place.night / "model.h5") == flat(by_hand)) == is_same
+    before = place.manifest
     place.write(PLAIN.replace("    sample: 64\n", settings.replace("72", "50")))
     place.ok()
     assert step(place.manifest, "model")[0]["facts"]["content_hash"] != step(before, "model")[0]["facts"]["content_hash"]

@@ -6,7 +6,7 @@ import pytest
 
 import program
 import sets
-from program import WRONG_USAGE, fails
+from program import BAD_INPUT, WRONG_USAGE, fails
 
 NAMES = ("a", "b", "c", "d")
 
@@ -63,8 +63,34 @@ def test_weights_multiply_scores_and_choice(peers, batch, tmp_path):
 
 
 @pytest.mark.parametrize("text, names", [("a=-1", ["a=-1", "0 to"]), ("a=nan", ["a=nan"]), ("a=1e9", ["a=1e9"]), ("e=1", ["e=1"]),
-                                         ("a", ["NAME=NUMBER"]), ("a=", ["NAME=NUMBER"]), ("a=2x", ["NAME=NUMBER"]),
-                                         ("a=1,,b=2", ["empty"]), ("a=0,b=0,c=0,d=0", ["above 0"])])
+                                         ("a", ["NAME=NUMBER", "nor a file"]), ("a=", ["NAME=NUMBER"]),
+                                         ("a=2x", ["NAME=NUMBER"]), ("a=1,a=2", ["a=2", "twice"]), ("a=1,,b=2", ["empty"]), ("a=0,b=0,c=0,d=0", ["above 0"])])
 def test_weights_that_cannot_be(text, names, batch, tmp_path):
     fails(WRONG_USAGE, "fit", batch, "--features", ",".join(NAMES), "--weight", text, "--out", tmp_path / "never.h5",
           names=names, folder=tmp_path)
+
+
+def test_weights_from_a_file_are_those_of_the_command_line(batch, tmp_path):
+    file = tmp_path / "weights.yaml"
+    file.write_text("# whose\nother: [1, 2]\nfeature:\n  weight:\n    a: 3\n    'c': 0\n    d: .5e0\n")
+    by_text = fit(batch, tmp_path / "text.h5", "--weight", "a=3,c=0,d=0.5")
+    assert fit(batch, tmp_path / "file.h5", "--weight", file)[2] == by_text[2]
+    file.write_text("feature: {weight: {a: 3, b: 1, c: 0}}")
+    assert fit(batch, tmp_path / "other.h5", "--weight", file)[2] != by_text[2]
+
+
+@pytest.mark.parametrize("text, line, words", [
+    ("feature:\n  weight:\n    a: 1\n    e: 2\n", 4, ["e: 2", "names no feature"]),
+    ("feature:\n  weight:\n    a: 1\n    a: 2\n", 4, ["a: 2", "twice"]),
+    ("feature:\n  weight:\n    a: -1\n", 3, ["a: -1", "0 to 1000"]), ("feature:\n  weight:\n    a: 2x\n", 3, ["no number"]),
+    ("feature:\n  weight:\n    a: nan\n", 3, ["0 to 1000"]), ("feature:\n  weight:\n    a: [1]\n", 3, ["NAME: NUMBER"]),
+    ("feature:\n  weight:\n    a:\n", 3, ["no number"]), ("feature:\n  weight: a=1\n", 2, ["feature.weight", "NAME: NUMBER"]),
+    ("feature:\n  heavy: 1\n", 1, ["feature.weight", "not there"]), ("weight:\n  a: 1\n", 1, ["not there"]),
+    ("", 1, ["not there"]), ("feature: [\n", 2, ["YAML"]), ("a: 1\n---\nb: 1\n", 3, ["second document"])])
+def test_files_of_weights_that_cannot_be(text, line, words, batch, tmp_path):
+    file = tmp_path / "weights.yaml"
+    file.write_text(text)
+    fails(BAD_INPUT, "fit", batch, "--features", ",".join(NAMES), "--weight", file, "--out", tmp_path / "never.h5",
+          names=[f"weights.yaml:{line}: ", *words])
+    assert not (tmp_path / "never.h5").exists()
+    fails(BAD_INPUT, "fit", batch, "--features", ",".join(NAMES), "--weight", tmp_path, "--out", tmp_path / "never.h5")

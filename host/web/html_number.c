@@ -39,3 +39,35 @@ void avvik__html_p(struct avvik__html *to, double p, enum avvik__number_style st
         decimals++;
     avvik__html_number(to, p, decimals, style);
 }
+
+/* Where what follows the last digit begins; the end of a text without digits. */
+static size_t tail_of(const char *text)
+{
+    size_t n = strlen(text);
+    while (n > 0 && strchr("0123456789", text[n - 1]) == NULL)
+        n--;
+    return n > 0 ? n : strlen(text);
+}
+
+void avvik__unit_join(char unit[AVVIK_UNIT_SIZE], int number, const char *text)
+{
+    const char *tail = text + tail_of(text);
+    if (strlen(tail) >= AVVIK_UNIT_SIZE || (number > 0 && strcmp(unit, tail) != 0))
+        unit[0] = '\0';
+    else if (number == 0)
+        strcpy(unit, tail);
+}
+
+void avvik__unit_cut(const char *unit, char *text)
+{
+    if (unit[0] != '\0')
+        text[tail_of(text)] = '\0';
+}
+
+void avvik__html_unit(struct avvik__html *to, const char *unit)
+{
+    while (*unit == ' ' || strncmp(unit, "\xc2\xa0", 2) == 0)
+        unit += *unit == ' ' ? 1 : 2;
+    if (*unit != '\0')
+        avvik__html_add(to, " (%s)", unit);
+}

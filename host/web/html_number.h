@@ -16,4 +16,12 @@ void avvik__html_number(struct avvik__html *to, double value, int decimals, enum
 /* A p-value: two significant digits. */
 void avvik__html_p(struct avvik__html *to, double p, enum avvik__number_style style);
 
+/* A unit that all values of a table's column have stands in the column's head. unit: what follows the last digit, ""
+ * where there is none or they differ. join  take the text of value `number` (0, 1, ...) into account cut   take the
+ * unit off a text html  " (kr)" for a head */
+#define AVVIK_UNIT_SIZE 24
+void avvik__unit_join(char unit[AVVIK_UNIT_SIZE], int number, const char *text);
+void avvik__unit_cut(const char *unit, char *text);
+void avvik__html_unit(struct avvik__html *to, const char *unit);
+
 #endif

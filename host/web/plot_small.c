@@ -13,23 +13,21 @@ static double along(double at, double least, double most)
     return most > least ? MARGIN + (WIDTH - 2 * MARGIN) * (at - least) / (most - least) : WIDTH / 2;
 }
 
-static void begin(struct avvik__html *to, double height)
+static void begin(struct avvik__html *to, const char *kind, double height)
 {
-    avvik__html_add(to, "<svg viewBox=\"0 0 %g %g\" aria-hidden=true>", WIDTH, height);
+    avvik__html_add(to, "<svg class=%s viewBox=\"0 0 %g %g\" aria-hidden=true>", kind, WIDTH, height);
 }
 
-/* A label under x, kept within the picture. */
-static void label(struct avvik__html *to, double x, double y, const char *kind, const char *text)
+/* A label at x, kept within the picture: it begins there, or has its middle (m) or its end (e) there. */
+static void label(struct avvik__html *to, double x, const char *text)
 {
-    const char *anchor = x < WIDTH / 3 ? "start" : x > 2 * WIDTH / 3 ? "end" : "middle";
-    avvik__html_add(to, "<text class=%s x=%.0f y=%g text-anchor=%s>", kind, x, y, anchor);
-    avvik__html_add(to, "%s", text);
-    avvik__html_add(to, "</text>");
+    const char *anchor = x < WIDTH / 3 ? "" : x > 2 * WIDTH / 3 ? " class=e" : " class=m";
+    avvik__html_add(to, "<text%s x=%.0f>%s</text>", anchor, x, text);
 }
 
-static void diamond(struct avvik__html *to, double x, double y)
+void avvik__svg_shared(struct avvik__html *to)
 {
-    avvik__html_add(to, "<path class=it d=\"M%.1f %.1fl6 6-6 6-6-6z\" />", x, y - 6);
+    avvik__html_add(to, "<svg class=shared aria-hidden=true><path id=it d=\"M0-6l6 6-6 6-6-6z\"/></svg>\n");
 }
 
 void avvik__svg_strip(struct avvik__html *to, const double *quantiles, double value, const char *median_label,
@@ -49,39 +47,41 @@ void avvik__svg_strip(struct avvik__html *to, const double *quantiles, double va
     for (int i = 0; i <= 100; i++)
         x[i] = along(asinh((quantiles[i] - median) / spread), least, most);
     const double at = along(asinh((value - median) / spread), least, most);
-    begin(to, 62);
-    avvik__html_add(to, "<path class=far d=\"M%.1f 28H%.1f\" /><path class=most d=\"M%.1f 28H%.1f\" />", x[0], x[100],
-                    x[5], x[95]);
-    avvik__html_add(to, "<path class=mid d=\"M%.1f 28H%.1f\" /><path class=med d=\"M%.1f 18V38\" />", x[25], x[75],
-                    x[50]);
-    diamond(to, at, 28);
-    label(to, at, 11, "own", value_label);
-    label(to, x[50], 55, "lab", median_label);
+    begin(to, "strip", 62);
+    avvik__html_add(to, "<path d=\"M%.0f 28H%.0f\"/><path d=\"M%.0f 28H%.0f\"/><path d=\"M%.0f 28H%.0f\"/>", x[0],
+                    x[100], x[5], x[95], x[25], x[75]);
+    avvik__html_add(to, "<path d=\"M%.0f 18V38\"/>", x[50]);
+    avvik__html_add(to, "<use href=#it x=%.0f />", at);
+    label(to, at, value_label);
+    label(to, x[50], median_label);
     avvik__html_add(to, "</svg>");
+}
+
+#define LINE_TOP 16.0
+#define LINE_BOTTOM 76.0
+
+static double height_of(double value, double least, double most)
+{
+    return most > least ? LINE_BOTTOM - (LINE_BOTTOM - LINE_TOP) * (value - least) / (most - least)
+                        : (LINE_TOP + LINE_BOTTOM) / 2;
 }
 
 void avvik__svg_line(struct avvik__html *to, const double *days, const double *values, size_t n, size_t marked,
                      const char *const labels[3])
 {
-    const double top = 16, bottom = 76;
     double least = INFINITY, most = -INFINITY;
     for (size_t i = 0; i < n; i++) {
         least = fmin(least, values[i]);
         most = fmax(most, values[i]);
     }
-    begin(to, 100);
-    avvik__html_add(to, "<path class=axis d=\"M%g %gH%g\" /><path class=line d=\"", MARGIN, bottom + 6, WIDTH - MARGIN);
-    for (size_t i = 0; i < n; i++)
-        avvik__html_add(to, "%s%.1f %.1f", i == 0 ? "M" : "L", along(days[i], days[0], days[n - 1]),
-                        most > least ? bottom - (bottom - top) * (values[i] - least) / (most - least)
-                                     : (top + bottom) / 2);
-    avvik__html_add(to, "\" />");
+    begin(to, "line", 100);
+    avvik__html_add(to, "<path d=\"M%g %gH%g\"/><path d=\"", MARGIN, LINE_BOTTOM + 6, WIDTH - MARGIN);
+    for (size_t i = 0; i < n; i++) /* what follows the first point are lines */
+        avvik__html_add(to, "%s%.0f %.0f", i == 0 ? "M" : " ", along(days[i], days[0], days[n - 1]),
+                        height_of(values[i], least, most));
+    avvik__html_add(to, "\"/>");
     if (marked < n)
-        diamond(to, along(days[marked], days[0], days[n - 1]),
-                most > least ? bottom - (bottom - top) * (values[marked] - least) / (most - least)
-                             : (top + bottom) / 2);
-    label(to, MARGIN, 10, "lab", labels[0]);
-    label(to, MARGIN, bottom + 21, "lab", labels[1]);
-    label(to, WIDTH - MARGIN, bottom + 21, "lab", labels[2]);
-    avvik__html_add(to, "</svg>");
+        avvik__html_add(to, "<use href=#it x=%.0f y=%.0f />", along(days[marked], days[0], days[n - 1]),
+                        height_of(values[marked], least, most));
+    avvik__html_add(to, "<text>%s</text><text>%s</text><text>%s</text></svg>", labels[0], labels[1], labels[2]);
 }

@@ -1,11 +1,15 @@
-/* Plots as inline SVG. They take the page's colours by class (report.css), and are hidden from screen readers: the
- * caption above and the table beside say the same. */
+/* Plots as inline SVG. Strokes and colours are the style sheet's (report.css), which knows the parts of a plot by their
+ * order: a page has two plots a case. They are hidden from screen readers: the caption above and the table beside say
+ * the same. */
 #ifndef AVVIK_PLOT_SMALL_H
 #define AVVIK_PLOT_SMALL_H
 
 #include <stddef.h>
 
 #include "html_text.h"
+
+/* What all plots of a page refer to: once, before the first of them. */
+void avvik__svg_shared(struct avvik__html *to);
 
 /* Where a value lies among others: a line from the least to the largest, bars from 5 to 95 and 25 to 75 per cent, a
  * stroke at the median and a diamond at the value. The scale is asinh around the median, so that what lies far out is

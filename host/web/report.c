@@ -7,6 +7,7 @@
 #include "avvik/version.h"
 #include "avvik_internal.h"
 #include "record_file.h"
+#include "plot_small.h"
 #include "report_internal.h"
 
 extern const char avvik__report_css[], avvik__report_js[]; /* embed_text.cmake makes them of the files of these names */
@@ -22,6 +23,16 @@ static const char *night_of(const struct avvik__report *report)
         night = own;
     }
     return night;
+}
+
+/* The file that all cases are from, or NULL where it is not said, or there are several. */
+static const char *input_of(const struct avvik__report *report)
+{
+    const char *input = report->n_cases == 0 ? NULL : report->cases[0]->input;
+    for (size_t i = 1; i < report->n_cases && input != NULL; i++)
+        if (report->cases[i]->input == NULL || strcmp(report->cases[i]->input, input) != 0)
+            input = NULL;
+    return input;
 }
 
 static void title_put(const struct avvik__report *report, struct avvik__html *to)
@@ -44,7 +55,10 @@ static void lead_put(const struct avvik__report *report, struct avvik__html *to)
     avvik__html_number(to, (double)n_random, 0, report->style);
     avvik__html_add(to, " %s. %s</p>\n", avvik__say(report, AVVIK_TELL_AT_RANDOM), avvik__say(report, AVVIK_TELL_LEAD));
     avvik_version_get(&version);
-    avvik__html_add(to, "<p class=soft>%s avvik %s</p>\n", avvik__say(report, AVVIK_TELL_MADE_BY), version.avvik);
+    avvik__html_add(to, "<p class=soft>%s avvik %s", avvik__say(report, AVVIK_TELL_MADE_BY), version.avvik);
+    if (report->input != NULL)
+        avvik__html_add(to, ". %s: %s", avvik__say(report, AVVIK_TELL_INPUT), report->input);
+    avvik__html_add(to, "</p>\n");
 }
 
 static void top_put(const struct avvik__report *report, struct avvik__html *to)
@@ -97,11 +111,14 @@ int avvik__report_page(const struct avvik__report *report, FILE *to)
     avvik__report_absent(report, &part);
     avvik__html_add(&part, "<section id=each aria-labelledby=he>\n<h2 id=he>%s</h2>\n<p class=soft>%s</p>\n",
                     avvik__say(report, AVVIK_TELL_EACH), avvik__say(report, AVVIK_TELL_AMONG_TEXT));
+    avvik__svg_shared(&part);
     for (size_t i = 0; i < report->n_cases; i++) {
         is_short |= part_write(&part, to);
         avvik__report_case(report, i, &part);
     }
-    avvik__html_add(&part, "</section>\n</main>\n<script>\n");
+    avvik__html_add(&part, "</section>\n");
+    avvik__report_wide(report, &part);
+    avvik__html_add(&part, "</main>\n<script>\n");
     is_short |= part_write(&part, to);
     fprintf(to, "%s</script>\n</body>\n</html>\n", avvik__report_js);
     free(part.text);
@@ -164,6 +181,7 @@ enum avvik_status avvik_report(const char *const *paths, size_t n_paths, const s
         if (out[i] != NULL && !options->replace && access(out[i], F_OK) == 0)
             AVVIK_FAIL(AVVIK_ERR_EXISTS, 0, "%s is there already; --force replaces it", out[i]);
     AVVIK_TRY(avvik__report_read(&report, paths, n_paths, options->checks, options->n_checks, error));
+    report.input = input_of(&report);
     for (int i = 0; i < AVVIK_REPORT_FILES; i++)
         if (out[i] != NULL)
             AVVIK_TRY(file_write(&report, (enum avvik_report_file)i, out[i], error));

@@ -12,11 +12,10 @@
 static void head_put(const struct avvik__report *report, size_t number, struct avvik__html *to)
 {
     const struct avvik__case_document *document = report->cases[number];
-    avvik__html_add(to, "<article id=c%zu aria-labelledby=t%zu>\n<h3 id=t%zu>", number + 1, number + 1, number + 1);
+    avvik__html_add(to, "<article id=c%zu>\n<h3>", number + 1);
     if (document->rank > 0)
         avvik__html_add(to, "%lld. ", (long long)document->rank);
-    avvik__html_add(to, "%s", document->key);
-    avvik__html_add(to, "</h3>\n<ul class=\"facts soft\">");
+    avvik__html_add(to, "%s</h3>\n<ul>", document->key);
     const struct {
         enum avvik__report_word word;
         const char *text;
@@ -27,12 +26,11 @@ static void head_put(const struct avvik__report *report, size_t number, struct a
                  {AVVIK_TELL_CHOSEN, strcmp(document->selected_by, "random") == 0
                                          ? avvik__say(report, AVVIK_TELL_RANDOM)
                                          : document->selected_by},
-                 {AVVIK_TELL_INPUT, document->input}};
+                 {AVVIK_TELL_INPUT, report->input == NULL ? document->input : NULL}};
     for (size_t i = 0; i < sizeof facts / sizeof facts[0]; i++) {
         if (facts[i].text == NULL || facts[i].text[0] == '\0')
             continue;
-        avvik__html_add(to, "<li>%s: ", avvik__say(report, facts[i].word));
-        avvik__html_add(to, "%s", facts[i].text);
+        avvik__html_add(to, "<li>%s: %s", avvik__say(report, facts[i].word), facts[i].text);
     }
     avvik__html_add(to, "<li>%s: %lld<li>%s: ", avvik__say(report, AVVIK_TELL_ROW), (long long)document->row,
                     avvik__say(report, AVVIK_TELL_SCORE));
@@ -46,11 +44,9 @@ static void words_put(const struct avvik__report *report, const struct avvik__ca
                       struct avvik__html *to)
 {
     const enum avvik_language language = document->n_words[report->language] > 0 ? report->language : AVVIK_ENGLISH;
-    avvik__html_add(to, "<ul class=words%s>", language == report->language ? "" : " lang=en");
-    for (size_t i = 0; i < document->n_words[language]; i++) {
-        avvik__html_add(to, "<li>");
-        avvik__html_add(to, "%s", document->words[language][i]);
-    }
+    avvik__html_add(to, "<ul%s>", language == report->language ? "" : " lang=en");
+    for (size_t i = 0; i < document->n_words[language]; i++)
+        avvik__html_add(to, "<li>%s", document->words[language][i]);
     avvik__html_add(to, "</ul>\n");
 }
 
@@ -62,18 +58,18 @@ static void reasons_put(const struct avvik__report *report, const struct avvik__
     char label[200], value[160], median[160];
     if (document->n_reasons == 0)
         return;
-    avvik__html_add(to, "<div class=wide tabindex=0><table class=r><caption>%s</caption><thead><tr>",
+    avvik__html_add(to, "<div class=wide tabindex=0><table><caption>%s<thead><tr>",
                     avvik__say(report, AVVIK_TELL_REASONS));
     for (size_t i = 0; i < sizeof heads / sizeof heads[0]; i++)
-        avvik__html_add(to, "<th scope=col>%s", avvik__say(report, heads[i]));
-    avvik__html_add(to, "</thead><tbody>");
+        avvik__html_add(to, "<th>%s", avvik__say(report, heads[i]));
+    avvik__html_add(to, "<tbody>");
     for (size_t i = 0; i < document->n_reasons; i++) {
         const struct avvik__case_reason *reason = &document->reasons[i];
         avvik__label_shown(document, reason->feature, reason->label, report->language, label, sizeof label);
         avvik__value_shown(document, reason->text, reason->value, reason->units, report->language, value, sizeof value);
         avvik__value_shown(document, reason->peer_median_text, reason->peer_median, reason->units, report->language,
                            median, sizeof median);
-        avvik__html_add(to, "\n<tr><th scope=row>%s<td>%s<td>%s<td>", label,
+        avvik__html_add(to, "<tr><th>%s<td>%s<td>%s<td>", label,
                         isfinite(reason->value) ? value : avvik__say(report, AVVIK_TELL_MISSING), median);
         avvik__html_number(to, reason->percentile, 1, report->style);
         avvik__html_add(to, "%s<td>", isfinite(reason->percentile) ? "\xc2\xa0%" : "");
@@ -127,14 +123,13 @@ static void peers_put(const struct avvik__report *report, const struct avvik__ca
     avvik__html_add(to, "<figure><figcaption>%s: %s</figcaption>",
                     avvik__say(report, document->plot_is_of_peers ? AVVIK_TELL_AMONG : AVVIK_TELL_AMONG_ALL), label);
     avvik__svg_strip(to, document->plot_quantiles, document->plot_value, median, value_label);
-    avvik__html_add(to, "\n<table class=r>");
+    avvik__html_add(to, "<table>");
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         quantity_format(report, document->plot_quantiles[rows[i].quantile], units, number, sizeof number);
-        avvik__html_add(to, "<tr><th scope=row>%s<td>%s",
-                        rows[i].name != NULL ? rows[i].name : avvik__say(report, rows[i].word), number);
+        avvik__html_add(to, "<tr><th>%s<td>%s", rows[i].name != NULL ? rows[i].name : avvik__say(report, rows[i].word),
+                        number);
     }
-    avvik__html_add(to, "<tr><th scope=row>%s<td>%s</table></figure>\n", avvik__say(report, AVVIK_TELL_THIS_CASE),
-                    value);
+    avvik__html_add(to, "<tr><th>%s<td>%s</table></figure>\n", avvik__say(report, AVVIK_TELL_THIS_CASE), value);
 }
 
 /* Days since some day; months have 31 of them here, which a plot does not show. */
@@ -143,7 +138,9 @@ static double day_along(const char *date)
     return strtod(date, NULL) * 372 + strtod(date + 5, NULL) * 31 + strtod(date + 8, NULL);
 }
 
-#define MAX_SHOWN 24 /* of a timeline: the last ones */
+/* Of a timeline the last ones are shown; fewer where there is much else. */
+#define MAX_SHOWN 18
+#define MAX_SHOWN_WIDE 12
 
 /* What can be drawn of a timeline: moments with a date and a value. */
 struct course {
@@ -177,13 +174,14 @@ static void course_make(const struct avvik__case_document *document, const struc
 static void timeline_put(const struct avvik__report *report, const struct avvik__case_document *document,
                          struct avvik__html *to)
 {
-    const size_t before = document->n_timeline > MAX_SHOWN ? document->n_timeline - MAX_SHOWN : 0;
+    const size_t most = avvik__report_is_wide(document) ? MAX_SHOWN_WIDE : MAX_SHOWN;
+    const size_t before = document->n_timeline > most ? document->n_timeline - most : 0;
     const struct avvik__case_moment *moments = &document->timeline[before];
     const size_t n = document->n_timeline - before;
     const struct avvik__case_reason *reason = document->n_reasons == 0 ? NULL : &document->reasons[0];
     const char *units = reason == NULL ? NULL : units_of(document, reason->units, reason->feature);
     struct course course;
-    char label[200] = "", low[160], high[160], range[340], value[160];
+    char label[200] = "", low[160], high[160], range[340], value[160], unit[AVVIK_UNIT_SIZE] = "";
     course_make(document, moments, n, &course);
     if (course.n == 0)
         return;
@@ -195,29 +193,40 @@ static void timeline_put(const struct avvik__report *report, const struct avvik_
     avvik__html_add(to, "<figure><figcaption>%s: %s</figcaption>", avvik__say(report, AVVIK_TELL_OVER_TIME), label);
     avvik__svg_line(to, course.days, course.values, course.n, course.marked,
                     (const char *const[]){range, course.first, course.last});
-    avvik__html_add(to, "\n<table class=r><thead><tr><th scope=col>%s<th scope=col>%s</thead><tbody>",
-                    avvik__say(report, AVVIK_TELL_TIME), avvik__say(report, AVVIK_TELL_VALUE));
+    avvik__html_add(to, "<table><thead><tr><th>%s<th>%s", avvik__say(report, AVVIK_TELL_TIME),
+                    avvik__say(report, AVVIK_TELL_VALUE));
     for (size_t i = 0; i < n; i++) {
         avvik__value_shown(document, moments[i].text, moments[i].value, units, report->language, value, sizeof value);
-        avvik__html_add(to, "<tr><th scope=row>%s<td>%s", moments[i].time, value);
+        avvik__unit_join(unit, (int)i, value);
+    }
+    avvik__html_unit(to, unit);
+    avvik__html_add(to, "<tbody>");
+    for (size_t i = 0; i < n; i++) {
+        avvik__value_shown(document, moments[i].text, moments[i].value, units, report->language, value, sizeof value);
+        avvik__unit_cut(unit, value);
+        avvik__html_add(to, "<tr><th>%s<td>%s", moments[i].time, value);
     }
     avvik__html_add(to, "</table></figure>\n");
 }
 
-static void fields_put(const struct avvik__report *report, const struct avvik__case_document *document,
-                       struct avvik__html *to)
+static void fields_put(const struct avvik__report *report, size_t number, struct avvik__html *to)
 {
+    const struct avvik__case_document *document = report->cases[number];
     char label[200], value[160];
     if (document->n_fields == 0)
         return;
-    avvik__html_add(to, "<table><caption>%s</caption>", avvik__say(report, AVVIK_TELL_FIELDS));
+    if (avvik__report_is_wide(document)) {
+        avvik__html_add(to, "<p class=row><a href=#r%zu>%s: %zu %s</a></p>\n", number + 1,
+                        avvik__say(report, AVVIK_TELL_FIELDS), document->n_fields,
+                        avvik__say(report, AVVIK_TELL_N_FIELDS));
+        return;
+    }
+    avvik__html_add(to, "<table><caption>%s<tbody>", avvik__say(report, AVVIK_TELL_FIELDS));
     for (size_t i = 0; i < document->n_fields; i++) {
         const struct avvik__case_field *field = &document->fields[i];
         avvik__label_shown(document, field->name, field->label, report->language, label, sizeof label);
-        avvik__value_shown(document, field->text, field->value, field->units, report->language, value, sizeof value);
-        const json_t *told = json_array_get(json_object_get(document->json, "fields"), i);
-        avvik__html_add(to, "<tr><th scope=row>%s<td>%s", label,
-                        json_is_null(json_object_get(told, "value")) ? avvik__say(report, AVVIK_TELL_MISSING) : value);
+        avvik__report_field(report, document, i, value, sizeof value);
+        avvik__html_add(to, "<tr><th>%s<td>%s", label, value);
     }
     avvik__html_add(to, "</table>\n");
 }
@@ -229,10 +238,10 @@ void avvik__report_case(const struct avvik__report *report, size_t number, struc
     words_put(report, document, to);
     reasons_put(report, document, to);
     avvik__html_add(to, "<div class=cols><div>");
-    fields_put(report, document, to);
-    avvik__html_add(to, "</div><div>\n");
+    fields_put(report, number, to);
+    avvik__html_add(to, "</div><div>");
     peers_put(report, document, to);
     timeline_put(report, document, to);
-    avvik__html_add(to, "</div></div><p class=back><a href=#cases>%s</a></p></article>\n",
+    avvik__html_add(to, "</div></div><p class=back><a href=#cases>%s</a></article>\n",
                     avvik__say(report, AVVIK_TELL_TO_LIST));
 }

@@ -20,6 +20,7 @@ struct avvik__report {
     enum avvik__number_style style;
     struct avvik__case_document **cases; /* the ranked ones first, by rank */
     size_t n_cases, n_room;
+    const char *input; /* the file that all of them are from; NULL: from several */
     struct avvik__report_check *checks;
     size_t n_checks;
 };
@@ -44,6 +45,13 @@ void avvik__report_heat(const struct avvik__report *report, struct avvik__html *
 void avvik__report_quality(const struct avvik__report *report, struct avvik__html *to);
 void avvik__report_absent(const struct avvik__report *report, struct avvik__html *to);
 void avvik__report_case(const struct avvik__report *report, size_t number, struct avvik__html *to);
+void avvik__report_wide(const struct avvik__report *report, struct avvik__html *to);
+
+/* Has a case more fields than it has room for? Then they are in avvik__report_wide(). */
+int avvik__report_is_wide(const struct avvik__case_document *document);
+/* What the i-th field of a case says. */
+void avvik__report_field(const struct avvik__report *report, const struct avvik__case_document *document, size_t i,
+                         char *text, size_t size);
 /* The whole page; 1 if memory was short. */
 int avvik__report_page(const struct avvik__report *report, FILE *to);
 

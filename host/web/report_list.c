@@ -89,15 +89,6 @@ static void chip_put(const struct avvik__report *report, const struct avvik__cas
     }
 }
 
-/* A cell that sorts by its number. */
-static void number_cell(struct avvik__html *to, double value)
-{
-    if (isfinite(value))
-        avvik__html_add(to, "<td data-v=%.5g>", value);
-    else
-        avvik__html_add(to, "<td data-v=\"\">");
-}
-
 static void row_put(const struct avvik__report *report, size_t number, struct avvik__html *to)
 {
     const struct avvik__case_document *document = report->cases[number];
@@ -106,16 +97,11 @@ static void row_put(const struct avvik__report *report, size_t number, struct av
     if (document->rank > 0)
         avvik__html_add(to, "<td>%lld", (long long)document->rank);
     else
-        avvik__html_add(to, "<td data-v=\"\">%s", is_random ? avvik__say(report, AVVIK_TELL_RANDOM) : "-");
-    avvik__html_add(to, "<td><a href=#c%zu>", number + 1);
-    avvik__html_add(to, "%s", document->key);
-    avvik__html_add(to, "</a><td>");
-    avvik__html_add(to, "%s", document->office);
-    avvik__html_add(to, "<td>");
-    avvik__html_add(to, "%s", document->time);
-    number_cell(to, document->combined);
+        avvik__html_add(to, "<td>%s", is_random ? avvik__say(report, AVVIK_TELL_RANDOM) : "-");
+    avvik__html_add(to, "<td><a href=#c%zu>%s</a><td>%s<td>%s<td>", number + 1, document->key, document->office,
+                    document->time);
     avvik__html_number(to, document->combined, 2, report->style);
-    number_cell(to, document->p);
+    avvik__html_add(to, "<td>");
     avvik__html_p(to, document->p, report->style);
     avvik__html_add(to, "<td><ul class=chips>");
     for (size_t i = 0; i < document->n_reasons && i < MAX_CHIPS; i++)
@@ -129,12 +115,12 @@ void avvik__report_list(const struct avvik__report *report, struct avvik__html *
     static const struct {
         enum avvik__report_word word;
         const char *more;
-    } heads[] = {{AVVIK_TELL_RANK, " data-sort=1 aria-sort=ascending"},
-                 {AVVIK_TELL_CASE, " data-sort=1"},
-                 {AVVIK_TELL_OFFICE, " data-sort=1"},
-                 {AVVIK_TELL_TIME, " data-sort=1"},
-                 {AVVIK_TELL_SCORE, " data-sort=1"},
-                 {AVVIK_TELL_SHARE_P, " data-sort=1"},
+    } heads[] = {{AVVIK_TELL_RANK, " data-sort=n aria-sort=ascending"},
+                 {AVVIK_TELL_CASE, " data-sort=t"},
+                 {AVVIK_TELL_OFFICE, " data-sort=t"},
+                 {AVVIK_TELL_TIME, " data-sort=t"},
+                 {AVVIK_TELL_SCORE, " data-sort=n"},
+                 {AVVIK_TELL_SHARE_P, " data-sort=n"},
                  {AVVIK_TELL_REASONS, ""}};
     avvik__html_add(to, "<section id=cases aria-labelledby=hl>\n<h2 id=hl>%s</h2>\n",
                     avvik__say(report, AVVIK_TELL_LIST));

@@ -1,5 +1,4 @@
-/* One feature: along a single feature a path sum is constant between the forest's thresholds, so that it is known for
- * every value at once; the other detectors fall towards where they are least, and rise behind it. */
+/* What would make a row ordinary: which features may change, alone and in pairs. */
 #include "counterfactual.h"
 
 #include <math.h>
@@ -9,8 +8,7 @@
 #include "avvik_internal.h"
 #include "forest_node.h"
 
-#define STEPS 8         /* in which the stretch between two places is looked through */
-#define PAIR_FEATURES 5 /* the features that explain most, of which two may change */
+#define SLACK 0x1p-20 /* of the cut */
 
 static int floats_compare(const void *a, const void *b)
 {
@@ -18,22 +16,11 @@ static int floats_compare(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-enum avvik_status avvik__counterfactual_init(struct avvik__counterfactual *search, struct avvik_error *error)
+static void borders_fill(struct avvik__counterfactual *search)
 {
     const struct avvik__forest *forest = &search->explainer->model->forest;
     const size_t size = (size_t)1 << forest->height;
     struct avvik__split split;
-    uint32_t most = 0;
-    if ((search->borders = calloc(forest->n_features, sizeof *search->borders)) == NULL)
-        goto no_memory;
-    for (size_t at = 0; at < forest->n_trees * size; at++)
-        if (at % size > 0 && avvik__split_of(forest, at, &split))
-            search->borders[split.feature].n++;
-    for (uint32_t f = 0; f < forest->n_features; f++) {
-        if ((search->borders[f].values = calloc((size_t)search->borders[f].n + 1, sizeof(float))) == NULL)
-            goto no_memory;
-        search->borders[f].n = 0;
-    }
     for (size_t at = 0; at < forest->n_trees * size; at++)
         if (at % size > 0 && avvik__split_of(forest, at, &split))
             search->borders[split.feature].values[search->borders[split.feature].n++] = split.threshold;
@@ -45,13 +32,34 @@ enum avvik_status avvik__counterfactual_init(struct avvik__counterfactual *searc
             if (n == 0 || borders->values[i] != borders->values[n - 1])
                 borders->values[n++] = borders->values[i];
         borders->n = n;
-        most = n > most ? n : most;
+        search->most_borders = n > search->most_borders ? n : search->most_borders;
     }
-    const size_t cells = (size_t)(AVVIK_PAIR_INTERVALS + 1) * (AVVIK_PAIR_INTERVALS + 1);
-    search->sums = calloc(most + 2 > cells ? most + 2 : cells, sizeof *search->sums);
-    search->points = calloc(2 * ((size_t)most + 64), sizeof *search->points);
-    if (search->sums != NULL && search->points != NULL)
-        return AVVIK_OK;
+    for (size_t leaf = 0; leaf < forest->n_trees * size; leaf++)
+        if (forest->leaves[leaf] > search->longest[leaf / size])
+            search->longest[leaf / size] = forest->leaves[leaf];
+}
+
+enum avvik_status avvik__counterfactual_init(struct avvik__counterfactual *search, struct avvik_error *error)
+{
+    const struct avvik__forest *forest = &search->explainer->model->forest;
+    const size_t size = (size_t)1 << forest->height;
+    struct avvik__split split;
+    search->slack = search->by == AVVIK_BY_FOREST ? 0 : SLACK * fabs(search->cut);
+    search->most_borders = 0;
+    search->longest = calloc(forest->n_trees, sizeof *search->longest);
+    search->borders = calloc(forest->n_features, sizeof *search->borders);
+    if (search->longest == NULL || search->borders == NULL)
+        goto no_memory;
+    for (size_t at = 0; at < forest->n_trees * size; at++)
+        if (at % size > 0 && avvik__split_of(forest, at, &split))
+            search->borders[split.feature].n++;
+    for (uint32_t f = 0; f < forest->n_features; f++) {
+        if ((search->borders[f].values = calloc((size_t)search->borders[f].n + 1, sizeof(float))) == NULL)
+            goto no_memory;
+        search->borders[f].n = 0;
+    }
+    borders_fill(search);
+    return AVVIK_OK;
 no_memory:
     avvik__counterfactual_destroy(search);
     return avvik__error_set(error, AVVIK_ERR_MEMORY, 0, "out of memory");
@@ -62,179 +70,175 @@ void avvik__counterfactual_destroy(struct avvik__counterfactual *search)
     for (uint32_t f = 0; search->borders != NULL && f < search->explainer->model->forest.n_features; f++)
         free(search->borders[f].values);
     free(search->borders);
-    free(search->sums);
-    free(search->points);
+    free(search->longest);
     search->borders = NULL;
-    search->sums = NULL;
-    search->points = NULL;
+    search->longest = NULL;
 }
 
-/* One feature of one row. */
-struct line {
-    struct avvik__counterfactual *search;
-    struct avvik__explained_row *row;
-    const struct avvik__borders *borders;
-    uint32_t feature;
-    float from;    /* its value in the row */
-    float keys[2]; /* where the deviation and the joint deviation are least */
-    float best;    /* the nearest value found that makes the row ordinary, */
-    double least;  /* and how far it is; only nearer ones are looked for */
-    int is_found;
-};
-
-/* Add the leaf values below node k to the intervals [low, high), as differences to the interval before. */
-static void node_add(const struct line *line, uint32_t tree, uint32_t k, uint32_t low, uint32_t high)
+enum avvik_status avvik__looking_init(struct avvik__looking *looking, const struct avvik__counterfactual *search,
+                                      struct avvik_error *error)
 {
-    const struct avvik__forest *forest = &line->search->explainer->model->forest;
+    const struct avvik__forest *forest = &search->explainer->model->forest;
+    const size_t stride = search->explainer->memory.plan.stride, n_intervals = 2 * ((size_t)search->most_borders + 4);
+    *looking = (struct avvik__looking){.search = search};
+    looking->row.values = avvik__aligned_calloc(stride, sizeof(float));
+    looking->row.tile = avvik__aligned_calloc(stride, sizeof(float));
+    looking->leaves = calloc(forest->n_trees, sizeof *looking->leaves);
+    looking->first_tree = calloc((size_t)forest->n_features + 2, sizeof *looking->first_tree);
+    looking->trees = calloc((size_t)forest->n_trees * (forest->height + 1), sizeof *looking->trees);
+    looking->gains = calloc(forest->n_features, sizeof *looking->gains);
+    looking->sums = calloc(n_intervals > AVVIK_GRID_CELLS ? n_intervals : AVVIK_GRID_CELLS, sizeof *looking->sums);
+    looking->places[0] = calloc(n_intervals, sizeof(uint32_t));
+    looking->places[1] = calloc(n_intervals, sizeof(uint32_t));
+    return looking->row.values == NULL || looking->row.tile == NULL || looking->leaves == NULL ||
+                   looking->first_tree == NULL || looking->trees == NULL || looking->gains == NULL ||
+                   looking->sums == NULL || looking->places[0] == NULL || looking->places[1] == NULL
+               ? avvik__error_set(error, AVVIK_ERR_MEMORY, 0, "out of memory")
+               : AVVIK_OK;
+}
+
+void avvik__looking_destroy(struct avvik__looking *looking)
+{
+    free(looking->row.values);
+    free(looking->row.tile);
+    free(looking->leaves);
+    free(looking->first_tree);
+    free(looking->trees);
+    free(looking->gains);
+    free(looking->sums);
+    free(looking->places[0]);
+    free(looking->places[1]);
+    free(looking->rectangles);
+    free(looking->cells);
+}
+
+/* The features that a row's path through a tree asks for, each once: into features (the height of a tree), and how many
+ * there are. *leaf_out: where the path ends. */
+static uint32_t path_walk(const struct avvik__looking *looking, uint32_t tree, uint32_t *features, int32_t *leaf_out)
+{
+    const struct avvik__forest *forest = &looking->search->explainer->model->forest;
     const uint32_t size = 1u << forest->height;
     const size_t base = (size_t)tree << forest->height;
     struct avvik__split split;
+    uint32_t n = 0, k = 1;
     while (k < size) {
         const int is_split = avvik__split_of(forest, base + k, &split);
-        if (is_split && split.feature == line->feature) {
-            const uint32_t middle = avvik__interval_of(line->borders, split.threshold); /* the first that goes right */
-            if (low < middle && middle < high) {
-                node_add(line, tree, 2 * k, low, middle);
-                k = 2 * k + 1;
-                low = middle;
-            } else
-                k = 2 * k + (low >= middle);
-        } else
-            k = 2 * k + (is_split && !(line->row->tile[split.feature] < split.threshold));
+        uint32_t i = is_split ? 0 : n;
+        while (i < n && features[i] != split.feature)
+            i++;
+        if (is_split && i == n)
+            features[n++] = split.feature;
+        k = 2 * k + (is_split && !(looking->row.tile[split.feature] < split.threshold));
     }
-    line->search->sums[low] += forest->leaves[base + k - size];
-    line->search->sums[high] -= forest->leaves[base + k - size];
+    *leaf_out = forest->leaves[base + k - size];
+    return n;
 }
 
-static int is_ordinary_at(const struct line *line, float x, int32_t path_sum)
+/* In which trees the row's path asks for each feature. Where the score does not come from the forest, it is in none. */
+static void paths_take(struct avvik__looking *looking)
 {
-    avvik__change_set(line->row, line->feature, x);
-    return avvik__counterfactual_surprise(line->search, line->row, path_sum) < line->search->cut;
-}
-
-/* Between `out`, where the row is not ordinary, and `in`, where it is: the value next to the border. */
-static float border_find(const struct line *line, float out, float in, int32_t path_sum)
-{
-    for (;;) {
-        const float middle = (float)(((double)out + in) / 2);
-        if (middle == out || middle == in)
-            return in;
-        if (is_ordinary_at(line, middle, path_sum))
-            in = middle;
-        else
-            out = middle;
+    const struct avvik__counterfactual *search = looking->search;
+    const struct avvik__forest *forest = &search->explainer->model->forest;
+    const int has_forest = search->by == AVVIK_BY_FOREST || search->by == AVVIK_BY_COMBINED;
+    uint32_t features[32], *first = looking->first_tree;
+    memset(first, 0, ((size_t)forest->n_features + 2) * sizeof *first);
+    memset(looking->gains, 0, forest->n_features * sizeof *looking->gains);
+    looking->path_sum = 0;
+    for (uint32_t tree = 0; tree < forest->n_trees; tree++) {
+        const uint32_t n = path_walk(looking, tree, features, &looking->leaves[tree]);
+        looking->path_sum += looking->leaves[tree];
+        for (uint32_t i = 0; i < n && has_forest; i++) {
+            first[features[i] + 2]++;
+            looking->gains[features[i]] += search->longest[tree] - looking->leaves[tree];
+        }
     }
-}
-
-static void found(struct line *line, float x)
-{
-    const double size = avvik__change_size(line->search, line->row, line->feature, line->from, x);
-    if (size < line->least) {
-        line->least = size;
-        line->best = x;
-        line->is_found = 1;
+    for (uint32_t f = 2; f < forest->n_features + 2; f++)
+        first[f] += first[f - 1];
+    for (uint32_t tree = 0; tree < forest->n_trees && has_forest; tree++) {
+        int32_t leaf;
+        const uint32_t n = path_walk(looking, tree, features, &leaf);
+        for (uint32_t i = 0; i < n; i++)
+            looking->trees[first[features[i] + 1]++] = tree;
     }
 }
 
-/* Look through one interval, from its value `near` to its value `far`. */
-static void interval_look(struct line *line, float near, float far, int32_t path_sum)
+/* Might a change of this feature do anything? It must be allowed to, and some detector must see it. */
+static int may_change(const struct avvik__looking *looking, uint32_t f)
 {
-    const float sign = far < near ? -1.0f : 1.0f;
-    float places[3], from = near;
-    int n = 0;
-    if (near != line->from && is_ordinary_at(line, near, path_sum)) {
-        found(line, near);
-        return;
-    }
-    if (line->search->by == AVVIK_BY_FOREST)
-        return;
-    for (int i = 0; i < 2; i++)
-        if (sign * line->keys[i] > sign * near && sign * line->keys[i] < sign * far)
-            places[n++] = line->keys[i];
-    if (n == 2 && sign * places[1] < sign * places[0]) {
-        const float first = places[1];
-        places[1] = places[0];
-        places[0] = first;
-    }
-    if (isfinite(far))
-        places[n++] = far;
-    for (int i = 0; i < n; from = places[i++])
-        for (int step = 1; step <= STEPS; step++) {
-            const float x = step == STEPS ? places[i] : (float)(from + ((double)places[i] - from) * step / STEPS);
-            if (avvik__change_size(line->search, line->row, line->feature, line->from, x) >= line->least && step > 1)
-                return;
-            if (is_ordinary_at(line, x, path_sum)) {
-                const float out = step == 1 ? from : (float)(from + ((double)places[i] - from) * (step - 1) / STEPS);
-                found(line, border_find(line, out, x, path_sum));
-                return;
+    const struct avvik__counterfactual *search = looking->search;
+    const struct avvik__scoring_plan *plan = &search->explainer->memory.plan;
+    int is_furthest = 0;
+    for (int i = 0; i < AVVIK_FURTHEST; i++)
+        is_furthest |= looking->profile.furthest[i] == f;
+    return !search->is_fixed[f] && isfinite(looking->row.values[f]) &&
+           plan->rscale[looking->row.group * plan->stride + f] > 0 &&
+           (is_furthest || f < looking->profile.n_joint || looking->first_tree[f] < looking->first_tree[f + 1]);
+}
+
+static enum avvik_status pairs_look(struct avvik__looking *looking, const uint32_t *changing, uint32_t n, double least,
+                                    struct avvik_explanation *explanation, struct avvik_error *error)
+{
+    enum avvik_status status = AVVIK_OK;
+    uint32_t pair[2] = {0, 0};
+    float best[2] = {0, 0};
+    const double before = least;
+    for (uint32_t i = 0; i < n; i++)
+        for (uint32_t k = i + 1; k < n; k++) {
+            const double least_now = least;
+            AVVIK_TRY(avvik__counterfactual_pair(looking, (const uint32_t[2]){changing[i], changing[k]}, best, &least,
+                                                 error));
+            if (least < least_now) {
+                pair[0] = changing[i];
+                pair[1] = changing[k];
             }
         }
-}
-
-/* The nearest value of `feature` that makes the row ordinary. */
-static void line_search(struct line *line)
-{
-    struct avvik__counterfactual *search = line->search;
-    const struct avvik__borders *borders = line->borders;
-    const uint32_t own = avvik__interval_of(borders, line->from);
-    const int32_t least = avvik__least_path_sum(search, line->row, &line->feature, 1);
-    memset(search->sums, 0, (borders->n + 2) * sizeof *search->sums);
-    for (uint32_t tree = 0; tree < search->explainer->model->forest.n_trees; tree++)
-        node_add(line, tree, 1, 0, borders->n + 1);
-    for (uint32_t i = 1; i <= borders->n; i++)
-        search->sums[i] += search->sums[i - 1];
-    for (int is_up = 0; is_up < 2; is_up++)
-        for (uint32_t i = own; i <= borders->n; i += is_up ? 1 : UINT32_MAX) { /* below 0 it is a large number */
-            const float low = i == 0 ? -INFINITY : borders->values[i - 1];
-            const float high = i == borders->n ? INFINITY : avvik__float_before(borders->values[i]);
-            const float near = i == own ? line->from : is_up ? low : high;
-            if (avvik__change_size(search, line->row, line->feature, line->from, near) >= line->least)
-                break;
-            if (search->sums[i] >= least)
-                interval_look(line, near, is_up ? high : low, search->sums[i]);
+    if (least < before) {
+        const float from[2] = {looking->row.tile[pair[0]], looking->row.tile[pair[1]]};
+        for (int s = 0; s < 2; s++)
+            avvik__change_set(looking, pair[s], best[s]);
+        for (int s = 0; s < 2; s++) { /* the second is rounded while the first is round */
+            struct avvik_change *change = &explanation->two[s];
+            *change = avvik__change_describe(looking, pair[s], from[s], best[s]);
+            avvik__change_set(looking, pair[s],
+                              change->is_from ? change->rounded : avvik__float_before(change->rounded));
         }
+        explanation->n_two = 2;
+    }
+done:
+    return status;
 }
 
-/* May this feature change at all? */
-static int may_change(const struct avvik__counterfactual *search, const struct avvik__explained_row *row, uint32_t f)
+enum avvik_status avvik__counterfactual_find(struct avvik__looking *looking, struct avvik_explanation *explanation,
+                                             struct avvik_error *error)
 {
-    const struct avvik__scoring_plan *plan = &search->explainer->memory.plan;
-    return !search->is_fixed[f] && isfinite(row->values[f]) && plan->rscale[row->group * plan->stride + f] > 0;
-}
-
-void avvik__counterfactual_find(struct avvik__counterfactual *search, struct avvik__explained_row *row,
-                                struct avvik_explanation *explanation)
-{
-    const struct avvik__scoring_plan *plan = &search->explainer->memory.plan;
+    enum avvik_status status = AVVIK_OK;
+    const struct avvik__counterfactual *search = looking->search;
+    const uint32_t n_features = search->explainer->memory.plan.n_features;
     double least = INFINITY;
-    uint32_t changing[PAIR_FEATURES];
-    int n_changing = 0;
-    for (uint32_t i = 0; i < plan->n_features; i++) {
+    float best = 0;
+    uint32_t *changing = calloc(n_features, sizeof *changing), n_changing = 0;
+    if (changing == NULL)
+        return avvik__error_set(error, AVVIK_ERR_MEMORY, 0, "out of memory");
+    memcpy(looking->row.values, explanation->values, n_features * sizeof(float));
+    looking->row.group = explanation->group;
+    avvik__explained_row_fill(search->explainer, &looking->row);
+    avvik__profile_take(&looking->profile, search->explainer, search->surprise, search->by, &looking->row);
+    paths_take(looking);
+    for (uint32_t i = 0; i < n_features; i++) { /* what explains most comes first: it is most likely to be near */
         const uint32_t f = explanation->reasons[i].feature;
-        if (!may_change(search, row, f))
+        if (!may_change(looking, f))
             continue;
-        if (n_changing < PAIR_FEATURES)
-            changing[n_changing++] = f;
-        struct line line = {.search = search,
-                            .row = row,
-                            .borders = &search->borders[f],
-                            .feature = f,
-                            .from = row->tile[f],
-                            .keys = {plan->center[row->group * plan->stride + f], avvik__joint_best(search, row, f)},
-                            .least = least};
-        line_search(&line);
-        avvik__change_set(row, f, line.from);
-        if (line.is_found) {
-            least = line.least;
-            explanation->one[0] = avvik__change_describe(search, row, f, line.from, line.best);
+        changing[n_changing++] = f;
+        if (avvik__counterfactual_line(looking, f, &best, &least)) {
+            const float from = looking->row.tile[f];
+            avvik__change_set(looking, f, best);
+            explanation->one[0] = avvik__change_describe(looking, f, from, best);
             explanation->n_one = 1;
+            avvik__change_set(looking, f, from);
         }
     }
-    for (int i = 0; i < n_changing; i++)
-        for (int k = i + 1; k < n_changing; k++) {
-            const double size = avvik__counterfactual_pair(search, row, (const uint32_t[2]){changing[i], changing[k]},
-                                                           least, explanation->two);
-            explanation->n_two = size < least ? 2 : explanation->n_two;
-            least = fmin(least, size);
-        }
+    AVVIK_TRY(pairs_look(looking, changing, n_changing, least, explanation, error));
+done:
+    free(changing);
+    return status;
 }

@@ -5,10 +5,8 @@
 #include <string.h>
 
 #include "avvik_internal.h"
-#include "counterfactual.h"
 #include "explain_run.h"
 #include "hash_text.h"
-#include "tree_shap.h"
 
 static void file_close(struct avvik__explained_file *file)
 {
@@ -229,11 +227,6 @@ static enum avvik_status row_explain(struct avvik__explain_run *run, struct avvi
                                            &run->explainer->reasons);
     avvik__reasons_find(run->explainer, surprise, run->options->by, &run->row, &scores, run->contributions,
                         explanation->reasons);
-    if (run->options->with_shap) {
-        if ((explanation->shap = calloc(n_features, sizeof *explanation->shap)) == NULL)
-            AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
-        explanation->shap_expected = avvik__tree_shap(&run->model->forest, run->row.tile, explanation->shap);
-    }
     AVVIK_TRY(avvik__explain_cells(run, file, explanation, error));
 done:
     return status;
@@ -334,43 +327,6 @@ static void cut_find(struct avvik__explain_run *run)
         explanations->cut_p = avvik__surprise_rank(surprise, by, explanations->cut) / (surprise->n + 1.0);
 }
 
-/* What would make each row ordinary that is not. */
-static enum avvik_status changes_find(struct avvik__explain_run *run, struct avvik_error *error)
-{
-    enum avvik_status status = AVVIK_OK;
-    struct avvik_explanations *explanations = run->explanations;
-    const size_t n_features = run->model->n_features;
-    uint8_t *is_fixed = calloc(n_features, 1);
-    struct avvik__counterfactual search = {.explainer = run->explainer,
-                                           .surprise = &run->surprise,
-                                           .by = run->options->by,
-                                           .cut = explanations->cut,
-                                           .is_fixed = is_fixed};
-    if (is_fixed == NULL)
-        AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
-    for (size_t f = 0; f < n_features; f++)
-        is_fixed[f] = explanations->features[f].n_codes > 0;
-    AVVIK_TRY(avvik__counterfactual_init(&search, error));
-    for (size_t i = 0; i < explanations->n_rows; i++) {
-        struct avvik_explanation *one = &explanations->rows[i];
-        const struct avvik__row_scores scores = {one->path_sum, one->deviation, one->joint};
-        if (avvik__is_stopped(run->options->stop))
-            AVVIK_FAIL(AVVIK_INTERRUPTED, 0, "interrupted");
-        one->is_ordinary = avvik__surprise_of(&run->surprise, run->options->by, &scores) < explanations->cut;
-        one->is_counterfactual = !run->options->no_counterfactual;
-        if (one->is_ordinary || run->options->no_counterfactual)
-            continue;
-        memcpy(run->row.values, one->values, n_features * sizeof(float));
-        run->row.group = one->group;
-        avvik__explained_row_fill(run->explainer, &run->row);
-        avvik__counterfactual_find(&search, &run->row, one);
-    }
-done:
-    avvik__counterfactual_destroy(&search);
-    free(is_fixed);
-    return status;
-}
-
 static enum avvik_status run_begin(struct avvik__explain_run *run, const struct avvik_pick *picks, size_t n_picks,
                                    struct avvik_explanation ***sorted_out, struct avvik_error *error)
 {
@@ -419,8 +375,7 @@ enum avvik_status avvik_explain(const struct avvik_model *model, const char *con
     AVVIK_TRY(run_begin(&run, picks, n_picks, &sorted, error));
     AVVIK_TRY(files_explain(&run, scores, n_scores, sorted, n_picks, error));
     cut_find(&run);
-    if (explanations.has_cut)
-        AVVIK_TRY(changes_find(&run, error));
+    AVVIK_TRY(avvik__explain_rows(&run, error));
     if (options->with_scan)
         AVVIK_TRY(avvik__explain_scan(&run, error));
     *explanations_out = explanations;

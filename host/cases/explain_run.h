@@ -1,4 +1,5 @@
-/* What the parts of an explanation share: explain_run.c (its course), explain_columns.c (what is shown). */
+/* What the parts of an explanation share: explain_run.c (its course), explain_columns.c (what is shown),
+ * explain_rows.c (what threads do), explain_scan.c (what all rows of the batches tell). */
 #ifndef AVVIK_EXPLAIN_RUN_H
 #define AVVIK_EXPLAIN_RUN_H
 
@@ -33,6 +34,10 @@ struct avvik__explain_run {
 /* Which columns are shown of a file, and what the first file says of them. */
 enum avvik_status avvik__explain_columns(struct avvik__explain_run *run, struct avvik__explained_file *file,
                                          struct avvik_error *error);
+
+/* What is found out of each row by itself, once all are read and the cut is known: what would make it ordinary, and
+ * Shapley values. By all threads, a row at a time. */
+enum avvik_status avvik__explain_rows(struct avvik__explain_run *run, struct avvik_error *error);
 
 /* with_scan: go through all rows of all batches, once everything else is known. */
 enum avvik_status avvik__explain_scan(struct avvik__explain_run *run, struct avvik_error *error);

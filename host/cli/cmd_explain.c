@@ -11,7 +11,7 @@
 /* What the command line asks for. */
 struct explain {
     const char *model_path, *rows, *flagged, *inputs, *show, *language, *jsonl, *by, *weights, *p;
-    uint64_t n_reasons, first;
+    uint64_t n_reasons, first, threads;
     int is_json, replace;
     struct avvik_explain_options options;
     const char *show_names[MAX_NAMES], *input_names[MAX_NAMES];
@@ -156,6 +156,7 @@ static int options_take(const struct cli_command *command, struct explain *expla
         return cli_usage_error(command, "--weights takes weights such as forest=4,deviation=1,joint=1, not '%s'",
                                explain->weights);
     options->n_reasons = (uint32_t)explain->n_reasons;
+    options->threads = (uint32_t)explain->threads;
     return -1;
 }
 
@@ -218,6 +219,7 @@ static int run(const struct cli_command *command, int argc, char **argv)
          0},
         {"scan", CLI_FLAG, &explain.options.with_scan, NULL,
          "read all rows once: percentiles among peers, and timelines of the same person or business", 0, 0},
+        {"threads", CLI_NUMBER, &explain.threads, "N", "worker threads; 0: one per CPU (0)", 0, 256},
         {"show", CLI_TEXT, &explain.show, "A,B,...", "columns that may be shown (the model's features)", 0, 0},
         {"entity", CLI_TEXT, &explain.options.entity, "COLUMN", "whose row it is (the first of role key)", 0, 0},
         {"time", CLI_TEXT, &explain.options.time, "COLUMN", "when it was (the last of role time)", 0, 0},

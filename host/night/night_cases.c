@@ -73,9 +73,10 @@ static enum avvik_status list_explain(const struct avvik__night *night, const ch
     options.by = night->config->flag.by;
     memcpy(options.weights, night->config->flag.weights, sizeof options.weights);
     options.night = night->date;
+    options.threads = night->config->threads;
     options.stop = night->options->stop;
     options.with_scan = 1; /* the night has read these files already: a pass more is little */
-    if (list.n_picks > 0) /* a list that is to keep to a rate may be empty */
+    if (list.n_picks > 0)  /* a list that is to keep to a rate may be empty */
         AVVIK_TRY(
             avvik_explain(model, (const char *const *)paths, n_paths, list.picks, list.n_picks, &options, &all, error));
     AVVIK_TRY(avvik_explanations_save(&all, to, 1, error));

@@ -85,11 +85,12 @@ struct avvik_explain_options {
     int no_counterfactual;
     int with_shap;            /* Shapley values, too */
     int with_scan;            /* read all rows once: percentiles are among peers, and there are timelines */
+    uint32_t threads;         /* 0: one per CPU; explanations are the same for any number */
     const volatile int *stop; /* polled; non-zero: AVVIK_INTERRUPTED; may be NULL */
 };
 #define AVVIK_EXPLAIN_DEFAULTS                                                                                         \
     {                                                                                                                  \
-        AVVIK_BY_COMBINED, {4, 1, 1}, 0, 5, NULL, 0, NULL, 0, NULL, NULL, NULL, NULL, AVVIK_ENGLISH, 0, 0, 0, NULL     \
+        AVVIK_BY_COMBINED, {4, 1, 1}, 0, 5, NULL, 0, NULL, 0, NULL, NULL, NULL, NULL, AVVIK_ENGLISH, 0, 0, 0, 0, NULL  \
     }
 
 /* A value as the batch has it. */

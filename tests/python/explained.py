@@ -127,20 +127,28 @@ class Model:
         z = (np.asarray(rows, np.float32) - center) * rscale
         return np.where(np.isfinite(rows), z, np.float32(0))
 
-    def joint_parts(self, row):
-        """What each feature adds to the squared distance."""
-        z = (np.asarray(row, np.float32) - self.center) * self.rscale
+    def apart(self, rows):
+        """The signed logarithms of the z-scores, from their means."""
+        z = (np.asarray(rows, np.float32) - self.center) * self.rscale
         mantissa, exponent = np.frexp(np.float32(1) + np.abs(z))
         log = np.copysign((2 * mantissa.astype(np.float64) - 1) + (exponent - 1), z)
-        apart = np.where(np.isfinite(row), log, 0) - self.joint_mean
+        return np.where(np.isfinite(rows), log, 0) - self.joint_mean
+
+    def joint_parts(self, row):
+        """What each feature adds to the squared distance."""
+        apart = self.apart(row)
         return apart * (self.joint.T @ (self.joint @ apart))
+
+    def distances(self, rows):
+        """The squared distances of rows."""
+        return ((self.apart(rows) @ self.joint.T) ** 2).sum(axis=1)
 
     def combined(self, rows, group=0):
         """The combination of rows without missing values, in bits."""
         rows = np.asarray(rows, np.float32)
-        distances = np.array([self.joint_parts(row).sum() for row in rows])
         scores = {"forest": -self.path_sums(rows).astype(np.float64),
-                  "deviation": np.abs(self.z(rows, group)).max(axis=1).astype(np.float64), "joint": distances}
+                  "deviation": np.abs(self.z(rows, group)).max(axis=1).astype(np.float64),
+                  "joint": self.distances(rows)}
         return self.calibration.combine(scores)
 
     def thresholds_of(self, feature):

@@ -9,6 +9,7 @@
 #include "forest_layout.h"
 #include "kernels.h"
 #include "leaf_reasons.h"
+#include "tails.h"
 
 typedef void any_fn(void);
 
@@ -36,10 +37,11 @@ struct work {
     float *mean, *rscale;
     uint32_t *group;                    /* of each row */
     float *group_center, *group_rscale; /* [group][stride] */
+    struct avvik__tail_table *tables;   /* [feature] */
     struct avvik__forest_layout layout;
     int32_t *expected, *leaf_reasons; /* of that forest */
 
-    int32_t *path_sum;
+    int32_t *path_sum, *tails;
     int64_t *contributions; /* [row][stride] */
     float *deviation, *joint;
     uint16_t *feature, *beyond;
@@ -59,7 +61,7 @@ static void work_destroy(struct work *w)
     void *const owned[] = {w->columns,  w->tile,         w->out_tile,      w->mean,         w->rscale,
                            w->path_sum, w->deviation,    w->feature,       w->beyond,       w->counts,
                            w->moments,  w->sifted,       w->group,         w->group_center, w->group_rscale,
-                           w->expected, w->leaf_reasons, w->contributions, w->joint};
+                           w->expected, w->leaf_reasons, w->contributions, w->joint, w->tables, w->tails};
     for (size_t i = 0; i < sizeof owned / sizeof owned[0]; i++)
         free(owned[i]);
     avvik__forest_layout_destroy(&w->layout);
@@ -93,6 +95,23 @@ done:
     return is_made;
 }
 
+/* All thresholds that there can be, closer together towards the ends. */
+static void tables_make(struct work *w)
+{
+    static struct avvik__tail_quantiles quantiles;
+    const uint64_t n = UINT64_C(1) << 40;
+    uint64_t places[AVVIK_TAIL_QUANTILES];
+    quantiles.n_quantiles = avvik__tail_places(n, places);
+    for (uint32_t i = 0; i < quantiles.n_quantiles; i++) {
+        const double share = (double)places[i] / (double)(n + 1);
+        quantiles.value[i] = (float)(log(share / (1 - share)) / 4);
+        quantiles.below[i] = places[i] - 1;
+        quantiles.at_most[i] = places[i];
+    }
+    for (size_t f = 0; f < w->n_features; f++)
+        avvik__tail_layout(&quantiles, n, 1, &w->tables[f]);
+}
+
 static int work_init(struct work *w, const struct bench_shape *shape, uint64_t seed)
 {
     const size_t n_rows = shape->rows, n_features = shape->features;
@@ -109,6 +128,8 @@ static int work_init(struct work *w, const struct bench_shape *shape, uint64_t s
     w->path_sum = avvik__aligned_calloc(n_rows, sizeof(int32_t));
     w->deviation = avvik__aligned_calloc(n_rows, sizeof(float));
     w->joint = avvik__aligned_calloc(n_rows, sizeof(float));
+    w->tails = avvik__aligned_calloc(n_rows, sizeof *w->tails);
+    w->tables = avvik__aligned_calloc(n_features, sizeof *w->tables);
     w->feature = avvik__aligned_calloc(n_rows, sizeof(uint16_t));
     w->beyond = avvik__aligned_calloc(n_rows, sizeof(uint16_t));
     w->counts = avvik__aligned_calloc(2 * n_features, sizeof(uint64_t));
@@ -117,7 +138,7 @@ static int work_init(struct work *w, const struct bench_shape *shape, uint64_t s
     if (w->columns == NULL || w->tile == NULL || w->out_tile == NULL || w->mean == NULL || w->rscale == NULL ||
         w->path_sum == NULL || w->deviation == NULL || w->feature == NULL || w->beyond == NULL || w->counts == NULL ||
         w->moments == NULL || w->sifted == NULL || w->group == NULL || w->group_center == NULL ||
-        w->group_rscale == NULL || w->joint == NULL)
+        w->group_rscale == NULL || w->joint == NULL || w->tails == NULL || w->tables == NULL)
         return 0;
     for (size_t r = 0; r < n_rows; r++)
         w->group[r] = (uint32_t)(r * 2654435761u % 4294967296u >> 22) % N_GROUPS;
@@ -134,6 +155,7 @@ static int work_init(struct work *w, const struct bench_shape *shape, uint64_t s
             w->tile[r * stride + f] = isnan(x) ? 0 : x;
         }
     }
+    tables_make(w);
     return 1;
 }
 
@@ -274,6 +296,17 @@ static struct trace trace_deviation_joint(const struct work *w)
                            w->n_rows * sizeof(float)}};
 }
 
+static void run_tails(any_fn *f, struct work *w)
+{
+    ((avvik__tails_fn *)f)(w->tails, w->tile, w->stride, w->n_rows, w->n_features, w->tables);
+}
+
+static struct trace trace_tails(const struct work *w)
+{
+    return (struct trace){
+        (double)(w->n_rows * (w->stride + 1) * sizeof(float)), {w->tails}, {w->n_rows * sizeof(int32_t)}};
+}
+
 static void run_forest_path(any_fn *f, struct work *w)
 {
     ((avvik__forest_path_fn *)f)(w->path_sum, w->tile, w->stride, w->n_rows, &w->layout.view);
@@ -308,6 +341,7 @@ static const struct job {
     {"fill_missing", run_fill_missing, trace_fill_missing, BENCH_READ},
     {"deviation", run_deviation, trace_deviation, BENCH_READ},
     {"deviation_joint", run_deviation_joint, trace_deviation_joint, BENCH_READ},
+    {"tails", run_tails, trace_tails, BENCH_READ},
     {"deviation_peers", run_deviation_peers, trace_deviation, BENCH_READ},
     {"statistics", run_statistics, trace_statistics, BENCH_READ},
     {"sift", run_sift, trace_sift, BENCH_READ},

@@ -4,7 +4,7 @@
  * A work-item takes one row, 16 features at a time: on a CPU device the vectors are registers, on a GPU they are 16
  * independent chains. With AVVIK_PEERS the tables have a row for each group, and behind the n_rows rows of the tile lie
  * their groups' numbers. Padding has center 0 and rscale 0, hence z = 0, which no maximum and no cut >= 0 sees. With
- * AVVIK_JOINT the joint deviation is computed, too; fma is the only contraction. */
+ * AVVIK_JOINT the joint deviation is computed, too; fma is the only contraction. With AVVIK_TAILS so are tails. */
 #pragma OPENCL FP_CONTRACT OFF
 
 inline float16 avvik_flush(float16 x)
@@ -74,12 +74,28 @@ inline float avvik_joint(__global const float8 *x, __global const float8 *center
 }
 #endif
 
+#if AVVIK_TAILS
+/* What x is worth: a table's 64 words of numbers, two in each, then the levels of its search. */
+inline uint avvik_tail(__global const uint *table, float x)
+{
+    __global const float *level = (__global const float *)(table + AVVIK_TAIL_CELLS / 2);
+    uint path = 0;
+#pragma unroll
+    for (uint step = 0; step < AVVIK_TAIL_STEPS; step++)
+        path |= (uint)(x >= level[(1u << step) + path]) << step;
+    return table[path / 2] >> path % 2 * 16 & 0xffffu; /* of a little-endian device, as all are that run this */
+}
+#endif
+
 __kernel void deviation(__global float *restrict deviation_out, __global ushort *restrict feature,
                         __global ushort *restrict beyond, __global const float *restrict tile,
                         __global const float *restrict center, __global const float *restrict rscale, const float cut,
 #if AVVIK_JOINT
                         __global float *restrict joint, __global const float *restrict joint_mean,
                         __global const float *restrict joint_factor,
+#endif
+#if AVVIK_TAILS
+                        __global int *restrict tails, __global const uint *restrict tail_tables,
 #endif
                         const uint n_rows)
 {
@@ -115,5 +131,11 @@ __kernel void deviation(__global float *restrict deviation_out, __global ushort 
     joint[row] = avvik_joint((__global const float8 *)x, (__global const float8 *)center,
                              (__global const float8 *)rscale, (__global const float8 *)joint_mean,
                              (__global const float8 *)joint_factor);
+#endif
+#if AVVIK_TAILS
+    uint sum = 0;
+    for (uint f = 0; f < AVVIK_FEATURES; f++)
+        sum += avvik_tail(tail_tables + f * AVVIK_TAIL_WORDS, tile[row * AVVIK_STRIDE + f]);
+    tails[row] = (int)sum;
 #endif
 }

@@ -9,6 +9,11 @@
 #define AVVIK_JOINT_FEATURES 64     /* of a joint deviation, at most */
 #define AVVIK_JOINT_PANEL 8         /* rows of its factor side by side in memory; partial sums of squares */
 #define AVVIK_JOINT_LEAST 0x1p-90f  /* a joint deviation below it is 0 */
+#define AVVIK_TAIL_STEPS 7          /* of the search among the thresholds of a feature's tails */
+#define AVVIK_TAIL_CELLS 128        /* 1 << AVVIK_TAIL_STEPS: one more than there are thresholds */
+#define AVVIK_TAIL_WORDS 192        /* 32-bit words of a struct avvik__tail_table */
+#define AVVIK_TAIL_ONE 256          /* one bit in steps of a tail */
+#define AVVIK_TAIL_MOST 8191        /* no tail has more steps: that is 1 in 4 billion */
 #define AVVIK_MIN_HEIGHT 4          /* ceil(log2 16) */
 #define AVVIK_MAX_HEIGHT 12         /* ceil(log2 4096) */
 #define AVVIK_LEAF_ONE 2048         /* path length 1 in steps of a leaf value (unsigned 5.11 fixed point) */
@@ -123,6 +128,14 @@ struct avvik__reasons_view {
     /* [tree][2^height][stride]: what a row that ends in a leaf gets from that tree, by feature; 64-byte aligned. NULL
      * where it would be too large: then rows are walked node by node. */
     const int32_t *leaf_reasons;
+};
+
+/* What a value of one feature is worth in the tails (kernels/README.md, "Tails"): a search without branches among 127
+ * ascending thresholds, the last ones +infinity if there are fewer. Step d compares x with level[2^d + path], where bit
+ * i of path is the result of x >= at step i; after the last step bits[path] is what x is worth. */
+struct avvik__tail_table {
+    uint16_t bits[AVVIK_TAIL_CELLS]; /* in steps of 1 / AVVIK_TAIL_ONE; bits[0] is 0, and NaN's */
+    float level[AVVIK_TAIL_CELLS];   /* level[0] is unused */
 };
 
 /* Partial moments of one column over at most AVVIK_STATISTICS_ROWS rows. */

@@ -53,6 +53,13 @@ typedef void avvik__deviation_joint_fn(float *deviation, uint16_t *feature, uint
                                        const float *center, const float *rscale, float cut, const float *mean,
                                        const float *factor);
 
+/* How far out in their tails the values of each row lie: the sum over features of table[f]'s bits (struct
+ * avvik__tail_table); NaN adds 0. n_features times AVVIK_TAIL_MOST is at most INT32_MAX.
+ * tails   out, n_rows.
+ * tables  n_features of them, 64-byte aligned. */
+typedef void avvik__tails_fn(int32_t *tails, const float *tile, size_t stride, size_t n_rows, size_t n_features,
+                             const struct avvik__tail_table *tables);
+
 /* Replace every NaN of a tile by fill[f], in place; missing[r] (out, n_rows) counts them. */
 typedef void avvik__fill_missing_fn(float *tile, size_t stride, size_t n_rows, size_t n_features, const float *fill,
                                     uint16_t *missing);
@@ -107,6 +114,7 @@ struct avvik__kernels {
     avvik__deviation_fn *deviation;
     avvik__deviation_peers_fn *deviation_peers;
     avvik__deviation_joint_fn *deviation_joint;
+    avvik__tails_fn *tails;
     avvik__fill_missing_fn *fill_missing;
     avvik__statistics_fn *statistics;
     avvik__narrow_fn *narrow;

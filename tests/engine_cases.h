@@ -22,8 +22,19 @@ static inline struct avvik_model *model_make(void)
     model.joint.n_features = N_FEATURES;
     for (int i = 0; i < N_FEATURES * (N_FEATURES + 1) / 2; i++)
         model.joint.factor[i] = (float)(1 + i % 3) / 4;
-    for (int f = 0; f < N_FEATURES; f++)
-        features[f] = (struct avvik__feature){.center32 = 0.5f, .rscale32 = 3, .fill = 0.25f};
+    static struct avvik__tail_quantiles quantiles[N_FEATURES];
+    model.tails = (struct avvik__tails){N_FEATURES, quantiles};
+    for (int f = 0; f < N_FEATURES; f++) {
+        uint64_t places[AVVIK_TAIL_QUANTILES];
+        features[f] = (struct avvik__feature){
+            .center32 = 0.5f, .rscale32 = 3, .fill = 0.25f, .weight = 1, .moments.n = 1000 + (unsigned)f};
+        quantiles[f].n_quantiles = avvik__tail_places(features[f].moments.n, places);
+        for (uint32_t i = 0; i < quantiles[f].n_quantiles; i++) {
+            quantiles[f].value[i] = (float)places[i] / 1000;
+            quantiles[f].below[i] = places[i] - 1;
+            quantiles[f].at_most[i] = places[i];
+        }
+    }
     ck_assert_int_eq(avvik__forest_init(&model.forest, NULL), AVVIK_OK);
     for (uint32_t tree = 0; tree < 20; tree++) {
         for (uint32_t i = 0; i < 64 * N_FEATURES; i++)

@@ -115,6 +115,7 @@ static void result_spoil(const struct avvik_scores *scores, size_t n_rows)
     case 2: scores->deviation_feature[row] ^= 1; break;
     case 3: scores->beyond[row] ^= 1; break;
     case 4: scores->missing[row] ^= 1; break;
+    case 6: scores->tails[row] ^= 1; break;
     default: scores->joint[row] = nextafterf(scores->joint[row], INFINITY); break;
     }
 }

@@ -10,6 +10,7 @@
 
 #include "forest.h"
 #include "kernel_types.h"
+#include "tails.h"
 
 /* splitmix64 (Steele, Lea and Flood 2014) */
 static inline uint64_t random_next(uint64_t *state)
@@ -129,6 +130,34 @@ static inline float random_threshold(const struct avvik__forest *forest, uint32_
             return forest->thresholds[at];
     }
     return 0;
+}
+
+static inline int ascending(const void *a, const void *b)
+{
+    const float x = *(const float *)a, y = *(const float *)b;
+    return (x > y) - (x < y);
+}
+
+/* The quantiles of n values of a kind, which are put into `values`, in order. */
+static inline struct avvik__tail_quantiles random_quantiles(float *values, size_t n, enum data_kind kind,
+                                                            uint64_t *state)
+{
+    struct avvik__tail_quantiles quantiles = {0};
+    uint64_t places[AVVIK_TAIL_QUANTILES];
+    for (size_t i = 0; i < n; i++) {
+        const float x = random_of_kind(kind, state);
+        values[i] = isfinite(x) && fabsf(x) >= FLT_MIN ? x : 0;
+    }
+    qsort(values, n, sizeof *values, ascending);
+    quantiles.n_quantiles = avvik__tail_places(n, places);
+    for (uint32_t i = 0; i < quantiles.n_quantiles; i++) {
+        quantiles.value[i] = values[places[i] - 1];
+        for (size_t k = 0; k < n; k++) {
+            quantiles.below[i] += values[k] < quantiles.value[i];
+            quantiles.at_most[i] += values[k] <= quantiles.value[i];
+        }
+    }
+    return quantiles;
 }
 
 #endif

@@ -42,6 +42,7 @@ struct subject {
     struct avvik__forest_layout layout;
     struct avvik__scoring_plan plan;
     float *parameters;
+    struct avvik__tail_table *tails; /* NULL: none */
 };
 
 /* The same splits as wide nodes: a forest over few features may be wide too. */
@@ -90,6 +91,14 @@ static inline void subject_init(struct subject *subject, uint32_t n_features, ui
         for (size_t i = f; i < n_features; i++)
             factor[AVVIK_JOINT_AT(i, f)] = (i + f) % 11 == 3 ? 0 : random_float(&state) * 0x1p-23f;
     }
+    subject->tails = n_features % 3 == 0 ? NULL : avvik__aligned_calloc(n_features, sizeof *subject->tails);
+    for (size_t f = 0; f < n_features && subject->tails != NULL; f++) {
+        float values[200];
+        const size_t n = 1 + random_next(&state) % 200;
+        const struct avvik__tail_quantiles quantiles =
+            random_quantiles(values, n, f % 2 ? DATA_RANDOM : DATA_TIES, &state);
+        avvik__tail_layout(&quantiles, n, f % 5 == 4 ? 0 : 1, &subject->tails[f]);
+    }
     subject->plan = (struct avvik__scoring_plan){.n_features = n_features,
                                                  .stride = stride,
                                                  .n_groups = n_groups,
@@ -99,6 +108,7 @@ static inline void subject_init(struct subject *subject, uint32_t n_features, ui
                                                  .has_joint = has_joint,
                                                  .joint_mean = mean,
                                                  .joint_factor = factor,
+                                                 .tails = subject->tails,
                                                  .forest = subject->layout.view,
                                                  .is_wide = subject->forest.nodes == NULL};
 }
@@ -108,11 +118,12 @@ static inline void subject_destroy(struct subject *subject)
     avvik__forest_layout_destroy(&subject->layout);
     avvik__forest_destroy(&subject->forest);
     free(subject->parameters);
+    free(subject->tails);
 }
 
 struct results {
     size_t n_rows, n_features;
-    int32_t *path_sum;
+    int32_t *path_sum, *tails;
     float *deviation, *joint;
     uint16_t *feature, *beyond, *missing;
     uint64_t *column_missing, *column_infinite;
@@ -123,6 +134,7 @@ static inline struct results results_create(size_t n_rows, size_t n_features)
     const struct results results = {n_rows,
                                     n_features,
                                     calloc(n_rows, sizeof(int32_t)),
+                                    calloc(n_rows, sizeof(int32_t)),
                                     calloc(n_rows, sizeof(float)),
                                     calloc(n_rows, sizeof(float)),
                                     calloc(n_rows, sizeof(uint16_t)),
@@ -131,6 +143,7 @@ static inline struct results results_create(size_t n_rows, size_t n_features)
                                     calloc(n_features, sizeof(uint64_t)),
                                     calloc(n_features, sizeof(uint64_t))};
     memset(results.path_sum, 0x5a, n_rows * sizeof *results.path_sum); /* what nobody wrote shows */
+    memset(results.tails, 0x5a, n_rows * sizeof *results.tails);
     memset(results.joint, 0x5a, n_rows * sizeof *results.joint);
     memset(results.missing, 0x5a, n_rows * sizeof *results.missing);
     return results;
@@ -139,6 +152,7 @@ static inline struct results results_create(size_t n_rows, size_t n_features)
 static inline void results_free(struct results *results)
 {
     free(results->path_sum);
+    free(results->tails);
     free(results->deviation);
     free(results->joint);
     free(results->feature);
@@ -150,8 +164,9 @@ static inline void results_free(struct results *results)
 
 static inline struct avvik_scores results_view(const struct results *results)
 {
-    return (struct avvik_scores){results->path_sum, results->deviation,      results->feature,         results->beyond,
-                                 results->missing,  results->column_missing, results->column_infinite, results->joint};
+    return (struct avvik_scores){results->path_sum,        results->deviation, results->feature,
+                                 results->beyond,          results->missing,   results->column_missing,
+                                 results->column_infinite, results->joint,     results->tails};
 }
 
 static inline void scalar_score(const struct avvik__scoring_plan *plan, const struct avvik_rows *rows,
@@ -172,6 +187,10 @@ static inline void scalar_score(const struct avvik__scoring_plan *plan, const st
     else if (!plan->has_joint)
         avvik__deviation_scalar(out->deviation, out->feature, out->beyond, tile, plan->stride, rows->n_rows,
                                 plan->n_features, plan->center, plan->rscale, AVVIK_DEVIATION_CUT);
+    if (plan->tails != NULL)
+        avvik__tails_scalar(out->tails, tile, plan->stride, rows->n_rows, plan->n_features, plan->tails);
+    else
+        memset(out->tails, 0, rows->n_rows * sizeof *out->tails);
     avvik__fill_missing_scalar(tile, plan->stride, rows->n_rows, plan->n_features, plan->fill, out->missing);
     (plan->is_wide ? avvik__forest_path_wide_scalar : avvik__forest_path_scalar)(out->path_sum, tile, plan->stride,
                                                                                  rows->n_rows, &plan->forest);
@@ -192,6 +211,7 @@ static inline void results_compare(const struct results *want, const struct resu
             const char *name;
             uint32_t want, got;
         } pairs[] = {{"path_sum", (uint32_t)want->path_sum[r], (uint32_t)got->path_sum[r]},
+                     {"tails", (uint32_t)want->tails[r], (uint32_t)got->tails[r]},
                      {"joint", bits_of_float(want->joint[r]), bits_of_float(got->joint[r])},
                      {"deviation", bits_of_float(want->deviation[r]), bits_of_float(got->deviation[r])},
                      {"feature", want->feature[r], got->feature[r]},

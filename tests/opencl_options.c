@@ -23,10 +23,12 @@ int main(int argc, char **argv)
         number[i] = strtoul(argv[i + 1], NULL, 10);
     const struct avvik__cl_device device = {
         .max_group = number[3], .local_bytes = number[4], .has_fast_local = 1, .float_width = 1};
+    const struct avvik__tail_table tails = {{0}, {0}};
     const struct avvik__scoring_plan plan = {.n_features = (uint32_t)number[0],
                                              .n_groups = number[0] % 2 == 0 ? 1 : 2,
                                              .stride = (number[0] + AVVIK_LANES - 1) / AVVIK_LANES * AVVIK_LANES,
                                              .has_joint = number[0] <= AVVIK_JOINT_FEATURES,
+                                             .tails = number[0] % 3 == 0 ? NULL : &tails,
                                              .is_wide = number[0] > AVVIK_PACKED_FEATURES,
                                              .forest = {.n_trees = (uint32_t)number[2], .height = (uint32_t)number[1]}};
     if (avvik__cl_geometry_choose(&device, &plan, &geometry, &error) != AVVIK_OK) {

@@ -25,6 +25,7 @@ static enum avvik_status broken_score(void *worker, const struct avvik_rows *row
     case 3: scores->beyond[last] ^= 1; break;
     case 4: scores->missing[last] ^= 1; break;
     case 5: scores->joint[last] = nextafterf(scores->joint[last], INFINITY); break;
+    case 6: scores->tails[last] ^= 1; break;
     default: break;
     }
     return status;
@@ -32,7 +33,8 @@ static enum avvik_status broken_score(void *worker, const struct avvik_rows *row
 
 START_TEST(test_selftest_notices_one_wrong_bit)
 {
-    static const char *const names[] = {"path_sum", "deviation", "deviation_feature", "beyond", "missing", "joint"};
+    static const char *const names[] = {"path_sum", "deviation", "deviation_feature", "beyond", "missing",
+                                        "joint",    "tails"};
     struct avvik__backend broken = avvik__backend_scalar;
     struct avvik__plan_memory memory;
     struct avvik_error error = {AVVIK_OK, 0, ""};
@@ -61,6 +63,7 @@ END_TEST
 struct results {
     int32_t path_sum[N_ROWS];
     float deviation[N_ROWS], joint[N_ROWS];
+    int32_t tails[N_ROWS];
     uint16_t deviation_feature[N_ROWS], beyond[N_ROWS], missing[N_ROWS];
     uint64_t column_missing[N_FEATURES], column_infinite[N_FEATURES];
 };
@@ -74,10 +77,10 @@ static void rows_score(struct avvik_engine *engine, const float *values, size_t 
     for (size_t first = 0; first < N_ROWS; first += piece) {
         const struct avvik_rows rows = {values + first * row_stride, N_ROWS - first < piece ? N_ROWS - first : piece,
                                         row_stride, column_stride, NULL};
-        const struct avvik_scores scores = {results->path_sum + first,          results->deviation + first,
-                                            results->deviation_feature + first, results->beyond + first,
-                                            results->missing + first,           results->column_missing,
-                                            results->column_infinite,           results->joint + first};
+        const struct avvik_scores scores = {
+            results->path_sum + first, results->deviation + first, results->deviation_feature + first,
+            results->beyond + first,   results->missing + first,   results->column_missing,
+            results->column_infinite,  results->joint + first,     results->tails + first};
         ck_assert_int_eq(avvik_worker_score(worker, &rows, &scores, NULL), AVVIK_OK);
     }
     const struct avvik_rows too_many = {values, piece + 1, row_stride, column_stride, NULL};
@@ -167,7 +170,7 @@ START_TEST(test_devices_share_the_work)
         const struct avvik_rows rows = {values + first * N_FEATURES, 100, N_FEATURES, 1, NULL};
         const struct avvik_scores scores = {got.path_sum + first, got.deviation + first, got.deviation_feature + first,
                                             got.beyond + first,   got.missing + first,   got.column_missing,
-                                            got.column_infinite,  got.joint + first};
+                                            got.column_infinite,  got.joint + first,     got.tails + first};
         ck_assert_int_eq(avvik_worker_score(workers[first / 100 % 3], &rows, &scores, NULL), AVVIK_OK);
     }
     ck_assert_mem_eq(&want, &got, sizeof want);
@@ -270,7 +273,7 @@ int main(void)
     Suite *suite = suite_create("engine");
     TCase *cases = tcase_create("engine");
     tcase_set_timeout(cases, 120);
-    tcase_add_loop_test(cases, test_selftest_notices_one_wrong_bit, 0, 7);
+    tcase_add_loop_test(cases, test_selftest_notices_one_wrong_bit, 0, 8);
     tcase_add_test(cases, test_results_do_not_depend_on_backend_layout_or_pieces);
     tcase_add_loop_test(cases, test_devices_share_the_work, 0, 3);
     tcase_add_loop_test(cases, test_unknown_backends_are_refused, 0, 11);

@@ -20,6 +20,7 @@ enum { N_ROWS = 6000, PIECE = 250, N_CALLS = N_ROWS / PIECE, MAX_THREADS = 4 };
 struct results {
     int32_t path_sum[N_ROWS];
     float deviation[N_ROWS], joint[N_ROWS];
+    int32_t tails[N_ROWS];
     uint16_t deviation_feature[N_ROWS], beyond[N_ROWS], missing[N_ROWS];
     uint64_t column_missing[N_FEATURES], column_infinite[N_FEATURES];
 };
@@ -55,7 +56,8 @@ static void *job_thread(void *opaque)
                                             results->missing + first,
                                             missing,
                                             infinite,
-                                            results->joint + first};
+                                            results->joint + first,
+                                            results->tails + first};
         struct avvik_error error;
         const enum avvik_status status = avvik_worker_score(worker, &rows, &scores, &error);
         if (status == AVVIK_ERR_SELFTEST) {
@@ -288,8 +290,8 @@ START_TEST(test_a_lie_is_found)
     plan.is_last_row = _i % 2;
     for (int n_threads = 1; n_threads <= MAX_THREADS; n_threads++) {
         const struct avvik_engine_faults faults = run("a", n_threads, PIECE, "lies");
-        static const char *const fields[] = {"path_sum", "deviation", "deviation_feature",
-                                             "beyond",   "missing",   "joint"};
+        static const char *const fields[] = {"path_sum", "deviation", "deviation_feature", "beyond", "missing",
+                                             "joint",    "tails"};
         ck_assert_uint_ge(faults.tiles_wrong, 1);
         ck_assert_int_eq(faults.is_device_off, 1);
         ck_assert_uint_ge(faults.rows_on_cpu, N_ROWS);
@@ -329,7 +331,7 @@ START_TEST(test_workers_before_and_after_a_lie)
     float deviation;
     uint16_t feature, beyond, missing;
     const struct avvik_rows rows = {values, 1, N_FEATURES, 1, NULL};
-    const struct avvik_scores scores = {&path_sum, &deviation, &feature, &beyond, &missing, NULL, NULL, NULL};
+    const struct avvik_scores scores = {&path_sum, &deviation, &feature, &beyond, &missing, NULL, NULL, NULL, NULL};
     plan.fault = LIES;
     plan.first = plan.last = 1;
     struct avvik_engine *engine = engine_open(NULL);
@@ -389,8 +391,8 @@ START_TEST(test_every_worker_tries_every_device)
 {
     struct avvik_worker *worker;
     struct avvik_engine_faults faults;
-    struct avvik_scores scores = {got.path_sum, got.deviation, got.deviation_feature, got.beyond, got.missing, NULL,
-                                  NULL,         NULL};
+    struct avvik_scores scores = {
+        got.path_sum, got.deviation, got.deviation_feature, got.beyond, got.missing, NULL, NULL, NULL, NULL};
     const struct avvik_rows rows = {values, PIECE, N_FEATURES, 1, NULL};
     contended = engine_open("b,c");
     plan.fault = FAILS;
@@ -493,7 +495,7 @@ int main(void)
     tcase_add_test(cases, test_no_memory_for_a_worker);
     tcase_add_test(cases, test_failing_to_make_a_worker);
     tcase_add_test(cases, test_memory_gets_short_while_scoring);
-    tcase_add_loop_test(cases, test_a_lie_is_found, 0, 12);
+    tcase_add_loop_test(cases, test_a_lie_is_found, 0, 14);
     tcase_add_test(cases, test_one_tile_in_a_thousand_is_checked);
     tcase_add_test(cases, test_workers_before_and_after_a_lie);
     tcase_add_test(cases, test_one_device_of_three_fails);

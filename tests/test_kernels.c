@@ -484,6 +484,7 @@ START_TEST(no_rows_write_nothing)
         kernels.deviation(NULL, NULL, NULL, NULL, 16, 0, 5, NULL, NULL, 3.5f);
         kernels.deviation_peers(NULL, NULL, NULL, NULL, 16, 0, 5, NULL, NULL, NULL, 3.5f);
         kernels.deviation_joint(NULL, NULL, NULL, NULL, NULL, 16, 0, 5, NULL, NULL, 3.5f, NULL, NULL);
+        kernels.tails(NULL, NULL, 16, 0, 5, NULL);
         kernels.fill_missing(NULL, 16, 0, 5, NULL, NULL);
     }
     avvik__forest_layout_destroy(&layout);
@@ -492,10 +493,10 @@ START_TEST(no_rows_write_nothing)
 END_TEST
 
 /* Every kernel has a scalar variant, first, and a check here; selection takes the last variant that can run. */
-/* test_joint.c and test_reasons.c compare them. */
+/* test_joint.c, test_tails.c and test_reasons.c compare them. */
 static int is_elsewhere(size_t variant)
 {
-    return strcmp(variants[variant].kernel, "deviation_joint") == 0 ||
+    return strcmp(variants[variant].kernel, "deviation_joint") == 0 || strcmp(variants[variant].kernel, "tails") == 0 ||
            strcmp(variants[variant].kernel, "forest_reasons") == 0;
 }
 

@@ -223,6 +223,7 @@ cl_int CL_API_CALL __wrap_clGetDeviceInfo(cl_device_id device, cl_device_info wh
 struct results {
     int32_t path_sum[N_ROWS];
     float deviation[N_ROWS], joint[N_ROWS];
+    int32_t tails[N_ROWS];
     uint16_t deviation_feature[N_ROWS], beyond[N_ROWS], missing[N_ROWS];
     uint64_t column_missing[N_FEATURES], column_infinite[N_FEATURES];
 };
@@ -243,10 +244,10 @@ static enum avvik_status job_run(struct avvik_engine *engine, struct results *re
     for (size_t first = 0; first < N_ROWS && status == AVVIK_OK; first += CALL) {
         const struct avvik_rows rows = {values + first * N_FEATURES, N_ROWS - first < CALL ? N_ROWS - first : CALL,
                                         N_FEATURES, 1, NULL};
-        const struct avvik_scores scores = {results->path_sum + first,          results->deviation + first,
-                                            results->deviation_feature + first, results->beyond + first,
-                                            results->missing + first,           results->column_missing,
-                                            results->column_infinite,           results->joint + first};
+        const struct avvik_scores scores = {
+            results->path_sum + first, results->deviation + first, results->deviation_feature + first,
+            results->beyond + first,   results->missing + first,   results->column_missing,
+            results->column_infinite,  results->joint + first,     results->tails + first};
         status = avvik_worker_score(worker, &rows, &scores, &error);
     }
     if (times_out != NULL)
@@ -330,7 +331,7 @@ START_TEST(test_three_pieces_are_in_flight)
         return;
     const struct avvik_rows rows = {values, N_ROWS, N_FEATURES, 1, NULL};
     const struct avvik_scores scores = {
-        got.path_sum, got.deviation, got.deviation_feature, got.beyond, got.missing, NULL, NULL, got.joint};
+        got.path_sum, got.deviation, got.deviation_feature, got.beyond, got.missing, NULL, NULL, got.joint, got.tails};
     ck_assert_int_eq(avvik_worker_create(engine, N_ROWS, &worker, NULL), AVVIK_OK);
     disarm();
     ck_assert_int_eq(avvik_worker_score(worker, &rows, &scores, NULL), AVVIK_OK);
@@ -456,8 +457,9 @@ START_TEST(test_a_silent_device_is_given_up)
         plan.first = n;
         memset(&got, 0, sizeof got);
         const struct avvik_rows rows = {values, N_ROWS, N_FEATURES, 1, NULL};
-        const struct avvik_scores scores = {got.path_sum, got.deviation,      got.deviation_feature, got.beyond,
-                                            got.missing,  got.column_missing, got.column_infinite,   got.joint};
+        const struct avvik_scores scores = {got.path_sum,        got.deviation, got.deviation_feature,
+                                            got.beyond,          got.missing,   got.column_missing,
+                                            got.column_infinite, got.joint,     got.tails};
         ck_assert_msg(avvik_worker_score(worker, &rows, &scores, &error) == AVVIK_OK, "%s", error.text);
         n_reached = atomic_load(&n_spoiled) > 0;
         ck_assert_mem_eq(&want, &got, sizeof want);

@@ -10,6 +10,7 @@
 #include "avvik/cases.h"
 #include "avvik_internal.h"
 #include "json_text.h"
+#include "kernel_types.h"
 
 size_t avvik_case_list_input(const struct avvik_case_list *list, uint64_t row)
 {
@@ -49,12 +50,21 @@ static void csv_field(FILE *stream, const char *text)
         fputc('"', stream);
 }
 
+/* Is anything told of detector d? Not of tails, where the model has none. */
+static int is_told(const struct avvik_case_list *list, int d)
+{
+    return d != AVVIK_BY_TAILS || list->has_tails;
+}
+
 /* Rows by rank have one; those that were drawn at random have none. */
 static void csv_write(const struct avvik_case_list *list, const uint8_t *labels, FILE *stream)
 {
     fputs("rank,row,input,input_row,path_sum,forest,deviation,deviation_feature,beyond,missing,joint", stream);
     for (int d = 0; d < AVVIK_N_DETECTORS; d++)
-        fprintf(stream, ",p_%s", avvik_detector_name((enum avvik_detector)d));
+        if (is_told(list, d))
+            fprintf(stream, ",p_%s", avvik_detector_name((enum avvik_detector)d));
+    if (list->has_tails)
+        fputs(",tails", stream);
     fprintf(stream, ",selected_by%s\n", labels == NULL ? "" : ",label");
     for (size_t i = 0; i < list->n_cases; i++) {
         const struct avvik_case *one = &list->cases[i];
@@ -68,7 +78,10 @@ static void csv_write(const struct avvik_case_list *list, const uint8_t *labels,
         csv_field(stream, list->features[one->deviation_feature]);
         fprintf(stream, ",%u,%u,%.9g", one->beyond, one->missing, (double)one->joint);
         for (int d = 0; d < AVVIK_N_DETECTORS; d++)
-            fprintf(stream, ",%.9g", one->p[d]);
+            if (is_told(list, d))
+                fprintf(stream, ",%.9g", one->p[d]);
+        if (list->has_tails)
+            fprintf(stream, ",%.9g", (double)one->tails / AVVIK_TAIL_ONE);
         fprintf(stream, ",%s", selected_by(list, one));
         if (labels != NULL)
             fprintf(stream, ",%u", labels[one->row]);
@@ -76,11 +89,12 @@ static void csv_write(const struct avvik_case_list *list, const uint8_t *labels,
     }
 }
 
-static json_t *json_p_values(const struct avvik_case *one)
+static json_t *json_p_values(const struct avvik_case_list *list, const struct avvik_case *one)
 {
     json_t *p = json_object();
     for (int d = 0; d < AVVIK_N_DETECTORS; d++)
-        json_object_set_new(p, avvik_detector_name((enum avvik_detector)d), json_real(one->p[d]));
+        if (is_told(list, d))
+            json_object_set_new(p, avvik_detector_name((enum avvik_detector)d), json_real(one->p[d]));
     return p;
 }
 
@@ -88,7 +102,8 @@ static json_t *json_weights(const struct avvik_case_list *list)
 {
     json_t *weights = json_object();
     for (int d = 0; d < AVVIK_N_COMBINED; d++)
-        json_object_set_new(weights, avvik_detector_name((enum avvik_detector)d), json_real(list->weights[d]));
+        if (is_told(list, d))
+            json_object_set_new(weights, avvik_detector_name((enum avvik_detector)d), json_real(list->weights[d]));
     return weights;
 }
 
@@ -107,7 +122,9 @@ static json_t *json_of(const struct avvik_case_list *list, const uint8_t *labels
                                  "forest", (double)one->forest, "deviation", (double)one->deviation,
                                  "deviation_feature", avvik__json_text(list->features[one->deviation_feature]),
                                  "beyond", (int)one->beyond, "missing", (int)one->missing, "joint", (double)one->joint,
-                                 "p", json_p_values(one), "selected_by", selected_by(list, one));
+                                 "p", json_p_values(list, one), "selected_by", selected_by(list, one));
+        if (list->has_tails)
+            json_object_set_new(flag, "tails", json_real((double)one->tails / AVVIK_TAIL_ONE));
         if (labels != NULL)
             is_whole = json_object_set_new(flag, "label", json_integer(labels[one->row])) == 0;
         is_whole = json_array_append_new(flags, flag) == 0 && is_whole;

@@ -106,6 +106,13 @@ static json_t *reason_json(const struct avvik_explanations *all, const struct av
                                                                 : "below");
     json_object_update(json, more);
     json_decref(more);
+    if (all->model->tails.n_features > 0) {
+        json_object_set_new(json, "tails", json_real((double)reason->tails / AVVIK_TAIL_ONE));
+        json_object_set_new(json, "tail_rows",
+                            reason->tail_of == 0 ? json_null() : json_integer((json_int_t)reason->tail_rows));
+        json_object_set_new(json, "tail_of",
+                            reason->tail_of == 0 ? json_null() : json_integer((json_int_t)reason->tail_of));
+    }
     return json;
 }
 
@@ -201,14 +208,15 @@ static json_t *key_json(const struct avvik_explanations *all, const struct avvik
     return avvik__json_text(key);
 }
 
-static json_t *detectors_json(const struct avvik_explanation *one, int is_p)
+static json_t *detectors_json(const struct avvik_explanations *all, const struct avvik_explanation *one, int is_p)
 {
     const double scores[AVVIK_N_DETECTORS] = {(double)one->forest, (double)one->deviation, (double)one->joint,
-                                              one->combined};
+                                              (double)one->tails / AVVIK_TAIL_ONE, one->combined};
     json_t *json = json_object();
     for (int d = 0; d < AVVIK_N_DETECTORS; d++)
-        json_object_set_new(json, avvik_detector_name((enum avvik_detector)d),
-                            number_json(is_p ? one->p[d] : scores[d]));
+        if (d != AVVIK_BY_TAILS || all->model->tails.n_features > 0)
+            json_object_set_new(json, avvik_detector_name((enum avvik_detector)d),
+                                number_json(is_p ? one->p[d] : scores[d]));
     return json;
 }
 
@@ -284,8 +292,8 @@ static json_t *case_json(const struct avvik_explanations *all, size_t row)
         "{s:o, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:{s:b, s:o, s:o}, s:o, s:o, s:o, s:o}",
         "rank", one->pick.rank == 0 ? json_null() : json_integer((json_int_t)one->pick.rank), "selected_by",
         selected_by, "by", avvik_detector_name(all->by), "p",
-        all->n_calibration == 0 ? json_null() : json_real(one->p[all->by]), "p_values", detectors_json(one, 1),
-        "scores", detectors_json(one, 0), "cut", cut_json(all), "time",
+        all->n_calibration == 0 ? json_null() : json_real(one->p[all->by]), "p_values", detectors_json(all, one, 1),
+        "scores", detectors_json(all, one, 0), "cut", cut_json(all), "time",
         text_json(&all->time, &one->time, all->language), "office",
         text_json(&all->office, &one->office, all->language), "entity",
         text_json(&all->entity, &one->entity, all->language), "entity_column",

@@ -87,12 +87,14 @@ enum avvik_status avvik__looking_init(struct avvik__looking *looking, const stru
     looking->first_tree = calloc((size_t)forest->n_features + 2, sizeof *looking->first_tree);
     looking->trees = calloc((size_t)forest->n_trees * (forest->height + 1), sizeof *looking->trees);
     looking->gains = calloc(forest->n_features, sizeof *looking->gains);
+    looking->profile.tails = calloc(forest->n_features, sizeof *looking->profile.tails);
     looking->sums = calloc(n_intervals > AVVIK_GRID_CELLS ? n_intervals : AVVIK_GRID_CELLS, sizeof *looking->sums);
     looking->places[0] = calloc(n_intervals, sizeof(uint32_t));
     looking->places[1] = calloc(n_intervals, sizeof(uint32_t));
     return looking->row.values == NULL || looking->row.tile == NULL || looking->leaves == NULL ||
                    looking->first_tree == NULL || looking->trees == NULL || looking->gains == NULL ||
-                   looking->sums == NULL || looking->places[0] == NULL || looking->places[1] == NULL
+                   looking->profile.tails == NULL || looking->sums == NULL || looking->places[0] == NULL ||
+                   looking->places[1] == NULL
                ? avvik__error_set(error, AVVIK_ERR_MEMORY, 0, "out of memory")
                : AVVIK_OK;
 }
@@ -105,6 +107,7 @@ void avvik__looking_destroy(struct avvik__looking *looking)
     free(looking->first_tree);
     free(looking->trees);
     free(looking->gains);
+    free(looking->profile.tails);
     free(looking->sums);
     free(looking->places[0]);
     free(looking->places[1]);
@@ -172,7 +175,8 @@ static int may_change(const struct avvik__looking *looking, uint32_t f)
         is_furthest |= looking->profile.furthest[i] == f;
     return !search->is_fixed[f] && isfinite(looking->row.values[f]) &&
            plan->rscale[looking->row.group * plan->stride + f] > 0 &&
-           (is_furthest || f < looking->profile.n_joint || looking->first_tree[f] < looking->first_tree[f + 1]);
+           (is_furthest || f < looking->profile.n_joint || looking->profile.tails[f] > 0 ||
+            looking->first_tree[f] < looking->first_tree[f + 1]);
 }
 
 static enum avvik_status pairs_look(struct avvik__looking *looking, const uint32_t *changing, uint32_t n, double least,

@@ -50,7 +50,7 @@ uint32_t avvik__interval_of(const struct avvik__borders *borders, float x)
 int avvik__is_ordinary(const struct avvik__looking *looking, int32_t path_sum)
 {
     const struct avvik__counterfactual *search = looking->search;
-    struct avvik__row_scores scores = {path_sum, 0, 0};
+    struct avvik__row_scores scores = {.path_sum = path_sum};
     if (search->by != AVVIK_BY_FOREST)
         avvik__explained_row_distances(search->explainer, &looking->row, &scores);
     return avvik__surprise_of(search->surprise, search->by, &scores) < search->cut;

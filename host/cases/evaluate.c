@@ -52,7 +52,9 @@ enum avvik_status avvik_evaluate(const char *path, const char *labels_path, cons
     uint8_t *labels = NULL;
     struct avvik__surprise surprise = {0};
     AVVIK_TRY(avvik__score_reader_open(&reader, path, error));
+    AVVIK_TRY(avvik__score_reader_ranks(&reader, AVVIK_BY_COMBINED, weights, error));
     AVVIK_TRY(avvik__surprise_init(&surprise, &reader.calibration, weights, error));
+    evaluation.has_tails = reader.has_tails;
     AVVIK_TRY(avvik_labels_read(labels_path, dataset, reader.n_rows, &labels, error));
     for (int d = 0; d < AVVIK_N_DETECTORS; d++)
         if ((keys[d] = calloc(reader.n_rows, sizeof *keys[d])) == NULL)
@@ -64,7 +66,8 @@ enum avvik_status avvik_evaluate(const char *path, const char *labels_path, cons
         for (size_t i = 0; i < reader.n; i++) {
             if (isnan(reader.forest[i]))
                 continue;
-            const struct avvik__row_scores row = {reader.path_sum[i], reader.deviation[i], reader.joint[i]};
+            const struct avvik__row_scores row = {reader.path_sum[i], reader.deviation[i], reader.joint[i],
+                                                  reader.tails[i]};
             for (int d = 0; d < AVVIK_N_DETECTORS; d++)
                 keys[d][evaluation.n_rows] = (struct avvik__rank_key){
                     avvik__surprise_of(&surprise, (enum avvik_detector)d, &row), reader.next + i};

@@ -30,7 +30,7 @@ static enum avvik_status row_look(void *context, unsigned worker, unsigned slot,
     const struct rows *rows = context;
     const struct avvik__explain_run *run = rows->run;
     struct avvik_explanation *one = &run->explanations->rows[block];
-    const struct avvik__row_scores scores = {one->path_sum, one->deviation, one->joint};
+    const struct avvik__row_scores scores = {one->path_sum, one->deviation, one->joint, one->tails};
     (void)slot;
     if (run->options->with_shap) {
         if ((one->shap = calloc(run->model->n_features, sizeof *one->shap)) == NULL)

@@ -125,7 +125,8 @@ static enum avvik_status file_open(struct avvik__explain_run *run, struct avvik_
     if (strcmp(reader->model_hash, run->model->content_hash) != 0)
         AVVIK_FAIL(AVVIK_ERR_FORMAT, 0, "%s: was scored by the model %s, and the one named is %s", path,
                    reader->model_hash, run->model->content_hash);
-    if (reader->n_features != run->model->n_features || (run->model->peers.n_keys > 0) != (reader->n_columns == 9))
+    if (reader->n_features != run->model->n_features || (run->model->peers.n_keys > 0) != reader->has_groups ||
+        (run->model->tails.n_features > 0) != reader->has_tails)
         AVVIK_FAIL(AVVIK_ERR_FORMAT, 0, "%s: has other features than its model; it was changed or damaged", path);
     if (explanations->inputs == NULL)
         memcpy(explanations->table, reader->table, sizeof reader->table);
@@ -147,16 +148,19 @@ static enum avvik_status scores_read(struct avvik__explained_file *file, struct 
     struct avvik__score_reader *reader = &file->reader;
     uint32_t group = 0;
     uint16_t level = 0, unused;
-    void *const into[9] = {&explanation->path_sum,
-                           &explanation->forest,
-                           &explanation->deviation,
-                           &unused,
-                           &unused,
-                           &unused,
-                           &explanation->joint,
-                           &group,
-                           &level};
-    for (int c = 0; c < reader->n_columns; c++) {
+    void *const into[AVVIK_READER_COLUMNS] = {&explanation->path_sum,
+                                              &explanation->forest,
+                                              &explanation->deviation,
+                                              &unused,
+                                              &unused,
+                                              &unused,
+                                              &explanation->joint,
+                                              &group,
+                                              &level,
+                                              &explanation->tails};
+    for (int c = 0; c < AVVIK_READER_COLUMNS; c++) {
+        if (reader->columns[c] == NULL)
+            continue;
         avvik__record_column_skip(reader->columns[c], (size_t)(explanation->scores_row - file->next_row));
         AVVIK_TRY(avvik__record_column_read(reader->columns[c], into[c], 1, error));
     }
@@ -186,7 +190,8 @@ static enum avvik_status row_read(struct avvik__explain_run *run, struct avvik__
     avvik__explained_row_fill(run->explainer, &run->row);
     const struct avvik__row_scores scores = avvik__explained_row_score(run->explainer, &run->row);
     if (scores.path_sum != explanation->path_sum || memcmp(&scores.deviation, &explanation->deviation, 4) != 0 ||
-        memcmp(&scores.joint, &explanation->joint, 4) != 0 || run->row.group != explanation->group)
+        memcmp(&scores.joint, &explanation->joint, 4) != 0 || scores.tails != explanation->tails ||
+        run->row.group != explanation->group)
         AVVIK_FAIL(AVVIK_ERR_FORMAT, 0,
                    "%s: row %llu does not score what %s has for it (path sum %d, not %d); the batch was changed since, "
                    "or is another one",
@@ -217,7 +222,8 @@ static enum avvik_status row_explain(struct avvik__explain_run *run, struct avvi
     AVVIK_TRY(scores_read(file, explanation, error));
     AVVIK_TRY(row_read(run, file, explanation, error));
     memcpy(explanation->values, run->row.values, n_features * sizeof(float));
-    const struct avvik__row_scores scores = {explanation->path_sum, explanation->deviation, explanation->joint};
+    const struct avvik__row_scores scores = {explanation->path_sum, explanation->deviation, explanation->joint,
+                                             explanation->tails};
     for (int d = 0; d < AVVIK_N_DETECTORS; d++) {
         const double of_row = avvik__surprise_of(surprise, (enum avvik_detector)d, &scores);
         explanation->p[d] = avvik__surprise_rank(surprise, (enum avvik_detector)d, of_row) / (surprise->n + 1.0);
@@ -310,8 +316,8 @@ static void cut_find(struct avvik__explain_run *run)
     const enum avvik_detector by = run->options->by;
     for (size_t i = 0; run->options->p == 0 && i < explanations->n_rows; i++) {
         const struct avvik_explanation *one = &explanations->rows[i];
-        const double of_row =
-            avvik__surprise_of(surprise, by, &(struct avvik__row_scores){one->path_sum, one->deviation, one->joint});
+        const double of_row = avvik__surprise_of(
+            surprise, by, &(struct avvik__row_scores){one->path_sum, one->deviation, one->joint, one->tails});
         if (one->pick.rank > 0 && (!explanations->has_cut || of_row < explanations->cut)) {
             explanations->has_cut = 1;
             explanations->cut = of_row;

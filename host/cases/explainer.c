@@ -147,6 +147,9 @@ void avvik__explained_row_distances(const struct avvik_explainer *explainer, con
     float among_everyone;
     uint16_t unused[2];
     scores->deviation = scores->joint = 0;
+    scores->tails = 0;
+    for (uint32_t f = 0; f < n_features; f++)
+        scores->tails += avvik__explainer_tail(explainer, f, row->values[f]);
     for (uint32_t f = 0; f < n_features; f++)
         scores->deviation =
             fmaxf(scores->deviation, fabsf(avvik__explainer_z(explainer, row->group, f, row->values[f])));
@@ -174,6 +177,23 @@ float avvik__explainer_z(const struct avvik_explainer *explainer, uint32_t group
     const float rscale = plan->rscale[group * plan->stride + feature];
     const float z = isfinite(x) ? avvik__flush(avvik__flush(avvik__flush(x) - center) * rscale) : 0.0f;
     return isnan(z) ? 0.0f : z;
+}
+
+int32_t avvik__explainer_tail(const struct avvik_explainer *explainer, uint32_t feature, float x)
+{
+    const struct avvik__tail_table *tables = explainer->memory.plan.tails;
+    const float cleaned = isfinite(x) ? avvik__flush(x) : NAN;
+    int32_t tail = 0;
+    if (tables != NULL)
+        avvik__tails_scalar(&tail, &cleaned, 1, 1, 1, &tables[feature]);
+    return tail;
+}
+
+float avvik__explainer_middle(const struct avvik_explainer *explainer, uint32_t feature)
+{
+    const struct avvik__tails *tails = &explainer->model->tails;
+    const uint32_t n = tails->n_features == 0 ? 0 : tails->features[feature].n_quantiles;
+    return n == 0 ? 0 : tails->features[feature].value[(n - 1) / 2];
 }
 
 void avvik__explainer_joint(const struct avvik_explainer *explainer, const struct avvik__explained_row *row,

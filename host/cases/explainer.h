@@ -35,12 +35,18 @@ void avvik__explained_row_fill(const struct avvik_explainer *explainer, struct a
 struct avvik__row_scores avvik__explained_row_score(const struct avvik_explainer *explainer,
                                                     const struct avvik__explained_row *row);
 
-/* Its deviation and joint deviation only, into scores. */
+/* Its deviation, joint deviation and tails only, into scores. */
 void avvik__explained_row_distances(const struct avvik_explainer *explainer, const struct avvik__explained_row *row,
                                     struct avvik__row_scores *scores);
 
 /* The z-score of x in feature f, with its sign, among the peers `group`: 0 if it is no number. */
 float avvik__explainer_z(const struct avvik_explainer *explainer, uint32_t group, uint32_t feature, float x);
+
+/* What x, of feature f, is worth in the tails, in steps; 0 if it is no number, or the model has none. */
+int32_t avvik__explainer_tail(const struct avvik_explainer *explainer, uint32_t feature, float x);
+
+/* Where that is least: it falls towards this value, and rises behind it. */
+float avvik__explainer_middle(const struct avvik_explainer *explainer, uint32_t feature);
 
 /* What each feature adds to the squared distance of the row, in double: (s_f - m_f) (W^T w)_f. These add up to it. */
 void avvik__explainer_joint(const struct avvik_explainer *explainer, const struct avvik__explained_row *row,

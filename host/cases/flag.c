@@ -95,6 +95,7 @@ static enum avvik_status file_each(struct flagging *flagging, struct avvik__scor
                                            .forest = reader->forest[i],
                                            .deviation = reader->deviation[i],
                                            .joint = reader->joint[i],
+                                           .tails = reader->tails[i],
                                            .deviation_feature = reader->deviation_feature[i],
                                            .beyond = reader->beyond[i],
                                            .missing = reader->missing[i]};
@@ -130,7 +131,7 @@ done:
 
 static double surprise_of(const struct flagging *flagging, enum avvik_detector detector, const struct avvik_case *one)
 {
-    const struct avvik__row_scores row = {one->path_sum, one->deviation, one->joint};
+    const struct avvik__row_scores row = {one->path_sum, one->deviation, one->joint, one->tails};
     return avvik__surprise_of(&flagging->surprise, detector, &row);
 }
 
@@ -202,6 +203,8 @@ static enum avvik_status flagging_begin(struct flagging *flagging, struct avvik_
         AVVIK_FAIL(AVVIK_ERR_USAGE, 0, "no score file is named");
     for (size_t i = 0; i < flagging->n_paths; i++) {
         AVVIK_TRY(avvik__score_reader_open(&reader, flagging->paths[i], error));
+        AVVIK_TRY(avvik__score_reader_ranks(&reader, flagging->options->by, flagging->options->weights, error));
+        flagging->list.has_tails = reader.has_tails;
         if (i == 0)
             AVVIK_TRY(
                 avvik__surprise_init(&flagging->surprise, &reader.calibration, flagging->options->weights, error));

@@ -11,6 +11,7 @@ const char *avvik_detector_name(enum avvik_detector detector)
     case AVVIK_BY_FOREST: return "forest";
     case AVVIK_BY_DEVIATION: return "deviation";
     case AVVIK_BY_JOINT: return "joint";
+    case AVVIK_BY_TAILS: return "tails";
     case AVVIK_BY_COMBINED: return "combined";
     case AVVIK_N_DETECTORS: break;
     }

@@ -29,6 +29,19 @@ static double percentile_of(const struct avvik__feature *feature, float x)
     return 100 * count / n;
 }
 
+/* How far out the value is, and how many others are. */
+static void tail_describe(const struct avvik_explainer *explainer, const struct avvik__explained_row *row,
+                          struct avvik_reason *reason)
+{
+    const struct avvik_model *model = explainer->model;
+    const uint32_t f = reason->feature;
+    if (model->tails.n_features == 0 || !isfinite(row->values[f]))
+        return;
+    reason->tails = avvik__explainer_tail(explainer, f, row->values[f]);
+    reason->tail_of = model->features[f].moments.n;
+    reason->tail_rows = avvik__tail_rows(&model->tails.features[f], reason->tail_of, row->tile[f], &reason->tail_side);
+}
+
 static int reason_compare(const void *a, const void *b)
 {
     const struct avvik_reason *x = a, *y = b;
@@ -41,7 +54,7 @@ static int reason_compare(const void *a, const void *b)
 
 /* The bits of each detector go to the features that its score comes from: the forest's in proportion to what makes the
  * path shorter, the deviation's to the feature that has the largest |z|, the joint deviation's in proportion to the
- * positive parts of the distance. */
+ * positive parts of the distance, the tails' in proportion to what each value is worth. */
 void avvik__reasons_find(const struct avvik_explainer *explainer, const struct avvik__surprise *surprise,
                          enum avvik_detector by, const struct avvik__explained_row *row,
                          const struct avvik__row_scores *scores, const int64_t *contributions,
@@ -64,6 +77,8 @@ void avvik__reasons_find(const struct avvik_explainer *explainer, const struct a
             .percentile = isfinite(row->values[f]) ? percentile_of(&model->features[f], row->tile[f]) : NAN};
         pushes[AVVIK_BY_FOREST] += reason->contribution < 0 ? -(double)reason->contribution : 0;
         pushes[AVVIK_BY_JOINT] += reason->joint > 0 ? reason->joint : 0;
+        tail_describe(explainer, row, reason);
+        pushes[AVVIK_BY_TAILS] += reason->tails;
         furthest = fabsf(reason->z) > fabsf(reasons[furthest].z) ? f : furthest;
     }
     for (int d = 0; d < AVVIK_N_COMBINED; d++)
@@ -73,7 +88,8 @@ void avvik__reasons_find(const struct avvik_explainer *explainer, const struct a
         const double parts[AVVIK_N_COMBINED] = {[AVVIK_BY_FOREST] =
                                                     part_of(-(double)reason->contribution, pushes[AVVIK_BY_FOREST]),
                                                 [AVVIK_BY_DEVIATION] = f == furthest && reason->z != 0 ? 1 : 0,
-                                                [AVVIK_BY_JOINT] = part_of(reason->joint, pushes[AVVIK_BY_JOINT])};
+                                                [AVVIK_BY_JOINT] = part_of(reason->joint, pushes[AVVIK_BY_JOINT]),
+                                                [AVVIK_BY_TAILS] = part_of(reason->tails, pushes[AVVIK_BY_TAILS])};
         for (int d = 0; d < AVVIK_N_COMBINED; d++)
             reason->bits += bits[d] * parts[d];
         reason->share = by == AVVIK_BY_COMBINED ? reason->bits : parts[by];

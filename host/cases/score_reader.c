@@ -87,6 +87,7 @@ void avvik__score_reader_close(struct avvik__score_reader *reader)
     free(reader->missing);
     free(reader->peer_group);
     free(reader->peer_level);
+    free(reader->tails);
     avvik__strings_free(reader->features, reader->n_features);
     avvik__strings_free(reader->inputs, reader->n_inputs);
     free(reader->input_offsets);
@@ -99,11 +100,11 @@ enum avvik_status avvik__score_reader_open(struct avvik__score_reader *reader, c
     static const struct {
         const char *path;
         enum avvik__type type;
-    } columns[9] = {{"/scores/path_sum", AVVIK_I32},  {"/scores/forest", AVVIK_F32},
-                    {"/scores/deviation", AVVIK_F32}, {"/scores/deviation_feature", AVVIK_U16},
-                    {"/scores/beyond", AVVIK_U16},    {"/scores/missing", AVVIK_U16},
-                    {"/scores/joint", AVVIK_F32},     {"/scores/peer_group", AVVIK_U32},
-                    {"/scores/peer_level", AVVIK_U16}};
+    } columns[AVVIK_READER_COLUMNS] = {{"/scores/path_sum", AVVIK_I32},   {"/scores/forest", AVVIK_F32},
+                                       {"/scores/deviation", AVVIK_F32},  {"/scores/deviation_feature", AVVIK_U16},
+                                       {"/scores/beyond", AVVIK_U16},     {"/scores/missing", AVVIK_U16},
+                                       {"/scores/joint", AVVIK_F32},      {"/scores/peer_group", AVVIK_U32},
+                                       {"/scores/peer_level", AVVIK_U16}, {"/scores/tails", AVVIK_I32}};
     static const char *const numbers[] = {"trees", "sample", "seed"};
     enum avvik_status status = AVVIK_OK;
     uint64_t value;
@@ -127,10 +128,18 @@ enum avvik_status avvik__score_reader_open(struct avvik__score_reader *reader, c
     reader->input_offsets = offsets;
     AVVIK_TRY(avvik__calibration_get(&reader->calibration, reader->record, path, error));
     AVVIK_TRY(absent_read(reader, error));
-    reader->n_columns = avvik__record_has(reader->record, columns[7].path) ? 9 : 7;
-    for (int c = 0; c < reader->n_columns; c++)
-        AVVIK_TRY(avvik__record_column_open(reader->record, columns[c].path, columns[c].type, reader->n_rows,
-                                            &reader->columns[c], error));
+    reader->has_groups = avvik__record_has(reader->record, columns[7].path);
+    reader->has_tails = avvik__record_has(reader->record, columns[9].path);
+    if (reader->calibration.held_out.n > 0 && reader->has_tails != (reader->calibration.held_out.tails != NULL))
+        AVVIK_FAIL(AVVIK_ERR_FORMAT, 0,
+                   "%s: has tails of rows or of calibration rows, but not of both; the score file "
+                   "was changed or damaged",
+                   path);
+    for (int c = 0; c < AVVIK_READER_COLUMNS; c++)
+        if (c < 7 || (c < 9 && reader->has_groups) || (c == 9 && reader->has_tails))
+            AVVIK_TRY(avvik__record_column_open(reader->record, columns[c].path, columns[c].type, reader->n_rows,
+                                                &reader->columns[c], error));
+    reader->tails = calloc(AVVIK_READER_ROWS, sizeof *reader->tails);
     reader->path_sum = malloc(AVVIK_READER_ROWS * sizeof *reader->path_sum);
     reader->forest = malloc(AVVIK_READER_ROWS * sizeof *reader->forest);
     reader->joint = malloc(AVVIK_READER_ROWS * sizeof *reader->joint);
@@ -142,12 +151,22 @@ enum avvik_status avvik__score_reader_open(struct avvik__score_reader *reader, c
     reader->peer_level = malloc(AVVIK_READER_ROWS * sizeof *reader->peer_level);
     if (reader->peer_group == NULL || reader->peer_level == NULL || reader->path_sum == NULL ||
         reader->forest == NULL || reader->deviation == NULL || reader->joint == NULL ||
-        reader->deviation_feature == NULL || reader->beyond == NULL || reader->missing == NULL)
+        reader->deviation_feature == NULL || reader->beyond == NULL || reader->missing == NULL || reader->tails == NULL)
         AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
 done:
     if (status != AVVIK_OK)
         avvik__score_reader_close(reader);
     return status;
+}
+
+enum avvik_status avvik__score_reader_ranks(const struct avvik__score_reader *reader, enum avvik_detector by,
+                                            const double *weights, struct avvik_error *error)
+{
+    if (reader->has_tails || !(by == AVVIK_BY_TAILS || weights[AVVIK_BY_TAILS] > 0))
+        return AVVIK_OK;
+    return avvik__error_set(error, AVVIK_ERR_USAGE, 0,
+                            "%s: has no tails to rank by; they come from a model that was fitted with --tails",
+                            reader->path);
 }
 
 enum avvik_status avvik__score_reader_next(struct avvik__score_reader *reader, struct avvik_error *error)
@@ -158,15 +177,16 @@ enum avvik_status avvik__score_reader_next(struct avvik__score_reader *reader, s
     reader->n = left < AVVIK_READER_ROWS ? (size_t)left : AVVIK_READER_ROWS;
     if (reader->n == 0)
         return avvik__record_verify(reader->record, error);
-    void *const arrays[9] = {reader->path_sum,  reader->forest,  reader->deviation, reader->deviation_feature,
-                             reader->beyond,    reader->missing, reader->joint,     reader->peer_group,
-                             reader->peer_level};
-    for (int c = 0; c < reader->n_columns; c++)
-        AVVIK_TRY(avvik__record_column_read(reader->columns[c], arrays[c], reader->n, error));
+    void *const arrays[AVVIK_READER_COLUMNS] = {
+        reader->path_sum, reader->forest, reader->deviation,  reader->deviation_feature, reader->beyond,
+        reader->missing,  reader->joint,  reader->peer_group, reader->peer_level,        reader->tails};
+    for (int c = 0; c < AVVIK_READER_COLUMNS; c++)
+        if (reader->columns[c] != NULL)
+            AVVIK_TRY(avvik__record_column_read(reader->columns[c], arrays[c], reader->n, error));
     for (size_t i = 0; i < reader->n; i++)
         if (!(reader->has_absent && isnan(reader->forest[i])) &&
             (reader->deviation_feature[i] >= reader->n_features || !(reader->deviation[i] >= 0) ||
-             !(reader->joint[i] >= 0)))
+             !(reader->joint[i] >= 0) || reader->tails[i] < 0))
             AVVIK_FAIL(AVVIK_ERR_FORMAT, 0,
                        "%s: row %llu has a deviation or a feature that cannot be; the score file was "
                        "changed or damaged",

@@ -74,6 +74,11 @@ void avvik__profile_take(struct avvik__profile *profile, const struct avvik_expl
     profile->group = row->group;
     furthest_find(profile, row);
     joint_find(profile, row);
+    profile->all_tails = 0;
+    for (uint32_t f = 0; f < explainer->memory.plan.n_features; f++) {
+        profile->tails[f] = avvik__explainer_tail(explainer, f, row->values[f]);
+        profile->all_tails += profile->tails[f];
+    }
 }
 
 struct avvik__section avvik__section_cut(const struct avvik__profile *profile, const uint32_t *features, int n)
@@ -84,6 +89,9 @@ struct avvik__section avvik__section_cut(const struct avvik__profile *profile, c
            (profile->furthest[i] == section.features[0] || profile->furthest[i] == section.features[1]))
         i++;
     section.others = i < AVVIK_FURTHEST ? profile->largest[i] : 0;
+    section.others_tails = profile->all_tails;
+    for (i = 0; i < n; i++)
+        section.others_tails -= profile->tails[section.features[i]];
     return section;
 }
 
@@ -125,13 +133,21 @@ static double distance_least(const struct avvik__section *section, const double 
 }
 
 /* The surprise of the least scores. The kernel's root may be larger by `rounding`. */
-static double surprise_find(const struct avvik__section *section, float deviation, double distance, int32_t path_sum)
+static double surprise_find(const struct avvik__section *section, float deviation, double distance, int32_t tails,
+                            int32_t path_sum)
 {
     const struct avvik__profile *profile = section->profile;
     const double root = sqrt(fmax(distance, 0)) + profile->rounding;
     return avvik__surprise_of(
         profile->surprise, profile->by,
-        &(struct avvik__row_scores){path_sum, deviation, profile->n_joint == 0 ? 0 : (float)(root * root)});
+        &(struct avvik__row_scores){path_sum, deviation, profile->n_joint == 0 ? 0 : (float)(root * root), tails});
+}
+
+/* What feature f is worth in the tails where that is least: next to the middle. */
+static int32_t tail_least(const struct avvik__profile *profile, uint32_t f, float low, float high)
+{
+    const float middle = avvik__explainer_middle(profile->explainer, f);
+    return avvik__explainer_tail(profile->explainer, f, middle < low ? low : middle > high ? high : middle);
 }
 
 double avvik__section_least(const struct avvik__section *section, const float *low, const float *high, int32_t path_sum)
@@ -140,6 +156,7 @@ double avvik__section_least(const struct avvik__section *section, const float *l
     const struct avvik_explainer *explainer = profile->explainer;
     const struct avvik__scoring_plan *plan = &explainer->memory.plan;
     float deviation = section->others;
+    int32_t tails = section->others_tails;
     double logs_low[2] = {0, 0}, logs_high[2] = {0, 0};
     if (profile->by == AVVIK_BY_FOREST)
         return -(double)path_sum;
@@ -150,6 +167,7 @@ double avvik__section_least(const struct avvik__section *section, const float *l
             const float nearest = low[i] > center ? low[i] : high[i];
             deviation = fmaxf(deviation, fabsf(avvik__explainer_z(explainer, profile->group, f, nearest)));
         }
+        tails += tail_least(profile, f, low[i], high[i]);
         if (profile->n_joint > 0) {
             const float c = profile->center[f], r = profile->rscale[f];
             logs_low[i] = (double)avvik__signed_log(low[i], c, r) - profile->logs[f];
@@ -158,13 +176,16 @@ double avvik__section_least(const struct avvik__section *section, const float *l
         }
     }
     const double distance = profile->n_joint == 0 ? 0 : distance_least(section, logs_low, logs_high);
-    return surprise_find(section, deviation, distance, path_sum);
+    return surprise_find(section, deviation, distance, tails, path_sum);
 }
 
 double avvik__section_least_anywhere(const struct avvik__section *section, int32_t path_sum)
 {
     static const double low[2] = {-256, -256}, high[2] = {256, 256}; /* logarithms of floats are below 129 */
     const struct avvik__profile *profile = section->profile;
+    int32_t tails = section->others_tails;
+    for (int i = 0; i < section->n; i++)
+        tails += tail_least(profile, section->features[i], -FLT_MAX, FLT_MAX);
     return surprise_find(section, section->others, profile->n_joint == 0 ? 0 : distance_least(section, low, high),
-                         path_sum);
+                         tails, path_sum);
 }

@@ -6,22 +6,7 @@
 #include <string.h>
 
 #include "avvik_internal.h"
-
-/* -log2(p), 0 < p <= 1, from IEEE operations alone: the C library's differs from machine to machine in the last bit.
- * p = 2^e m with m in [1/sqrt 2, sqrt 2), and ln m = 2 artanh((m - 1) / (m + 1)), a series in t^2 <= 0.0295. */
-static double bits_of(double p)
-{
-    int exponent;
-    double m = frexp(p, &exponent), sum = 0;
-    if (m < 0.70710678118654752440) {
-        m *= 2;
-        exponent--;
-    }
-    const double t = (m - 1) / (m + 1), square = t * t;
-    for (int i = 21; i >= 1; i -= 2)
-        sum = sum * square + 1.0 / i;
-    return -(exponent + 2 * t * sum * 1.44269504088896340736);
-}
+#include "bits.h"
 
 /* The first of n ascending values that is not below x. */
 static uint32_t first_not_below(const double *values, uint32_t n, double x)
@@ -64,13 +49,15 @@ double avvik__surprise_of(const struct avvik__surprise *surprise, enum avvik_det
 {
     const double own[AVVIK_N_COMBINED] = {[AVVIK_BY_FOREST] = -(double)row->path_sum,
                                           [AVVIK_BY_DEVIATION] = fminf(row->deviation, FLT_MAX),
-                                          [AVVIK_BY_JOINT] = fminf(row->joint, FLT_MAX)};
+                                          [AVVIK_BY_JOINT] = fminf(row->joint, FLT_MAX),
+                                          [AVVIK_BY_TAILS] = row->tails};
     double sum = 0;
     if (detector != AVVIK_BY_COMBINED)
         return own[detector];
     for (int d = 0; d < AVVIK_N_COMBINED; d++)
         if (surprise->weights[d] > 0)
-            sum += surprise->weights[d] * bits_of(share_above(surprise->reference[d], surprise->n_reference, own[d]));
+            sum += surprise->weights[d] *
+                   avvik__bits_of(share_above(surprise->reference[d], surprise->n_reference, own[d]));
     return sum;
 }
 
@@ -78,7 +65,7 @@ double avvik__surprise_bits(const struct avvik__surprise *surprise, enum avvik_d
                             const struct avvik__row_scores *row)
 {
     const double own = avvik__surprise_of(surprise, detector, row);
-    return bits_of(share_above(surprise->reference[detector], surprise->n_reference, own));
+    return avvik__bits_of(share_above(surprise->reference[detector], surprise->n_reference, own));
 }
 
 uint32_t avvik__surprise_rank(const struct avvik__surprise *surprise, enum avvik_detector detector, double of_row)
@@ -118,6 +105,15 @@ void avvik__surprise_destroy(struct avvik__surprise *surprise)
     memset(surprise, 0, sizeof *surprise);
 }
 
+/* The surprise of row i of those that the model was calibrated on. */
+static double scored_surprise(const struct avvik__surprise *surprise, enum avvik_detector detector,
+                              const struct avvik__scored *scored, uint32_t i)
+{
+    const struct avvik__row_scores row = {scored->path_sum[i], scored->deviation[i], scored->joint[i],
+                                          scored->tails == NULL ? 0 : scored->tails[i]};
+    return avvik__surprise_of(surprise, detector, &row);
+}
+
 enum avvik_status avvik__surprise_init(struct avvik__surprise *surprise, const struct avvik__calibration *calibration,
                                        const double *weights, struct avvik_error *error)
 {
@@ -129,18 +125,14 @@ enum avvik_status avvik__surprise_init(struct avvik__surprise *surprise, const s
         if ((surprise->reference[d] = calloc((size_t)reference->n + 1, sizeof(double))) == NULL)
             AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
         for (uint32_t i = 0; i < reference->n; i++)
-            surprise->reference[d][i] = avvik__surprise_of(
-                surprise, (enum avvik_detector)d,
-                &(struct avvik__row_scores){reference->path_sum[i], reference->deviation[i], reference->joint[i]});
+            surprise->reference[d][i] = scored_surprise(surprise, (enum avvik_detector)d, reference, i);
         qsort(surprise->reference[d], reference->n, sizeof(double), numbers_compare);
     }
     for (int d = 0; d < AVVIK_N_DETECTORS; d++) {
         if ((surprise->held_out[d] = calloc((size_t)held_out->n + 1, sizeof(double))) == NULL)
             AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
         for (uint32_t i = 0; i < held_out->n; i++)
-            surprise->held_out[d][i] = avvik__surprise_of(
-                surprise, (enum avvik_detector)d,
-                &(struct avvik__row_scores){held_out->path_sum[i], held_out->deviation[i], held_out->joint[i]});
+            surprise->held_out[d][i] = scored_surprise(surprise, (enum avvik_detector)d, held_out, i);
         qsort(surprise->held_out[d], held_out->n, sizeof(double), numbers_compare);
     }
 done:

@@ -9,6 +9,7 @@
 struct avvik__row_scores {
     int32_t path_sum;
     float deviation, joint;
+    int32_t tails; /* 0 without */
 };
 
 /* How unusual rows are to each detector, as numbers that grow with it. */
@@ -26,9 +27,9 @@ enum avvik_status avvik__surprise_init(struct avvik__surprise *surprise, const s
                                        const double *weights, struct avvik_error *error);
 void avvik__surprise_destroy(struct avvik__surprise *surprise);
 
-/* A row's surprise to `detector`: the negative path sum, the largest |z|, the joint deviation, or for the combination
- * the weighted mean of what each detector's score is worth in bits: -log2 of the share of the reference rows that score
- * as high. */
+/* A row's surprise to `detector`: the negative path sum, the largest |z|, the joint deviation, the tails, or for the
+ * combination the weighted mean of what each detector's score is worth in bits: -log2 of the share of the reference
+ * rows that score as high. */
 double avvik__surprise_of(const struct avvik__surprise *surprise, enum avvik_detector detector,
                           const struct avvik__row_scores *row);
 

@@ -7,10 +7,12 @@ static int json_print(const struct avvik_evaluation *evaluation)
 {
     json_t *detectors = json_array();
     for (enum avvik_detector d = 0; d < AVVIK_N_DETECTORS; d++)
-        json_array_append_new(detectors, json_pack("{s:s, s:f, s:f, s:f}", "name", avvik_detector_name(d), "roc_auc",
-                                                   evaluation->detectors[d].roc_auc, "average_precision",
-                                                   evaluation->detectors[d].average_precision, "precision_at_budget",
-                                                   evaluation->detectors[d].precision_at_budget));
+        if (d != AVVIK_BY_TAILS || evaluation->has_tails)
+            json_array_append_new(detectors,
+                                  json_pack("{s:s, s:f, s:f, s:f}", "name", avvik_detector_name(d), "roc_auc",
+                                            evaluation->detectors[d].roc_auc, "average_precision",
+                                            evaluation->detectors[d].average_precision, "precision_at_budget",
+                                            evaluation->detectors[d].precision_at_budget));
     return cli_print_json(json_pack("{s:I, s:I, s:I, s:I, s:o}", "rows", (json_int_t)evaluation->n_rows, "absent",
                                     (json_int_t)evaluation->n_absent, "anomalies", (json_int_t)evaluation->n_anomalies,
                                     "budget", (json_int_t)evaluation->budget, "detectors", detectors));
@@ -25,8 +27,9 @@ static void table_print(const struct avvik_evaluation *evaluation)
     printf("%-10s  %8s  %18s  precision at %s\n", "detector", "ROC-AUC", "average precision",
            cli_count(evaluation->budget));
     for (enum avvik_detector d = 0; d < AVVIK_N_DETECTORS; d++)
-        printf("%-10s  %8.4f  %18.4f  %.4f\n", avvik_detector_name(d), evaluation->detectors[d].roc_auc,
-               evaluation->detectors[d].average_precision, evaluation->detectors[d].precision_at_budget);
+        if (d != AVVIK_BY_TAILS || evaluation->has_tails)
+            printf("%-10s  %8.4f  %18.4f  %.4f\n", avvik_detector_name(d), evaluation->detectors[d].roc_auc,
+                   evaluation->detectors[d].average_precision, evaluation->detectors[d].precision_at_budget);
 }
 
 static int run(const struct cli_command *command, int argc, char **argv)

@@ -148,7 +148,8 @@ static int options_take(const struct cli_command *command, struct explain *expla
             if (strcmp(explain->by, avvik_detector_name(options->by)) == 0)
                 break;
         if (options->by == AVVIK_N_DETECTORS)
-            return cli_usage_error(command, "--by takes forest, deviation, joint or combined, not '%s'", explain->by);
+            return cli_usage_error(command, "--by takes forest, deviation, joint, tails or combined, not '%s'",
+                                   explain->by);
     }
     if (explain->flags.has_weights)
         memcpy(options->weights, explain->flags.weights, sizeof options->weights);
@@ -209,8 +210,8 @@ static int run(const struct cli_command *command, int argc, char **argv)
          0},
         {"cut", CLI_TEXT, &explain.p, "P",
          "a row is ordinary if its p is above this (the end of the list; 0.01 for --rows)", 0, 0},
-        {"by", CLI_TEXT, &explain.by, "DETECTOR", "explain its score: forest, deviation, joint, combined (the list's)",
-         0, 0},
+        {"by", CLI_TEXT, &explain.by, "DETECTOR",
+         "explain its score: forest, deviation, joint, tails, combined (the list's)", 0, 0},
         {"weights", CLI_TEXT, &explain.weights, "A=N,...", "of the combination, where the list was made with others", 0,
          0},
         {"reasons", CLI_NUMBER, &explain.n_reasons, "N", "features to tell of, at most (5)", 1, 65535},

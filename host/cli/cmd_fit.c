@@ -84,7 +84,7 @@ static int is_saved(const struct avvik_model *model, const char *path)
                   ours.n_groups == theirs.n_groups && ours.min_peers == theirs.min_peers &&
                   ours.n_rows == theirs.n_rows && ours.trees == theirs.trees && ours.sample == theirs.sample &&
                   ours.held_out == theirs.held_out && ours.has_joint == theirs.has_joint &&
-                  ours.n_features == theirs.n_features;
+                  ours.has_tails == theirs.has_tails && ours.n_features == theirs.n_features;
     for (uint32_t f = 0; is_same && f < ours.n_features; f++) {
         struct avvik_feature_summary our, their;
         avvik_model_feature(model, f, &our);
@@ -99,7 +99,7 @@ static int is_saved(const struct avvik_model *model, const char *path)
 struct settings {
     const char *out, *table, *features, *deviation, *peers, *weight, *log;
     uint64_t trees, sample, calibration, min_peers, seed, threads, memory, checkpoint_s;
-    int no_joint, resume, replace, is_json;
+    int no_joint, with_tails, resume, replace, is_json;
 };
 
 /* -1 if there is something to do, else the exit code of what was told. */
@@ -131,6 +131,8 @@ static int settings_take(const struct cli_command *command, struct settings *set
          "multiplies z-scores and choice by the trees, 0: none (1); or a FILE", 0, 0},
         {"no-joint", CLI_FLAG, &set->no_joint, NULL, "leave out the joint deviation, which is for up to 64 features", 0,
          0},
+        {"tails", CLI_FLAG, &set->with_tails, NULL, "add tail probabilities (three more passes), for `flag --by tails`",
+         0, 0},
         {"seed", CLI_NUMBER, &set->seed, "N", "the same seed gives the same model everywhere (1)", 0, INT64_MAX},
         {"threads", CLI_NUMBER, &set->threads, "N", "worker threads; 0: one per CPU (0)", 0, 256},
         {"memory", CLI_SIZE, &set->memory, "SIZE", "what the fit may take, like 256M or 2G (512M)", 32 << 20,
@@ -197,6 +199,7 @@ static int fit_and_save(const struct settings *set, struct avvik_source *source,
         .sample = (uint32_t)set->sample,
         .calibration = (uint32_t)set->calibration,
         .no_joint = set->no_joint,
+        .with_tails = set->with_tails,
         .seed = set->seed,
         .threads = (uint32_t)set->threads,
         .stop = cli_stop(),

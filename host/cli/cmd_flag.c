@@ -97,7 +97,7 @@ static int options_take(const struct cli_command *command, const char *by, const
         if (strcmp(by, avvik_detector_name(options->by)) == 0)
             break;
     if (options->by == AVVIK_N_DETECTORS)
-        return cli_usage_error(command, "--by takes forest, deviation, joint or combined, not '%s'", by);
+        return cli_usage_error(command, "--by takes forest, deviation, joint, tails or combined, not '%s'", by);
     if (fdr != NULL && (!avvik_share_parse(fdr, &options->fdr) || options->fdr == 0 || options->fdr == 1))
         return cli_usage_error(command, "--fdr takes a rate between 0 and 1, like 0.05 or 5%%, not '%s'", fdr);
     if (share != NULL && !avvik_share_parse(share, &options->random_share))
@@ -120,7 +120,8 @@ static int run(const struct cli_command *command, int argc, char **argv)
         {"fdr", CLI_TEXT, &fdr, "Q", "end where the rate of false discoveries may exceed Q, like 5%", 0, 0},
         {"random-share", CLI_TEXT, &share, "S", "draw this share of the list from the other rows, like 10% (0%)", 0, 0},
         {"seed", CLI_NUMBER, &flag.seed, "N", "of that draw (1)", 0, INT64_MAX},
-        {"by", CLI_TEXT, &by, "DETECTOR", "what to rank by: forest, deviation, joint or combined (combined)", 0, 0},
+        {"by", CLI_TEXT, &by, "DETECTOR", "what to rank by: forest, deviation, joint, tails or combined (combined)", 0,
+         0},
         {"weights", CLI_TEXT, &weights, "A=N,...", "of detectors in the combination (forest=4,deviation=1,joint=1)", 0,
          0},
         {"labels", CLI_TEXT, &labels_text, "FILE:/DATA", "show known labels (0 or 1) beside the rows", 0, 0},

@@ -15,6 +15,7 @@ struct avvik__scoring_plan {
     const float *fill;                      /* [stride] */
     int has_joint;                          /* a joint deviation, with the center and rscale of group 0, everyone */
     const float *joint_mean, *joint_factor; /* [stride] and [AVVIK_JOINT_ENTRIES], as kernels.h has them */
+    const struct avvik__tail_table *tails;  /* [n_features], 64-byte aligned; NULL: the model has none */
     struct avvik__forest_view forest;
     int is_wide; /* which of forest_path and forest_path_wide walks it */
 };

@@ -118,12 +118,16 @@ static enum avvik_status cpu_worker_score(void *opaque, const struct avvik_rows 
             kernels->deviation_peers(scores->deviation + first, scores->deviation_feature + first,
                                      scores->beyond + first, worker->tile, plan->stride, n, plan->n_features,
                                      rows->groups + first, plan->center, plan->rscale, AVVIK_DEVIATION_CUT);
+        if (plan->tails != NULL && scores->tails != NULL)
+            kernels->tails(scores->tails + first, worker->tile, plan->stride, n, plan->n_features, plan->tails);
         kernels->fill_missing(worker->tile, plan->stride, n, plan->n_features, plan->fill, scores->missing + first);
         (plan->is_wide ? kernels->forest_path_wide : kernels->forest_path)(scores->path_sum + first, worker->tile,
                                                                            plan->stride, n, &plan->forest);
     }
     if (!plan->has_joint && scores->joint != NULL)
         memset(scores->joint, 0, rows->n_rows * sizeof *scores->joint);
+    if (plan->tails == NULL && scores->tails != NULL)
+        memset(scores->tails, 0, rows->n_rows * sizeof *scores->tails);
     return AVVIK_OK;
 }
 

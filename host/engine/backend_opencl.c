@@ -110,6 +110,7 @@ static void opencl_close(void *opaque)
     avvik__cl_memory_release(&state->fill);
     avvik__cl_memory_release(&state->joint_mean);
     avvik__cl_memory_release(&state->joint_factor);
+    avvik__cl_memory_release(&state->tails);
     if (state->program != NULL)
         clReleaseProgram(state->program);
     if (state->context != NULL)
@@ -144,6 +145,8 @@ enum avvik_status avvik__opencl_open_device(const struct avvik__cl_device *devic
         AVVIK_TRY(constant_create(state, plan->joint_factor, AVVIK_JOINT_ENTRIES * sizeof *plan->joint_factor,
                                   &state->joint_factor, error));
     }
+    if (plan->tails != NULL)
+        AVVIK_TRY(constant_create(state, plan->tails, plan->n_features * sizeof *plan->tails, &state->tails, error));
     *state_out = state;
     state = NULL;
 done:

@@ -18,6 +18,7 @@
 struct tile_results {
     int32_t path_sum[AVVIK_CHECK_ROWS];
     float deviation[AVVIK_CHECK_ROWS], joint[AVVIK_CHECK_ROWS];
+    int32_t tails[AVVIK_CHECK_ROWS];
     uint16_t deviation_feature[AVVIK_CHECK_ROWS], beyond[AVVIK_CHECK_ROWS], missing[AVVIK_CHECK_ROWS];
 };
 
@@ -182,11 +183,15 @@ static struct avvik_rows rows_from(const struct avvik_rows *rows, size_t first, 
 
 static struct avvik_scores scores_from(const struct avvik_scores *scores, size_t first)
 {
-    return (struct avvik_scores){
-        scores->path_sum + first,          scores->deviation + first,
-        scores->deviation_feature + first, scores->beyond + first,
-        scores->missing + first,           scores->column_missing,
-        scores->column_infinite,           scores->joint == NULL ? NULL : scores->joint + first};
+    return (struct avvik_scores){scores->path_sum + first,
+                                 scores->deviation + first,
+                                 scores->deviation_feature + first,
+                                 scores->beyond + first,
+                                 scores->missing + first,
+                                 scores->column_missing,
+                                 scores->column_infinite,
+                                 scores->joint == NULL ? NULL : scores->joint + first,
+                                 scores->tails == NULL ? NULL : scores->tails + first};
 }
 
 /* Recompute the tile that begins at row `first`, and compare. */
@@ -205,7 +210,8 @@ static enum avvik_status tile_check(struct avvik_worker *worker, const struct av
                                       checked->missing,
                                       NULL,
                                       NULL,
-                                      got.joint == NULL ? NULL : checked->joint};
+                                      got.joint == NULL ? NULL : checked->joint,
+                                      got.tails == NULL ? NULL : checked->tails};
     struct avvik__difference wrong;
     const enum avvik_status status = engine->cpu->worker_score(worker->cpu, &tile, &want, error);
     if (status != AVVIK_OK)

@@ -166,6 +166,7 @@ enum avvik_status avvik__cl_slot_finish(struct avvik__cl_worker *worker, struct 
     void *const to[N_CL_RESULTS] = {[CL_PATH_SUM] = scores->path_sum + first,
                                     [CL_DEVIATION] = scores->deviation + first,
                                     [CL_JOINT] = scores->joint == NULL ? NULL : scores->joint + first,
+                                    [CL_TAILS] = scores->tails == NULL ? NULL : scores->tails + first,
                                     [CL_FEATURE] = scores->deviation_feature + first,
                                     [CL_BEYOND] = scores->beyond + first,
                                     [CL_MISSING] = scores->missing + first};
@@ -185,6 +186,8 @@ enum avvik_status avvik__cl_slot_finish(struct avvik__cl_worker *worker, struct 
                    slot->n * avvik__cl_result_bytes(worker->state->plan, (enum avvik__cl_result)i));
     if (scores->joint != NULL && !worker->state->plan->has_joint)
         memset(to[CL_JOINT], 0, slot->n * sizeof *scores->joint);
+    if (scores->tails != NULL && worker->state->plan->tails == NULL)
+        memset(to[CL_TAILS], 0, slot->n * sizeof *scores->tails);
     avvik__cl_event_release(&slot->received);
     if (results->pinned == NULL) {
         const cl_int code =

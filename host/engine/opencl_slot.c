@@ -5,9 +5,11 @@
 size_t avvik__cl_result_bytes(const struct avvik__scoring_plan *plan, enum avvik__cl_result result)
 {
     static const size_t bytes[N_CL_RESULTS] = {
-        [CL_PATH_SUM] = sizeof(int32_t), [CL_DEVIATION] = sizeof(float), [CL_JOINT] = sizeof(float),
-        [CL_FEATURE] = sizeof(uint16_t), [CL_BEYOND] = sizeof(uint16_t), [CL_MISSING] = sizeof(uint16_t)};
-    return result == CL_JOINT && !plan->has_joint ? 0 : bytes[result];
+        [CL_PATH_SUM] = sizeof(int32_t), [CL_DEVIATION] = sizeof(float),  [CL_JOINT] = sizeof(float),
+        [CL_TAILS] = sizeof(int32_t),    [CL_FEATURE] = sizeof(uint16_t), [CL_BEYOND] = sizeof(uint16_t),
+        [CL_MISSING] = sizeof(uint16_t)};
+    const int is_absent = (result == CL_JOINT && !plan->has_joint) || (result == CL_TAILS && plan->tails == NULL);
+    return is_absent ? 0 : bytes[result];
 }
 
 const char *const avvik__cl_kernel_names[N_CL_KERNELS] = {"deviation", "fill_missing", "forest_path"};
@@ -144,13 +146,19 @@ static enum avvik_status kernels_make(struct avvik__cl_worker *worker, struct av
     const cl_float cut = AVVIK_DEVIATION_CUT;
     const size_t m = sizeof(cl_mem);
     const cl_mem *parts = slot->parts;
-    struct argument deviation[] = {
-        {m, &parts[CL_DEVIATION]}, {m, &parts[CL_FEATURE]},   {m, &parts[CL_BEYOND]},
-        {m, &slot->tile.device},   {m, &state->center},       {m, &state->rscale},
-        {sizeof cut, &cut},        {m, &parts[CL_JOINT]}, /* from here on only where there is one */
-        {m, &state->joint_mean},   {m, &state->joint_factor}, {0, NULL}};
-    if (!state->plan->has_joint)
-        deviation[AVVIK_DEVIATION_ARGUMENTS(state->plan) - 1].size = 0;
+    struct argument deviation[13] = {{m, &parts[CL_DEVIATION]}, {m, &parts[CL_FEATURE]}, {m, &parts[CL_BEYOND]},
+                                     {m, &slot->tile.device},   {m, &state->center},     {m, &state->rscale},
+                                     {sizeof cut, &cut}};
+    struct argument *more = deviation + 7; /* ends with one of size 0 */
+    if (state->plan->has_joint) {
+        *more++ = (struct argument){m, &parts[CL_JOINT]};
+        *more++ = (struct argument){m, &state->joint_mean};
+        *more++ = (struct argument){m, &state->joint_factor};
+    }
+    if (state->plan->tails != NULL) {
+        *more++ = (struct argument){m, &parts[CL_TAILS]};
+        *more++ = (struct argument){m, &state->tails};
+    }
     const struct argument fill_missing[] = {
         {m, &slot->tile.device}, {m, &parts[CL_MISSING]}, {m, &state->fill}, {0, NULL}};
     const int is_wide = state->plan->is_wide;

@@ -10,7 +10,16 @@
 
 #define AVVIK_CL_SLOTS 3
 
-enum avvik__cl_result { CL_PATH_SUM, CL_DEVIATION, CL_JOINT, CL_FEATURE, CL_BEYOND, CL_MISSING, N_CL_RESULTS };
+enum avvik__cl_result {
+    CL_PATH_SUM,
+    CL_DEVIATION,
+    CL_JOINT,
+    CL_TAILS,
+    CL_FEATURE,
+    CL_BEYOND,
+    CL_MISSING,
+    N_CL_RESULTS
+};
 enum avvik__cl_kernel { CL_KERNEL_DEVIATION, CL_KERNEL_FILL_MISSING, CL_KERNEL_FOREST_PATH, N_CL_KERNELS };
 
 /* A buffer of the device and, where its memory is not the host's, a pinned one to copy through. */
@@ -47,11 +56,11 @@ struct avvik__cl_worker {
 };
 
 /* Of the kernel `deviation`; the last is the number of rows. */
-#define AVVIK_DEVIATION_ARGUMENTS(plan) ((plan)->has_joint ? 11u : 8u)
+#define AVVIK_DEVIATION_ARGUMENTS(plan) (8u + ((plan)->has_joint ? 3 : 0) + ((plan)->tails != NULL ? 2 : 0))
 
 #define AVVIK_TILE_ALIGNMENT 64 /* what the CPU's packing kernels want */
 
-/* Bytes of a row in a result; 0 for the joint deviation where there is none. */
+/* Bytes of a row in a result; 0 for the joint deviation and for tails where there are none. */
 size_t avvik__cl_result_bytes(const struct avvik__scoring_plan *plan, enum avvik__cl_result result);
 
 /* What the kernels are called. */

@@ -10,6 +10,7 @@
 struct avvik__plan_memory {
     struct avvik__scoring_plan plan;
     struct avvik__forest_layout layout;
+    struct avvik__tail_table *tails;
     float *parameters; /* center, rscale, fill and what the joint deviation needs, one after the other */
 };
 

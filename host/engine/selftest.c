@@ -16,6 +16,7 @@
 struct results {
     int32_t path_sum[SELFTEST_ROWS];
     float deviation[SELFTEST_ROWS], joint[SELFTEST_ROWS];
+    int32_t tails[SELFTEST_ROWS];
     uint16_t deviation_feature[SELFTEST_ROWS], beyond[SELFTEST_ROWS], missing[SELFTEST_ROWS];
 };
 
@@ -28,7 +29,8 @@ static struct avvik_scores results_view(struct results *results)
                                  results->missing,
                                  NULL,
                                  NULL,
-                                 results->joint};
+                                 results->joint,
+                                 results->tails};
 }
 
 static uint32_t noise(uint32_t a, uint32_t b)
@@ -99,7 +101,9 @@ int avvik__scores_differ(const struct avvik_scores *got, const struct avvik_scor
             {"beyond", r, got->beyond[r], want->beyond[r]},
             {"missing", r, got->missing[r], want->missing[r]},
             {"joint", r, got->joint == NULL ? 0 : float_bits(got->joint[r]),
-             want->joint == NULL ? 0 : float_bits(want->joint[r])}};
+             want->joint == NULL ? 0 : float_bits(want->joint[r])},
+            {"tails", r, got->tails == NULL ? 0 : (uint32_t)got->tails[r],
+             want->tails == NULL ? 0 : (uint32_t)want->tails[r]}};
         for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++)
             if (pairs[i].got != pairs[i].want) {
                 *first_out = pairs[i];
@@ -145,6 +149,18 @@ done:
     return status;
 }
 
+/* Quantiles of n values that lie evenly around `middle`. */
+static void tails_make(struct avvik__tail_quantiles *quantiles, uint64_t n, float middle)
+{
+    uint64_t places[AVVIK_TAIL_QUANTILES];
+    quantiles->n_quantiles = avvik__tail_places(n, places);
+    for (uint32_t i = 0; i < quantiles->n_quantiles; i++) {
+        quantiles->value[i] = middle + ((float)places[i] - (float)(n / 2)) / 8;
+        quantiles->below[i] = places[i] - 1;
+        quantiles->at_most[i] = places[i];
+    }
+}
+
 /* A model of the given shape over made-up rows. */
 static enum avvik_status model_make(uint32_t trees, uint32_t sample, uint32_t n_features, uint32_t n_groups,
                                     struct avvik_model *model, struct avvik_error *error)
@@ -158,7 +174,11 @@ static enum avvik_status model_make(uint32_t trees, uint32_t sample, uint32_t n_
     if ((model->features = calloc(n_features, sizeof *model->features)) == NULL || rows == NULL || scratch == NULL)
         AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
     AVVIK_TRY(avvik__forest_init(&model->forest, error));
+    AVVIK_TRY(avvik__tails_init(&model->tails, n_features, error));
     for (uint32_t f = 0; f < n_features; f++) {
+        tails_make(&model->tails.features[f], 50 + f, (float)f);
+        model->features[f].weight = 1;
+        model->features[f].moments.n = 50 + f;
         model->features[f].center32 = (float)f;
         model->features[f].rscale32 = f % 5 == 4 ? 0 : 0.5f;
         model->features[f].fill = (float)f + 0.25f;
@@ -193,6 +213,7 @@ done:
     free(scratch);
     if (status != AVVIK_OK) {
         avvik__forest_destroy(&model->forest);
+        avvik__tails_destroy(&model->tails);
         avvik__peers_destroy(&model->peers);
         free(model->features);
     }
@@ -208,6 +229,7 @@ enum avvik_status avvik__probe_plan_init(struct avvik__plan_memory *memory, uint
         return status;
     status = avvik__plan_init(memory, &model, error);
     avvik__forest_destroy(&model.forest);
+    avvik__tails_destroy(&model.tails);
     avvik__peers_destroy(&model.peers);
     free(model.features);
     return status;

@@ -38,7 +38,7 @@ void avvik__calibration_skip(const uint64_t *held_out, uint32_t n_held_out, uint
     }
 }
 
-enum avvik_status avvik__scored_init(struct avvik__scored *scored, uint32_t n, struct avvik_error *error)
+enum avvik_status avvik__scored_init(struct avvik__scored *scored, uint32_t n, int has_tails, struct avvik_error *error)
 {
     *scored = (struct avvik__scored){.n = n};
     if (n == 0)
@@ -46,7 +46,9 @@ enum avvik_status avvik__scored_init(struct avvik__scored *scored, uint32_t n, s
     scored->path_sum = calloc(n, sizeof *scored->path_sum);
     scored->deviation = calloc(n, sizeof *scored->deviation);
     scored->joint = calloc(n, sizeof *scored->joint);
-    if (scored->path_sum != NULL && scored->deviation != NULL && scored->joint != NULL)
+    scored->tails = has_tails ? calloc(n, sizeof *scored->tails) : NULL;
+    if (scored->path_sum != NULL && scored->deviation != NULL && scored->joint != NULL &&
+        (scored->tails != NULL || !has_tails))
         return AVVIK_OK;
     return avvik__error_set(error, AVVIK_ERR_MEMORY, 0, "not enough memory for the scores of %u rows", n);
 }
@@ -70,6 +72,8 @@ void avvik__scored_sort(struct avvik__scored *scored)
     qsort(scored->path_sum, scored->n, sizeof *scored->path_sum, integers_compare);
     qsort(scored->deviation, scored->n, sizeof *scored->deviation, floats_compare);
     qsort(scored->joint, scored->n, sizeof *scored->joint, floats_compare);
+    if (scored->tails != NULL)
+        qsort(scored->tails, scored->n, sizeof *scored->tails, integers_compare);
 }
 
 static void scored_destroy(struct avvik__scored *scored)
@@ -77,6 +81,7 @@ static void scored_destroy(struct avvik__scored *scored)
     free(scored->path_sum);
     free(scored->deviation);
     free(scored->joint);
+    free(scored->tails);
     *scored = (struct avvik__scored){0};
 }
 
@@ -102,6 +107,9 @@ static enum avvik_status scored_put(const struct avvik__scored *scored, const ch
     AVVIK_TRY(avvik__record_put(record, path, AVVIK_F32, 1, dims, scored->deviation, error));
     snprintf(path, sizeof path, "%s/joint", group);
     AVVIK_TRY(avvik__record_put(record, path, AVVIK_F32, 1, dims, scored->joint, error));
+    snprintf(path, sizeof path, "%s/tails", group);
+    if (scored->tails != NULL)
+        AVVIK_TRY(avvik__record_put(record, path, AVVIK_I32, 1, dims, scored->tails, error));
 done:
     return status;
 }
@@ -113,16 +121,19 @@ enum avvik_status avvik__calibration_put(const struct avvik__calibration *calibr
     return status != AVVIK_OK ? status : scored_put(&calibration->held_out, "/calibration", record, error);
 }
 
-/* Path sums from 0 on and deviations, of one feature or joint, that are no less than 0, ascending where they should be.
+/* Path sums from 0 on and deviations, of one feature or joint, and tails that are no less than 0, ascending where they
+ * should be.
  */
 static int scored_fits(const struct avvik__scored *scored, int is_sorted)
 {
     for (uint32_t i = 0; i < scored->n; i++) {
-        if (scored->path_sum[i] < 0 || !(scored->deviation[i] >= 0) || !(scored->joint[i] >= 0))
+        if (scored->path_sum[i] < 0 || !(scored->deviation[i] >= 0) || !(scored->joint[i] >= 0) ||
+            (scored->tails != NULL && scored->tails[i] < 0))
             return 0;
         if (is_sorted && i > 0 &&
             (scored->path_sum[i] < scored->path_sum[i - 1] || scored->deviation[i] < scored->deviation[i - 1] ||
-             scored->joint[i] < scored->joint[i - 1]))
+             scored->joint[i] < scored->joint[i - 1] ||
+             (scored->tails != NULL && scored->tails[i] < scored->tails[i - 1])))
             return 0;
     }
     return 1;
@@ -153,6 +164,11 @@ static enum avvik_status scored_get(struct avvik__scored *scored, const char *gr
     snprintf(name, sizeof name, "%s/joint", group);
     AVVIK_TRY(avvik__record_get(record, name, AVVIK_F32, 1, dims, &data, error));
     scored->joint = data;
+    snprintf(name, sizeof name, "%s/tails", group);
+    if (avvik__record_has(record, name)) {
+        AVVIK_TRY(avvik__record_get(record, name, AVVIK_I32, 1, dims, &data, error));
+        scored->tails = data;
+    }
     if (!scored_fits(scored, is_sorted))
         AVVIK_FAIL(AVVIK_ERR_FORMAT, 0, "%s: %s has scores that cannot be; the file was changed or damaged", path,
                    group);

@@ -21,6 +21,7 @@ struct avvik__scored {
     int32_t *path_sum; /* NULL where n is 0 */
     float *deviation;
     float *joint;
+    int32_t *tails; /* NULL in a model without */
 };
 
 struct avvik__calibration {
@@ -40,7 +41,8 @@ void avvik__calibration_skip(const uint64_t *held_out, uint32_t n_held_out, uint
                              size_t n);
 
 /* Room for n rows. AVVIK_OK or AVVIK_ERR_MEMORY. */
-enum avvik_status avvik__scored_init(struct avvik__scored *scored, uint32_t n, struct avvik_error *error);
+enum avvik_status avvik__scored_init(struct avvik__scored *scored, uint32_t n, int has_tails,
+                                     struct avvik_error *error);
 /* Sort each array by itself. */
 void avvik__scored_sort(struct avvik__scored *scored);
 void avvik__calibration_destroy(struct avvik__calibration *calibration);

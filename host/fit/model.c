@@ -71,6 +71,7 @@ void avvik_model_free(struct avvik_model *model)
     if (model == NULL)
         return;
     avvik__forest_destroy(&model->forest);
+    avvik__tails_destroy(&model->tails);
     avvik__calibration_destroy(&model->calibration);
     avvik__peers_destroy(&model->peers);
     free(model->features);
@@ -97,6 +98,7 @@ void avvik_model_summarize(const struct avvik_model *model, struct avvik_model_s
                                                 .n_groups = model->peers.n_keys == 0 ? 1 : model->peers.groups.n,
                                                 .min_peers = model->peers.min_rows,
                                                 .has_joint = model->joint.n_features > 0,
+                                                .has_tails = model->tails.n_features > 0,
                                                 .is_wide = model->forest.nodes == NULL};
 }
 

@@ -223,6 +223,7 @@ enum avvik_status avvik_model_save(const struct avvik_model *model, const char *
     AVVIK_TRY(avvik__peers_put(model, record, error));
     AVVIK_TRY(forest_put(model, record, error));
     AVVIK_TRY(avvik__joint_put(&model->joint, record, error));
+    AVVIK_TRY(avvik__tails_put(&model->tails, record, error));
     AVVIK_TRY(avvik__calibration_put(&model->calibration, record, error));
     AVVIK_TRY(avvik__record_group(record, "/provenance", error));
     AVVIK_TRY(avvik__record_put_text(record, "/provenance", "table", model->table, 1, error));
@@ -247,6 +248,19 @@ static enum avvik_status references_check(const struct avvik_model *model, const
     return AVVIK_OK;
 }
 
+static enum avvik_status tails_get(struct avvik_model *model, struct avvik__record *record, const char *path,
+                                   struct avvik_error *error)
+{
+    uint64_t *n_values = calloc(model->n_features, sizeof *n_values);
+    if (n_values == NULL)
+        return avvik__error_set(error, AVVIK_ERR_MEMORY, 0, "out of memory");
+    for (uint32_t f = 0; f < model->n_features; f++)
+        n_values[f] = model->features[f].moments.n;
+    const enum avvik_status status = avvik__tails_get(&model->tails, model->n_features, n_values, record, path, error);
+    free(n_values);
+    return status;
+}
+
 enum avvik_status avvik_model_load(const char *path, struct avvik_model **model_out, struct avvik_error *error)
 {
     enum avvik_status status = AVVIK_OK;
@@ -267,7 +281,16 @@ enum avvik_status avvik_model_load(const char *path, struct avvik_model **model_
     AVVIK_TRY(forest_get(model, record, path, error));
     AVVIK_TRY(references_check(model, path, error));
     AVVIK_TRY(avvik__joint_get(&model->joint, model->n_features, record, path, error));
+    AVVIK_TRY(tails_get(model, record, path, error));
     AVVIK_TRY(avvik__calibration_get(&model->calibration, record, path, error));
+    for (int i = 0; i < 2; i++) {
+        const struct avvik__scored *scored = i == 0 ? &model->calibration.reference : &model->calibration.held_out;
+        if (scored->n > 0 && (scored->tails != NULL) != (model->tails.n_features > 0))
+            AVVIK_FAIL(AVVIK_ERR_FORMAT, 0,
+                       "%s: has tails, or rows that calibrate them, but not both; the model was "
+                       "changed or damaged",
+                       path);
+    }
     AVVIK_TRY(avvik__record_verify(record, error));
     avvik__record_hash(record, model->content_hash);
     if ((model->table = strdup(table)) == NULL)

@@ -9,6 +9,7 @@
 #include "joint.h"
 #include "kernel_types.h"
 #include "record_file.h"
+#include "tails.h"
 
 #define AVVIK_QUANTILES 41 /* at 0, 1/40, ... 1: deciles are every fourth */
 
@@ -51,6 +52,7 @@ struct avvik_model {
     struct avvik__feature *features;
     struct avvik__forest forest;
     struct avvik__joint joint;
+    struct avvik__tails tails;
     struct avvik__calibration calibration;
     struct avvik__peers peers;
 };

@@ -23,7 +23,7 @@ struct avvik__night_yaml {
         struct fit_yaml {
             char **from, **peers;
             uint32_t n_from, n_peers;
-            char *every, *trees, *sample, *seed, *min_peers, *weights;
+            char *every, *trees, *sample, *seed, *min_peers, *weights, *tails;
         } * fit;
     } * model;
     struct score_yaml {
@@ -49,15 +49,12 @@ struct avvik__night_yaml {
 #define BLOCK(key, type, member, fields) CYAML_FIELD_MAPPING_PTR(key, OPTIONAL, type, member, fields)
 
 static const cyaml_schema_value_t entry = {CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char *, 1, 4096)};
-static const cyaml_schema_field_t fit_fields[] = {TEXTS("from", struct fit_yaml, from, n_from),
-                                                  TEXT("every", struct fit_yaml, every),
-                                                  TEXT("trees", struct fit_yaml, trees),
-                                                  TEXT("sample", struct fit_yaml, sample),
-                                                  TEXT("seed", struct fit_yaml, seed),
-                                                  TEXTS("peers", struct fit_yaml, peers, n_peers),
-                                                  TEXT("min_peers", struct fit_yaml, min_peers),
-                                                  TEXT("weights", struct fit_yaml, weights),
-                                                  CYAML_FIELD_END};
+static const cyaml_schema_field_t fit_fields[] = {
+    TEXTS("from", struct fit_yaml, from, n_from),  TEXT("every", struct fit_yaml, every),
+    TEXT("trees", struct fit_yaml, trees),         TEXT("sample", struct fit_yaml, sample),
+    TEXT("seed", struct fit_yaml, seed),           TEXTS("peers", struct fit_yaml, peers, n_peers),
+    TEXT("min_peers", struct fit_yaml, min_peers), TEXT("weights", struct fit_yaml, weights),
+    TEXT("tails", struct fit_yaml, tails),         CYAML_FIELD_END};
 static const cyaml_schema_field_t model_fields[] = {TEXT("path", struct model_yaml, path),
                                                     BLOCK("fit", struct model_yaml, fit, fit_fields), CYAML_FIELD_END};
 static const cyaml_schema_field_t score_fields[] = {
@@ -216,6 +213,9 @@ static enum avvik_status model_take(struct avvik_night_config *config, const str
         config->are_weights_file = 1;
     } else if (fit->weights != NULL && (config->weights = strdup(fit->weights)) == NULL)
         AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
+    config->with_tails = fit->tails != NULL && strcmp(fit->tails, "yes") == 0;
+    if (fit->tails != NULL && !config->with_tails && strcmp(fit->tails, "no") != 0)
+        AVVIK_TRY(avvik__yaml_bad(file, "model.fit.tails", error, "takes yes or no, not '%.60s'", fit->tails));
 done:
     return status;
 }
@@ -311,7 +311,8 @@ static enum avvik_status flag_take(struct avvik_night_config *config, const stru
                     break;
             if (flag->by == AVVIK_N_DETECTORS)
                 AVVIK_TRY(avvik__yaml_bad(file, "flag.by", error,
-                                          "takes forest, deviation, joint or combined, not '%.60s'", yaml->flag->by));
+                                          "takes forest, deviation, joint, tails or combined, not '%.60s'",
+                                          yaml->flag->by));
         }
     }
     if (yaml->keep != NULL) {

@@ -38,6 +38,7 @@ struct avvik_night_config {
     char **peers; /* columns that rows are grouped by; NULL: none */
     size_t n_peers;
     uint64_t min_peers;
+    int with_tails;
     char *weights;        /* of features: "NAME=W,...", or the absolute path of a file; NULL: 1 each */
     int are_weights_file; /* the latter */
 

@@ -162,6 +162,7 @@ static enum avvik_status model_fit(struct avvik__night *night, const struct avvi
     options.journal = journal;
     options.resume = resume;
     options.min_peers = config->min_peers;
+    options.with_tails = config->with_tails;
     AVVIK_TRY(avvik_source_open(paths, files->n, &selection, &source, error));
     AVVIK_TRY(weights_take(config, source, &weights, error));
     options.weights = weights;
@@ -217,6 +218,8 @@ static enum avvik_status fit_key(struct avvik__night *night, const struct avvik_
                        reasons[0].text);
         XXH3_128bits_update(state, list, strlen(list) + 1);
     }
+    if (config->with_tails)
+        XXH3_128bits_update(state, "tails", sizeof "tails");
     avvik__hash_text(XXH3_128bits_digest(state), list);
     avvik__unit_key(key, "fit|%s|%s|%u|%u|%llu|%llu|%s", config->model, config->table == NULL ? "" : config->table,
                     config->trees, config->sample, (unsigned long long)config->seed,

@@ -52,7 +52,8 @@ static enum avvik_status piece_score(struct avvik_worker *worker, const struct b
                                         .deviation_feature = unused[0],
                                         .beyond = unused[1],
                                         .missing = unused[2],
-                                        .joint = batch->scored->joint + first};
+                                        .joint = batch->scored->joint + first,
+                                        .tails = batch->scored->tails == NULL ? NULL : batch->scored->tails + first};
     return avvik_worker_score(worker, &rows, &scores, error);
 }
 
@@ -89,12 +90,13 @@ enum avvik_status avvik__fit_calibrate(struct fit *fit, struct avvik_error *erro
     const size_t step = (fit->n_draws + AVVIK_REFERENCE_ROWS - 1) / AVVIK_REFERENCE_ROWS;
     const uint32_t *groups = fit->sample_groups;
     struct avvik__calibration *calibration = &fit->model->calibration;
+    const int has_tails = fit->model->tails.n_features > 0;
     struct calibrating work = {.batches = {{fit->sample, step * n_features, groups, step, &calibration->reference},
                                            {fit->sample + fit->n_draws * n_features, n_features,
                                             groups == NULL ? NULL : groups + fit->n_draws, 1, &calibration->held_out}},
                                .stop = fit->options->stop};
-    AVVIK_TRY(avvik__scored_init(&calibration->reference, (uint32_t)(fit->n_draws / step), error));
-    AVVIK_TRY(avvik__scored_init(&calibration->held_out, fit->n_held_out, error));
+    AVVIK_TRY(avvik__scored_init(&calibration->reference, (uint32_t)(fit->n_draws / step), has_tails, error));
+    AVVIK_TRY(avvik__scored_init(&calibration->held_out, fit->n_held_out, has_tails, error));
     AVVIK_TRY(engine_open(fit->model, &work.engine, error));
     avvik__threads_share(pieces_work, &work, fit->cut.n_workers);
     if (atomic_load(&work.has_failed)) /* on a CPU backend nothing else can be missing */

@@ -1,6 +1,6 @@
 /* What the parts of a fit share: fit_run.c (its course, and the trees), fit_blocks.c (the first pass over all rows),
- * fit_medians.c (the passes for medians), fit_peers.c (those for peer groups) and fit_resume.c (going on where another
- * fit stopped). */
+ * fit_medians.c (the passes for medians), fit_tails.c (for tails), fit_peers.c (for peer groups) and fit_resume.c
+ * (going on where another fit stopped). */
 #ifndef AVVIK_FIT_INTERNAL_H
 #define AVVIK_FIT_INTERNAL_H
 
@@ -61,6 +61,7 @@ struct fit {
     struct avvik__median_search *searches; /* [feature] */
     char *is_taking_part;                  /* [column]: what the pass that is going on reads */
     struct fit_peers *peers;               /* of the passes for peer groups */
+    struct fit_tails *tails;               /* of those for tails */
     uint32_t *sample_groups;               /* of each row of `sample`; NULL without peer groups */
     uint64_t memory_bytes;                 /* that those passes may take for what they keep */
     atomic_ullong kept_bytes;              /* of these, taken */
@@ -98,6 +99,9 @@ enum avvik_status avvik__fit_medians(struct fit *fit, struct avvik_error *error)
 enum avvik_status avvik__fit_pass(struct fit *fit, avvik__work_fn *work, struct avvik_error *error);
 
 enum avvik_status avvik__fit_pass_check(const struct fit *fit, struct avvik_error *error);
+
+/* The quantiles of tails, of all features. As avvik__fit_medians(). */
+enum avvik_status avvik__fit_tails(struct fit *fit, struct avvik_error *error);
 
 /* Groups and what their z-scores are measured with; the features are finished. AVVIK_ERR_USAGE if there is too little
  * memory for them; what reading returns. */

@@ -9,6 +9,7 @@
 #include "avvik_internal.h"
 #include "fit_internal.h"
 #include "float_order.h"
+#include "rank_search.h"
 
 #define MIN_ROWS 16
 #define MAX_SAMPLE 4096
@@ -207,7 +208,8 @@ static enum avvik_status fit_init(struct fit *fit, struct avvik_error *error)
     fit->is_taking_part = calloc(fit->n_columns, 1);
     const uint64_t limit = fit->options->memory_bytes == 0 ? AVVIK_MEMORY_DEFAULT : fit->options->memory_bytes;
     fit->memory_bytes = LEAST_KEPT_BYTES + (limit > fit->cut.bytes ? limit - fit->cut.bytes : 0);
-    fit->rows_planned = fit->model->n_rows * (fit->model->deviation == AVVIK_DEVIATION_ROBUST ? 2 : 1);
+    fit->rows_planned = fit->model->n_rows * ((fit->model->deviation == AVVIK_DEVIATION_ROBUST ? 2u : 1u) +
+                                              (fit->options->with_tails ? AVVIK_RANK_PASSES : 0u));
     if (fit->draws == NULL || fit->sample == NULL || fit->searches == NULL || fit->is_taking_part == NULL)
         AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "not enough memory for %zu sampled rows", n_kept);
     avvik__calibration_draw(fit->model->seed, fit->model->n_rows, fit->n_held_out, fit->draws + fit->n_draws);
@@ -290,6 +292,8 @@ static enum avvik_status features_finish(struct fit *fit, struct avvik_error *er
         avvik__feature_finish(&model->features[f], model->deviation);
     if (model->peers.n_keys > 0 && !is_stopped(fit))
         AVVIK_TRY(avvik__fit_peers(fit, error));
+    if (fit->options->with_tails && !is_stopped(fit))
+        AVVIK_TRY(avvik__fit_tails(fit, error));
 done:
     return status;
 }

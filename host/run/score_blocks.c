@@ -13,11 +13,11 @@
 #define MIN_STEP_ROWS 1024
 
 const struct score_column avvik__score_columns[N_COLUMNS] = {
-    {"/scores/path_sum", AVVIK_I32, 4},  {"/scores/forest", AVVIK_F32, 4},
-    {"/scores/deviation", AVVIK_F32, 4}, {"/scores/deviation_feature", AVVIK_U16, 2},
-    {"/scores/beyond", AVVIK_U16, 2},    {"/scores/missing", AVVIK_U16, 2},
-    {"/scores/joint", AVVIK_F32, 4},     {"/scores/peer_group", AVVIK_U32, 4},
-    {"/scores/peer_level", AVVIK_U16, 2}};
+    {"/scores/path_sum", AVVIK_I32, 4},   {"/scores/forest", AVVIK_F32, 4},
+    {"/scores/deviation", AVVIK_F32, 4},  {"/scores/deviation_feature", AVVIK_U16, 2},
+    {"/scores/beyond", AVVIK_U16, 2},     {"/scores/missing", AVVIK_U16, 2},
+    {"/scores/joint", AVVIK_F32, 4},      {"/scores/peer_group", AVVIK_U32, 4},
+    {"/scores/peer_level", AVVIK_U16, 2}, {"/scores/tails", AVVIK_I32, 4}};
 
 size_t avvik__score_block_rows(const struct score_run *run, uint64_t block)
 {
@@ -52,7 +52,9 @@ enum avvik_status avvik__score_blocks_init(struct score_run *run, struct avvik_e
     for (unsigned slot = 0; slot < run->cut.n_slots; slot++) {
         struct block *block = &run->blocks[slot];
         AVVIK_TRY(avvik__plan_create(run->source, rows, &block->plan, error));
-        for (int c = 0; c < run->n_columns; c++) {
+        for (int c = 0; c < N_COLUMNS; c++) {
+            if (!run->has_column[c])
+                continue;
             const size_t size = avvik__score_columns[c].size;
             if ((block->results[c] = avvik__aligned_alloc(rows, size)) == NULL ||
                 (run->options->compress > 0 &&
@@ -105,6 +107,7 @@ static enum avvik_status rows_score(const struct score_run *run, struct score_wo
 {
     const size_t n_features = run->model->n_features, fitting = MAX_WALKS / run->model->forest.n_trees;
     const uint32_t *groups = block->results[PEER_GROUP];
+    int32_t *tails = block->results[TAILS];
     const size_t step = fitting < MIN_STEP_ROWS ? MIN_STEP_ROWS : fitting;
     for (size_t i = 0; i < n; i += step) {
         const struct avvik_rows rows = {worker->piece + i, n - i < step ? n - i : step, 1, run->cut.piece_rows,
@@ -116,7 +119,8 @@ static enum avvik_status rows_score(const struct score_run *run, struct score_wo
                                             (uint16_t *)block->results[MISSING] + first + i,
                                             worker->counts,
                                             worker->counts + n_features,
-                                            (float *)block->results[JOINT] + first + i};
+                                            (float *)block->results[JOINT] + first + i,
+                                            tails == NULL ? NULL : tails + first + i};
         if (avvik__is_stopped(run->options->stop))
             return avvik__error_set(error, AVVIK_INTERRUPTED, 0, "interrupted");
         const enum avvik_status status = avvik_worker_score(worker->engine, &rows, &scores, error);
@@ -185,6 +189,8 @@ static void rows_remove(struct block *block, uint64_t first_row)
             ((uint16_t *)block->results[MISSING])[i] = AVVIK_ABSENT;
             ((float *)block->results[DEVIATION])[i] = NAN;
             ((float *)block->results[JOINT])[i] = NAN;
+            if (block->results[TAILS] != NULL)
+                ((int32_t *)block->results[TAILS])[i] = -1;
             ((uint16_t *)block->results[DEVIATION_FEATURE])[i] = AVVIK_ABSENT;
             ((uint16_t *)block->results[BEYOND])[i] = 0;
             if (block->results[PEER_GROUP] != NULL) {
@@ -198,7 +204,9 @@ static enum avvik_status block_encode(const struct score_run *run, const struct 
                                       struct block *block, size_t n_rows, struct avvik_error *error)
 {
     const uint64_t start = avvik__now_ns();
-    for (int c = 0; c < run->n_columns && worker->encoder != NULL; c++) {
+    for (int c = 0; c < N_COLUMNS && worker->encoder != NULL; c++) {
+        if (!run->has_column[c])
+            continue;
         block->encoded_bytes[c] = avvik__chunk_encode(worker->encoder, block->results[c], n_rows, run->chunk_rows,
                                                       avvik__score_columns[c].size, block->encoded[c]);
         if (block->encoded_bytes[c] == 0)
@@ -289,9 +297,10 @@ enum avvik_status avvik__score_block_write(void *context, unsigned slot, uint64_
     struct avvik_stages *stages = &run->summary->stages;
     size_t n_damage;
     const struct avvik__damage *damage = avvik__plan_damage(block->plan, &n_damage);
-    for (int c = 0; c < run->n_columns; c++)
-        AVVIK_TRY(avvik__record_column_write(run->columns[c], block->results[c], n_rows, block->encoded[c],
-                                             block->encoded_bytes[c], error));
+    for (int c = 0; c < N_COLUMNS; c++)
+        if (run->has_column[c])
+            AVVIK_TRY(avvik__record_column_write(run->columns[c], block->results[c], n_rows, block->encoded[c],
+                                                 block->encoded_bytes[c], error));
     avvik__input_hash_add(&run->hash, block->digests, n_rows, run->n_inputs);
     for (size_t i = 0; i < n_damage; i++) {
         struct absent absent = {.first = damage[i].first, .n_rows = damage[i].n_rows, .feature = damage[i].feature};

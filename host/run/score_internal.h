@@ -14,15 +14,28 @@
 #include "source_plan.h"
 
 /* The columns of /scores, in the order of struct block. */
-/* The last two are there where the model has peer groups. */
-enum { PATH_SUM, FOREST, DEVIATION, DEVIATION_FEATURE, BEYOND, MISSING, JOINT, PEER_GROUP, PEER_LEVEL, N_COLUMNS };
+/* Of the last three, two are there where the model has peer groups, and one where it has tails. */
+enum {
+    PATH_SUM,
+    FOREST,
+    DEVIATION,
+    DEVIATION_FEATURE,
+    BEYOND,
+    MISSING,
+    JOINT,
+    PEER_GROUP,
+    PEER_LEVEL,
+    TAILS,
+    N_COLUMNS
+};
 struct score_column {
     const char *path;
     enum avvik__type type;
     size_t size;
 };
 extern const struct score_column avvik__score_columns[N_COLUMNS];
-#define SCORE_ROW_BYTES 28 /* of all columns */
+#define SCORE_ROW_BYTES 28 /* of all columns but tails */
+#define SCORE_TAILS_BYTES 4
 
 /* Rows that could not be read. */
 struct absent {
@@ -64,9 +77,9 @@ struct score_run {
     const struct avvik_score_options *options;
     struct avvik_score_summary *summary;
     struct avvik__cut cut;
-    int n_columns;     /* of the output: N_COLUMNS, or those before PEER_GROUP */
-    size_t n_inputs;   /* columns of the source: features and keys */
-    size_t chunk_rows; /* of the output: a block, or the whole of a table that is smaller */
+    char has_column[N_COLUMNS]; /* of the output */
+    size_t n_inputs;            /* columns of the source: features and keys */
+    size_t chunk_rows;          /* of the output: a block, or the whole of a table that is smaller */
     uint64_t n_rows, start_ns;
     struct avvik__score_table table;
     struct score_worker *workers;

@@ -68,10 +68,11 @@ enum avvik_status avvik__score_output_begin(struct score_run *run, struct avvik_
     AVVIK_TRY(avvik__calibration_put(&run->model->calibration, record, error));
     avvik__source_state(run->source, state);
     AVVIK_TRY(avvik__record_put_text(record, "/run", "input_state", state, 0, error));
-    for (int c = 0; c < run->n_columns; c++)
-        AVVIK_TRY(avvik__record_column_create(record, avvik__score_columns[c].path, avvik__score_columns[c].type,
-                                              run->n_rows, run->chunk_rows, (int)run->options->compress,
-                                              &run->columns[c], error));
+    for (int c = 0; c < N_COLUMNS; c++)
+        if (run->has_column[c])
+            AVVIK_TRY(avvik__record_column_create(record, avvik__score_columns[c].path, avvik__score_columns[c].type,
+                                                  run->n_rows, run->chunk_rows, (int)run->options->compress,
+                                                  &run->columns[c], error));
 done:
     return status;
 }

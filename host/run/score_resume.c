@@ -30,7 +30,9 @@ enum avvik_status avvik__score_journal_add(struct score_run *run, uint64_t block
     char *record = malloc(bytes), *place = record;
     if (record == NULL)
         return avvik__error_set(error, AVVIK_ERR_MEMORY, 0, "out of memory");
-    for (int c = 0; c < run->n_columns; c++) {
+    for (int c = 0; c < N_COLUMNS; c++) {
+        if (!run->has_column[c])
+            continue;
         head.encoded_bytes[c] = written->encoded_bytes[c];
         if (run->options->compress > 0)
             avvik__record_chunk_digest(written->encoded[c], written->encoded_bytes[c], head.digest[c]);
@@ -57,12 +59,14 @@ static enum avvik_status columns_replay(struct score_run *run, const struct bloc
     struct block *block = &run->blocks[0];
     const size_t n_rows = avvik__score_block_rows(run, head->block);
     *is_whole_out = 1;
-    for (int c = 0; c < run->n_columns && *is_whole_out; c++)
-        AVVIK_TRY(avvik__record_column_replay(run->columns[c], run->workers[0].encoder, n_rows,
-                                              (size_t)head->encoded_bytes[c], head->digest[c], block->results[c],
-                                              is_whole_out, error));
-    for (int c = 0; c < run->n_columns && *is_whole_out; c++)
-        avvik__record_column_accept(run->columns[c], block->results[c], n_rows);
+    for (int c = 0; c < N_COLUMNS && *is_whole_out; c++)
+        if (run->has_column[c])
+            AVVIK_TRY(avvik__record_column_replay(run->columns[c], run->workers[0].encoder, n_rows,
+                                                  (size_t)head->encoded_bytes[c], head->digest[c], block->results[c],
+                                                  is_whole_out, error));
+    for (int c = 0; c < N_COLUMNS && *is_whole_out; c++)
+        if (run->has_column[c])
+            avvik__record_column_accept(run->columns[c], block->results[c], n_rows);
 done:
     return status;
 }

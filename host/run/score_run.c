@@ -34,10 +34,11 @@ static enum avvik_status rows_cut(struct score_run *run, struct avvik_error *err
     avvik_engine_faults(run->engine, &faults);
     const size_t n_features = run->model->n_features;
     const size_t piece_row_bytes = faults.n_devices > 0 ? n_features * sizeof(float) : 0; /* a device's own copy */
+    const size_t row_bytes = SCORE_ROW_BYTES + (run->has_column[TAILS] ? SCORE_TAILS_BYTES : 0);
     const struct avvik__needs needs = {
         .threads = options->threads,
         .memory_bytes = options->memory_bytes,
-        .slot_row_bytes = (size_t)SCORE_ROW_BYTES * (options->compress > 0 ? 2 : 1) +
+        .slot_row_bytes = row_bytes * (options->compress > 0 ? 2 : 1) +
                           run->n_inputs * sizeof(XXH128_canonical_t) / AVVIK_HASH_ROWS + 1,
         .worker_bytes = (options->compress > 0 ? (size_t)2 << 20 : (size_t)128 << 10) + 65536 * piece_row_bytes,
         .fixed_bytes = (size_t)8 << 20,
@@ -162,9 +163,12 @@ enum avvik_status avvik_score_file(const struct avvik_model *model, struct avvik
                             .options = options,
                             .summary = summary_out,
                             .n_rows = avvik_source_n_rows(source),
-                            .n_columns = model->peers.n_keys > 0 ? N_COLUMNS : PEER_GROUP,
                             .n_inputs = avvik__source_n_columns(source),
                             .start_ns = avvik__now_ns()};
+    for (int c = 0; c < N_COLUMNS; c++)
+        run.has_column[c] = c == TAILS                           ? model->tails.n_features > 0
+                            : c == PEER_GROUP || c == PEER_LEVEL ? model->peers.n_keys > 0
+                                                                 : 1;
     *summary_out = (struct avvik_score_summary){.n_rows = run.n_rows};
     AVVIK_TRY(features_compare(model, source, error));
     if (options->resume)

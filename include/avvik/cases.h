@@ -14,19 +14,21 @@ extern "C" {
 
 /* What rows are ranked by. AVVIK_BY_FOREST compares path sums, which are integers and exact: the smaller the more
  * unusual. AVVIK_BY_DEVIATION compares the largest |z|, AVVIK_BY_JOINT the joint
- * deviation, which is 0 where the model has none. AVVIK_BY_COMBINED compares the weighted mean of what the
- * detectors before it say, each in bits: -log2 of the share of past rows that score as high (host/cases/README.md).
- * Ties go to the smaller row number. */
+ * deviation, which is 0 where the model has none, AVVIK_BY_TAILS how far out in their tails the values lie, which is
+ * there only if the model has tails. AVVIK_BY_COMBINED compares the weighted mean of what the detectors before it say,
+ * each in bits: -log2 of the share of past rows that score as high (host/cases/README.md). Ties go to the smaller row
+ * number. */
 enum avvik_detector {
     AVVIK_BY_FOREST,
     AVVIK_BY_DEVIATION,
     AVVIK_BY_JOINT,
+    AVVIK_BY_TAILS,
     AVVIK_BY_COMBINED,
     AVVIK_N_DETECTORS,
     AVVIK_N_COMBINED = AVVIK_BY_COMBINED
 };
 
-/* "forest", "deviation", "joint", "combined"; static storage. */
+/* "forest", "deviation", "joint", "tails", "combined"; static storage. */
 const char *avvik_detector_name(enum avvik_detector detector);
 
 struct avvik_case {
@@ -34,6 +36,7 @@ struct avvik_case {
     uint64_t row;  /* from 0, over all inputs of the run */
     int32_t path_sum;
     float forest, deviation, joint;
+    int32_t tails; /* in steps of 1/256 bit; 0 without */
     uint16_t deviation_feature, beyond, missing;
     int is_random;               /* drawn at random from the rows that the ranking left out */
     double p[AVVIK_N_DETECTORS]; /* conformal p-values: the share of held-out rows, and this one, that score as high */
@@ -52,7 +55,7 @@ struct avvik_flag_options {
     {                                                                                                                  \
         100, 0, 0, 1, AVVIK_BY_COMBINED,                                                                               \
         {                                                                                                              \
-            4, 1, 1                                                                                                    \
+            4, 1, 1, 0                                                                                                 \
         }                                                                                                              \
     }
 
@@ -73,14 +76,15 @@ struct avvik_case_list {
     enum avvik_detector by;
     double weights[AVVIK_N_COMBINED]; /* of the combination */
     uint64_t n_rows;                  /* of the score files */
-    uint64_t n_absent;      /* of these, rows without a score: they were damaged, and are in no list */
-    uint32_t n_calibration; /* rows that were held out when the model was made; 0: all p-values are 1 */
-    double expected;        /* rows that would score as high as the last one listed by rank, if all were like the
-                               calibration rows */
-    double fdr_estimate;    /* of the rows listed by rank, at most this share is expected to be such as the calibration
-                               rows are: rows x p of the last one / rows listed (Benjamini and Hochberg 1995) */
-    double fdr_bound;       /* the share that nine in ten such lists keep (host/cases/fdr.h) */
-    char **features;        /* names, by number */
+    uint64_t n_absent;                /* of these, rows without a score: they were damaged, and are in no list */
+    uint32_t n_calibration;           /* rows that were held out when the model was made; 0: all p-values are 1 */
+    int has_tails;                    /* the model has tails: they are told */
+    double expected;     /* rows that would score as high as the last one listed by rank, if all were like the
+                            calibration rows */
+    double fdr_estimate; /* of the rows listed by rank, at most this share is expected to be such as the calibration
+                            rows are: rows x p of the last one / rows listed (Benjamini and Hochberg 1995) */
+    double fdr_bound;    /* the share that nine in ten such lists keep (host/cases/fdr.h) */
+    char **features;     /* names, by number */
     size_t n_features;
     char **inputs; /* the files that were scored, and the first row of each */
     uint64_t *input_offsets;
@@ -128,6 +132,7 @@ enum avvik_status avvik_labels_read(const char *path, const char *dataset, uint6
 struct avvik_evaluation {
     uint64_t n_rows, n_anomalies, budget;
     uint64_t n_absent; /* rows without a score, not among n_rows */
+    int has_tails;     /* 0: the score file has none, and detectors[AVVIK_BY_TAILS] says nothing */
     struct {
         double roc_auc;             /* area under the ROC curve, ties counted half (Mann-Whitney) */
         double average_precision;   /* sum of precision x gain in recall over the distinct scores, as in scikit-learn */

@@ -38,6 +38,9 @@ struct avvik_scores {
     uint64_t *column_infinite;   /* infinities (treated as missing), per feature */
     float *joint;                /* squared Mahalanobis distance of the signed logarithms of all z, measured with
                                     everyone's center and scale; 0 in a model without it. NULL: not wanted */
+    int32_t *tails; /* how far out in their tails the row's values lie: the sum over features of -log2 of the
+                       share of rows that are as far out, in steps of 1/256; 0 in a model without tails.
+                       NULL: not wanted */
 };
 
 #define AVVIK_DEVIATION_CUT 3.5f /* Iglewicz and Hoaglin (1993), p. 11 */

@@ -90,7 +90,8 @@ struct avvik_explain_options {
 };
 #define AVVIK_EXPLAIN_DEFAULTS                                                                                         \
     {                                                                                                                  \
-        AVVIK_BY_COMBINED, {4, 1, 1}, 0, 5, NULL, 0, NULL, 0, NULL, NULL, NULL, NULL, AVVIK_ENGLISH, 0, 0, 0, 0, NULL  \
+        AVVIK_BY_COMBINED, {4, 1, 1, 0}, 0, 5, NULL, 0, NULL, 0, NULL, NULL, NULL, NULL, AVVIK_ENGLISH, 0, 0, 0, 0,    \
+            NULL                                                                                                       \
     }
 
 /* A value as the batch has it. */
@@ -119,6 +120,11 @@ struct avvik_reason {
     double share;             /* of what `by` says of the row: 0 to 1; of all features together 1, or 0 if nothing */
     int64_t contribution;     /* to the path sum, in steps of 2^-20 */
     double joint;             /* to the squared distance; these add up to it but for rounding. 0 without one */
+    int32_t tails;            /* to the tails, in steps of 1/256 bit; these add up to them, exactly. 0 without */
+    uint64_t tail_rows;       /* rows whose value is as far out as this one, or farther, at most; of tail_of rows, the
+                                 ones that the model was fitted on and that have a value. 0: none */
+    uint64_t tail_of;         /* 0: the model has no tails, or the value is missing */
+    int tail_side;            /* -1: low, 1: high, 0: in the middle */
     double bits;              /* to the combination; these add up to it but for rounding */
     float z;                  /* among its peers, with its sign; 0 where the value is missing */
     float center;             /* what z is measured from */
@@ -151,6 +157,7 @@ struct avvik_explanation {
     uint64_t scores_row; /* within its score file */
     int32_t path_sum;
     float forest, deviation, joint;
+    int32_t tails;   /* in steps of 1/256 bit; 0 without */
     double combined; /* in bits */
     double p[AVVIK_N_DETECTORS];
     uint32_t group, group_level;

@@ -54,14 +54,16 @@ struct avvik_fit_options {
     struct avvik_fit_summary *summary; /* filled if not NULL */
     enum avvik_deviation deviation;
     const float *weights; /* of the source's features; NULL: 1 each. A weight multiplies the z-scores of a feature and
-                             how often trees choose it, in steps of 1/65536; 0 leaves it out of both */
+                             how often trees choose it, in steps of 1/65536, and what its tails are worth; 0 leaves
+                             it out of all */
     uint64_t min_peers;   /* rows that a group of the source's keys must have; 0: AVVIK_MIN_PEERS_DEFAULT */
+    int with_tails;       /* 1: the model has tail probabilities, which takes three more passes */
 };
 #define AVVIK_MIN_PEERS_DEFAULT 50
 #define AVVIK_MAX_WEIGHT 1000.0f
 #define AVVIK_FIT_DEFAULTS                                                                                             \
     {                                                                                                                  \
-        128, 256, 65536, 0, 1, 0, NULL, NULL, NULL, 0, NULL, 0, 0, NULL, AVVIK_DEVIATION_ROBUST, NULL, 0               \
+        128, 256, 65536, 0, 1, 0, NULL, NULL, NULL, 0, NULL, 0, 0, NULL, AVVIK_DEVIATION_ROBUST, NULL, 0, 0            \
     }
 
 /* Weights of features: 1 for those that are not named.
@@ -76,8 +78,8 @@ enum avvik_status avvik_feature_weights_parse(const char *text, const struct avv
 
 /* Learn from all rows of `source`. The first pass over them gives mean and standard deviation of every feature, and the
  * rows the trees are grown from; for the robust deviation the second one gives exact medians and MADs, in rare cases a
- * few more (kernels/README.md defines all of these, host/README.md says when). Resumed is the first pass; the others
- * begin anew.
+ * few more; three give the exact quantiles of tails (kernels/README.md defines all of these, host/README.md says when).
+ * Resumed is the first pass; the others begin anew.
  *
  * model_out  on success owns the model; release with avvik_model_free().
  * Returns    AVVIK_OK; AVVIK_ERR_USAGE (an option outside its range, a weight below 0 or above AVVIK_MAX_WEIGHT, all
@@ -109,7 +111,7 @@ struct avvik_model_summary {
     uint32_t trees, sample, height, n_features;
     enum avvik_deviation deviation;
     uint32_t held_out; /* rows that calibrate */
-    int has_joint;
+    int has_joint, has_tails;
     uint32_t n_keys, n_groups; /* columns that rows are grouped by; groups of all levels, everyone being one */
     uint64_t min_peers;        /* rows that a group must have */
     int is_wide;

@@ -3,14 +3,15 @@
 import h5py
 import numpy as np
 
-DETECTORS = ("forest", "deviation", "joint")  # that are combined
+DETECTORS = ("forest", "deviation", "joint")  # that are combined; tails, too, where the model has them
 WEIGHTS = {"forest": 4, "deviation": 1, "joint": 1}
 
 
 def surprises(group):
     """How unusual rows are to each detector: numbers that grow with it."""
-    return {"forest": -group["path_sum"][:].astype(np.float64), "deviation": group["deviation"][:].astype(np.float64),
-            "joint": group["joint"][:].astype(np.float64)}
+    found = {"forest": -group["path_sum"][:].astype(np.float64), "deviation": group["deviation"][:].astype(np.float64),
+             "joint": group["joint"][:].astype(np.float64)}
+    return found | ({"tails": group["tails"][:].astype(np.float64)} if "tails" in group else {})
 
 
 def share_above(reference, values):

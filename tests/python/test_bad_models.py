@@ -46,6 +46,14 @@ def remove(name):
     return edit
 
 
+@pytest.fixture
+def model(tmp_path, batch):
+    """With everything that a model may hold but peers."""
+    path = tmp_path / "model.h5"
+    program.ok("fit", batch, "--trees", 20, "--sample", 64, "--seed", 1, "--tails", "--out", path)
+    return path
+
+
 TAMPERED = {
     "a node": set_value("/forest/nodes", (3, 5), 63),
     "a threshold": set_value("/forest/nodes", (3, 1), 0x7FC00000),
@@ -103,6 +111,15 @@ TAMPERED = {
     "a factor of more features": replace("/joint/factor", np.ones(21, np.float32)),
     "no factor": remove("/joint/factor"),
     "a joint deviation that is gone": remove("/joint"),
+    "a NaN quantile in the tails": set_value("/tails/quantile", (1, 7), np.nan),
+    "quantiles in the tails that fall": set_value("/tails/quantile", (1, 7), -1e30),
+    "more rows below one than there are": set_value("/tails/below", (2, 5), 2**40),
+    "fewer rows up to one than its place": set_value("/tails/at_most", (2, 5), 0),
+    "tails of fewer features": replace("/tails/below", np.zeros((4, 126), np.uint64)),
+    "no numbers of rows in the tails": remove("/tails/at_most"),
+    "tails that are gone": remove("/tails"),
+    "no tails that calibrate": remove("/calibration/tails"),
+    "negative tails that calibrate": set_value("/calibration/tails", 3, -1),
     "a negative joint deviation that calibrates": set_value("/calibration/joint", 3, -1.0),
     "a NaN for a fill": set_value("/features/fill", 1, np.nan),
     "one name too few": replace("/features/name", np.array([b"x000", b"x001", b"x002", b"x003"])),
@@ -125,7 +142,7 @@ def test_tampered_model(what, batch, model, tmp_path):
                      folder=tmp_path)
     if what == "another version":
         assert "99" in sentence
-    if "quantile" in what:
+    if "quantile" in what and "tails" not in what:
         assert "quantiles" in sentence
     fails(BAD_INPUT, "model", "show", path, names=[path])
 
@@ -178,7 +195,8 @@ def test_scores_of_another_version_and_damaged(scores, tmp_path):
     path = tmp_path / "tampered.h5"
     for edit in (set_attribute("/", "format_version", np.int32(99)), remove("/scores/forest"),
                  replace("/scores/forest", np.zeros(5, np.float32)),
-                 replace("/scores/path_sum", np.zeros((ROWS, 2), np.int32)), remove("/scores")):
+                 replace("/scores/path_sum", np.zeros((ROWS, 2), np.int32)), set_value("/scores/tails", 3, -1),
+                 remove("/scores/tails"), remove("/scores")):
         fails(BAD_INPUT, "flag", change(scores, path, edit), "--budget", 5, names=[path])
 
 

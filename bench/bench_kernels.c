@@ -276,6 +276,36 @@ static struct trace trace_narrow(const struct work *w)
         (double)(w->n_rows * w->n_features * sizeof(float)), {w->out_tile}, {w->n_kept * sizeof(float)}};
 }
 
+/* Rows of a piece to 256 buckets, whose number the row's group gives, as a fit with peer groups deals them out. */
+static void run_deal(any_fn *f, struct work *w)
+{
+    enum { BUCKETS = 256, PIECE = AVVIK_STATISTICS_ROWS };
+    static uint16_t order[PIECE + AVVIK_LANES];
+    static size_t places[BUCKETS];
+    for (size_t first = 0; first < w->n_rows; first += PIECE) {
+        const size_t left = w->n_rows - first, n = left < PIECE ? left : PIECE;
+        uint32_t starts[BUCKETS + 1] = {0}, next[BUCKETS];
+        for (size_t i = 0; i < n; i++)
+            starts[w->group[first + i] % BUCKETS + 1]++;
+        for (size_t b = 0; b < BUCKETS; b++) {
+            starts[b + 1] += starts[b];
+            next[b] = starts[b];
+            places[b] = starts[b];
+        }
+        for (size_t i = 0; i < n; i++)
+            order[next[w->group[first + i] % BUCKETS]++] = (uint16_t)i;
+        for (size_t column = 0; column < w->n_features; column++)
+            ((avvik__deal_fn *)f)(w->out_tile + column * w->n_rows + first, w->columns + column * w->n_rows + first,
+                                  order, starts, places, BUCKETS);
+    }
+}
+
+static struct trace trace_deal(const struct work *w)
+{
+    const size_t bytes = w->n_rows * w->n_features * sizeof(float);
+    return (struct trace){(double)(2 * bytes), {w->out_tile}, {bytes}};
+}
+
 /* A factor that is 1 on and 1/2 below the diagonal. */
 static void run_deviation_joint(any_fn *f, struct work *w)
 {
@@ -346,6 +376,7 @@ static const struct job {
     {"statistics", run_statistics, trace_statistics, BENCH_READ},
     {"sift", run_sift, trace_sift, BENCH_READ},
     {"narrow", run_narrow, trace_narrow, BENCH_READ},
+    {"deal", run_deal, trace_deal, BENCH_COPY},
     {"forest_path", run_forest_path, trace_forest_path, BENCH_GATHER},
     {"forest_path_wide", run_forest_path, trace_forest_path, BENCH_GATHER},
     {"forest_reasons", run_forest_reasons, trace_forest_reasons, BENCH_GATHER},

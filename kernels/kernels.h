@@ -79,6 +79,15 @@ typedef void avvik__statistics_fn(struct avvik__moments *moments, const float *c
 typedef size_t avvik__narrow_fn(float *kept, size_t *below, const float *values, size_t n_values, int is_distance,
                                 float center, float low, float high);
 
+/* Deal the rows of a column out to hands: values[places[h] + j] = column[order[starts[h] + j]] for every hand h <
+ * n_hands and j < starts[h + 1] - starts[h], where |x| < FLT_MIN (denormals and -0.0) becomes +0.0. Hands do not
+ * overlap, and nothing beside them is written: neighbours may belong to another thread.
+ *
+ * order   numbers of rows; AVVIK_LANES more can be read.
+ * starts  n_hands + 1, ascending. */
+typedef void avvik__deal_fn(float *values, const float *column, const uint16_t *order, const uint32_t *starts,
+                            const size_t *places, size_t n_hands);
+
 /* Keep the values of a column that the search for its median and MAD has to look at, and count the others by where they
  * lie. Values with |x| < FLT_MIN are 0; NaN and infinities are neither kept nor counted.
  *
@@ -118,6 +127,7 @@ struct avvik__kernels {
     avvik__fill_missing_fn *fill_missing;
     avvik__statistics_fn *statistics;
     avvik__narrow_fn *narrow;
+    avvik__deal_fn *deal;
     avvik__sift_fn *sift;
     avvik__forest_path_fn *forest_path;
     avvik__forest_path_wide_fn *forest_path_wide;

@@ -4,6 +4,7 @@
 #include "forest_layout.h"
 #include "kernel_cases.h"
 #include "kernel_variants.h"
+#include "selection_cases.h"
 
 static size_t stride_of(size_t n_features)
 {
@@ -355,95 +356,6 @@ static void check_statistics(void)
     }
 }
 
-/* --- sift --- */
-
-static void compare_sift(size_t n_rows, enum data_kind kind, uint64_t seed)
-{
-    uint64_t state = now.seed = seed;
-    snprintf(now.size, sizeof now.size, "%zu rows, data kind %d", n_rows, (int)kind);
-    struct guarded column = guarded_alloc(n_rows * sizeof(float), seed % 2 ? GUARD_BEHIND : GUARD_BEFORE);
-    for (size_t i = 0; i < n_rows; i++)
-        ((float *)column.data)[i] = random_of_kind(kind, &state);
-    float edges[6]; /* ascending, values of the column where it has finite ones */
-    for (int i = 0; i < 6; i++) {
-        const float x = fabsf(((float *)column.data)[random_next(&state) % n_rows]);
-        edges[i] = (i == 0 ? -3 : edges[i - 1]) + (x < 4 && x >= FLT_MIN ? x : (float)(seed % 2));
-    }
-    const struct avvik__sieve sieve = {
-        edges[0], edges[1], edges[2], edges[3], edges[4], edges[5], seed % 3 == 0 ? 1.0f : NAN};
-    struct avvik__sift_counts expected_counts;
-    size_t expected_n = 0;
-    float *expected = malloc((n_rows + AVVIK_LANES) * sizeof *expected);
-    for (size_t i = 0; i < N_VARIANTS; i++) {
-        if (!begin_variant(i, "sift"))
-            continue;
-        struct canaried kept = canaried_alloc((n_rows + AVVIK_LANES) * sizeof(float));
-        struct canaried counts = canaried_alloc(sizeof expected_counts);
-        memset(counts.data, 0, sizeof expected_counts);
-        const size_t n = ((avvik__sift_fn *)variants[i].function)(
-            (float *)kept.data, (struct avvik__sift_counts *)counts.data, column.data, n_rows, &sieve);
-        expected_n = now.variant->cpu_bits == 0 ? n : expected_n;
-        ck_assert_msg(n == expected_n, "sift %s keeps %zu, scalar %zu (%s)", now.variant->name, n, expected_n,
-                      now.size);
-        check_output("what is kept", expected, &kept, n, sizeof *expected, 1);
-        check_output("the counts", &expected_counts, &counts, 5, sizeof(uint64_t), 5);
-    }
-    free(expected);
-    guarded_free(&column);
-}
-
-static void check_sift(void)
-{
-    uint64_t seed = 1;
-    for (int kind = 0; kind < N_DATA_KINDS; kind++)
-        for (size_t n = 0; n < N_ROW_COUNTS; n++)
-            for (int repeat = 0; repeat < 3; repeat++)
-                compare_sift(row_counts[n], (enum data_kind)kind, seed++);
-}
-
-/* --- narrow --- */
-
-static void compare_narrow(size_t n_rows, enum data_kind kind, int is_distance, uint64_t seed)
-{
-    uint64_t state = now.seed = seed;
-    snprintf(now.size, sizeof now.size, "%zu values, data kind %d, distances %d", n_rows, (int)kind, is_distance);
-    struct guarded values = guarded_alloc(n_rows * sizeof(float), seed % 2 ? GUARD_BEHIND : GUARD_BEFORE);
-    float *x = values.data;
-    for (size_t i = 0; i < n_rows; i++)
-        do
-            x[i] = random_of_kind(kind, &state);
-        while (fabsf(x[i]) < FLT_MIN && (x[i] != 0 || signbit(x[i]))); /* as they are once they are clean */
-    const float center = x[random_next(&state) % n_rows], a = x[random_next(&state) % n_rows], b = random_float(&state);
-    const float low = is_distance ? fabsf(a) : a < b ? a : b, high = is_distance ? low + fabsf(b) : a < b ? b : a;
-    size_t expected_below = 0, expected_n = 0;
-    float *expected = malloc((n_rows + AVVIK_LANES) * sizeof *expected);
-    for (size_t i = 0; i < N_VARIANTS; i++) {
-        if (!begin_variant(i, "narrow"))
-            continue;
-        struct canaried kept = canaried_alloc((n_rows + AVVIK_LANES) * sizeof(float));
-        struct canaried below = canaried_alloc(sizeof expected_below);
-        memset(below.data, 0, sizeof expected_below);
-        const size_t n = ((avvik__narrow_fn *)variants[i].function)((float *)kept.data, (size_t *)below.data, x, n_rows,
-                                                                    is_distance, center, low, high);
-        expected_n = now.variant->cpu_bits == 0 ? n : expected_n;
-        ck_assert_msg(n == expected_n, "narrow %s keeps %zu, scalar %zu (%s)", now.variant->name, n, expected_n,
-                      now.size);
-        check_output("what is kept", expected, &kept, n, sizeof *expected, 1);
-        check_output("what lies below", &expected_below, &below, 1, sizeof expected_below, 1);
-    }
-    free(expected);
-    guarded_free(&values);
-}
-
-static void check_narrow(void)
-{
-    uint64_t seed = 1;
-    for (int kind = 0; kind < N_FINITE_KINDS; kind++)
-        for (size_t n = 0; n < N_ROW_COUNTS; n++)
-            for (int repeat = 0; repeat < 4; repeat++)
-                compare_narrow(row_counts[n], (enum data_kind)kind, repeat % 2, seed++);
-}
-
 /* --- the list --- */
 
 static const struct {
@@ -457,6 +369,7 @@ static const struct {
     {"statistics", check_statistics},
     {"sift", check_sift},
     {"narrow", check_narrow},
+    {"deal", check_deal},
     {"forest_path", check_forest_path},
     {"forest_path_wide", check_forest_path_wide},
 };

@@ -3,7 +3,7 @@
 #define DIGIT_BITS 11
 #define N_DIGITS 3
 #define N_BUCKETS (1u << DIGIT_BITS)
-#define FEW 16   /* values that are sorted by insertion, and a sample of more */
+#define FEW 16   /* values that are sorted by comparing all, and a sample of more */
 #define MARGIN 4 /* of the sample's ranks: two standard deviations of that of a median */
 
 void avvik__float_sort(float *values, float *scratch, size_t n)
@@ -31,16 +31,21 @@ void avvik__float_sort(float *values, float *scratch, size_t n)
     memcpy(values, scratch, n * sizeof *values);
 }
 
-/* Ascending, by insertion. */
+/* Ascending: each goes to the place that the number of those before it says. Comparisons of everything with everything
+ * are more of them than sorting needs, but none of them is a branch. */
 static void few_sort(const float *values, size_t n, float *sorted)
 {
-    for (size_t i = 0; i < n; i++) {
-        const float value = values[i];
-        size_t place = i;
-        for (; place > 0 && sorted[place - 1] > value; place--)
-            sorted[place] = sorted[place - 1];
-        sorted[place] = value;
+    float all[FEW];
+    int32_t n_before[FEW] = {0};
+    for (size_t i = 0; i < FEW; i++)
+        all[i] = i < n ? values[i] : INFINITY;
+    for (int j = 0; j < FEW; j++) { /* in this order, the inner loop is a few vectors */
+        const float x = all[j];
+        for (int i = 0; i < FEW; i++)
+            n_before[i] += (x < all[i]) | ((x == all[i]) & (j < i));
     }
+    for (int i = 0; i < FEW; i++)
+        sorted[n_before[i]] = all[i];
 }
 
 /* The values at hand, or their distances from the center. */
@@ -144,7 +149,7 @@ struct avvik__neighbours avvik__float_select(const float *values, size_t n, size
                                              const struct avvik__kernels *kernels, float *scratch)
 {
     float *const halves[2] = {scratch, scratch + n + AVVIK_LANES};
-    float low = -FLT_MAX, high = FLT_MAX, few[FEW], sorted[FEW] = {0};
+    float low = -FLT_MAX, high = FLT_MAX, few[FEW] = {0}, sorted[FEW];
     struct choice from = {values, n, rank, is_distance, center};
     for (int round = 0; from.n > FEW && low < high; round++) {
         const size_t next = from.rank + 1 < from.n ? from.rank + 1 : from.rank;

@@ -85,22 +85,15 @@ uint32_t avvik__groups_add(struct avvik__groups *groups, uint32_t parent, int32_
     return g;
 }
 
-int avvik__groups_merge(struct avvik__groups *groups, const struct avvik__groups *from)
+int avvik__groups_merge(struct avvik__groups *groups, const struct avvik__groups *from, uint32_t *numbers_out)
 {
-    uint32_t *number = malloc(from->n * sizeof *number); /* in `groups`, of each group of `from` */
-    if (number == NULL)
-        return 0;
-    number[0] = 0;
-    int is_merged = 1;
-    for (uint32_t g = 0; g < from->n && is_merged; g++) {
-        if (g > 0)
-            number[g] = avvik__groups_add(groups, number[from->parent[g]], from->code[g]);
-        is_merged = number[g] != AVVIK_NO_GROUP;
-        if (is_merged)
-            groups->rows[number[g]] += from->rows[g];
+    for (uint32_t g = 0; g < from->n; g++) {
+        numbers_out[g] = g == 0 ? 0 : avvik__groups_add(groups, numbers_out[from->parent[g]], from->code[g]);
+        if (numbers_out[g] == AVVIK_NO_GROUP)
+            return 0;
+        groups->rows[numbers_out[g]] += from->rows[g];
     }
-    free(number);
-    return is_merged;
+    return 1;
 }
 
 struct place {
@@ -115,8 +108,10 @@ static int place_compare(const void *a, const void *b)
                                          : (left->code > right->code) - (left->code < right->code);
 }
 
-/* Number the groups so that each is followed by those within it. `places` are all but everyone, by parent and code. */
-static int order_make(struct avvik__groups *groups, const struct place *places, uint32_t n_places)
+/* Number the groups so that each is followed by those within it. `places` are all but everyone, by parent and code;
+ * numbers_out[group] is set for these. */
+static int order_make(struct avvik__groups *groups, const struct place *places, uint32_t n_places,
+                      uint32_t *numbers_out)
 {
     struct avvik__groups ordered = {.max = groups->max};
     uint32_t *first = calloc(groups->n + 1, sizeof *first); /* of each group's children in `places` */
@@ -145,6 +140,7 @@ static int order_make(struct avvik__groups *groups, const struct place *places, 
         is_made = number != AVVIK_NO_GROUP;
         if (is_made) {
             ordered.rows[number] = groups->rows[place->group];
+            numbers_out[place->group] = number;
             depth++;
             open[depth].next = first[place->group];
             open[depth].end = first[place->group + 1];
@@ -161,19 +157,29 @@ static int order_make(struct avvik__groups *groups, const struct place *places, 
     return is_made;
 }
 
-int avvik__groups_finish(struct avvik__groups *groups, uint64_t min_rows)
+int avvik__groups_finish(struct avvik__groups *groups, uint64_t min_rows, uint32_t *numbers_out)
 {
-    struct place *places = malloc(groups->n * sizeof *places);
+    const uint32_t n_groups = groups->n;
+    struct place *places = malloc(n_groups * sizeof *places);
     uint32_t n_places = 0;
     if (places == NULL)
         return 0;
+    memset(numbers_out, 0xff, n_groups * sizeof *numbers_out);
+    numbers_out[0] = 0;
     for (uint32_t g = groups->n; g-- > 1;)
         groups->rows[groups->parent[g]] += groups->rows[g];
     for (uint32_t g = 1; g < groups->n; g++)
         if (groups->rows[g] >= min_rows)
             places[n_places++] = (struct place){groups->parent[g], g, groups->code[g]};
     qsort(places, n_places, sizeof *places, place_compare);
-    const int is_made = order_make(groups, places, n_places);
+    uint32_t *parent = malloc(n_groups * sizeof *parent); /* as it was */
+    if (parent != NULL)
+        memcpy(parent, groups->parent, n_groups * sizeof *parent);
+    const int is_made = parent != NULL && order_make(groups, places, n_places, numbers_out);
+    for (uint32_t g = 1; is_made && g < n_groups; g++)
+        if (numbers_out[g] == AVVIK_NO_GROUP)
+            numbers_out[g] = numbers_out[parent[g]];
+    free(parent);
     free(places);
     return is_made;
 }

@@ -30,13 +30,24 @@ struct avvik__groups {
 int avvik__groups_init(struct avvik__groups *groups, uint32_t max);
 void avvik__groups_destroy(struct avvik__groups *groups);
 
+static inline uint32_t avvik__groups_hash(uint32_t parent, int32_t code)
+{
+    const uint64_t h = (parent * 0x9e3779b1u + (uint64_t)(uint32_t)code) * 0x9e3779b97f4a7c15u;
+    return (uint32_t)(h >> 32);
+}
+
+/* Its slot is going to be asked for. */
+static inline void avvik__groups_prefetch(const struct avvik__groups *groups, uint32_t parent, int32_t code)
+{
+    __builtin_prefetch(&groups->slots[avvik__groups_hash(parent, code) & (groups->n_slots - 1)]);
+}
+
 /* The slot that has this group, or where it would go: Fibonacci hashing (Knuth, vol. 3, 6.4), then one after the other.
  */
 static inline struct avvik__group_slot *avvik__groups_slot(const struct avvik__groups *groups, uint32_t parent,
                                                            int32_t code)
 {
-    const uint64_t h = (parent * 0x9e3779b1u + (uint64_t)(uint32_t)code) * 0x9e3779b97f4a7c15u;
-    uint32_t at = (uint32_t)(h >> 32) & (groups->n_slots - 1);
+    uint32_t at = avvik__groups_hash(parent, code) & (groups->n_slots - 1);
     struct avvik__group_slot *slot = &groups->slots[at];
     while (slot->group != AVVIK_NO_GROUP && (slot->parent != parent || slot->code != code))
         slot = &groups->slots[at = (at + 1) & (groups->n_slots - 1)];
@@ -52,12 +63,13 @@ static inline uint32_t avvik__groups_find(const struct avvik__groups *groups, ui
 /* The same, made if need be. AVVIK_NO_GROUP without memory, or where there are `max` already. */
 uint32_t avvik__groups_add(struct avvik__groups *groups, uint32_t parent, int32_t code);
 
-/* Add all groups of `from` and their rows. 0 if that cannot be. */
-int avvik__groups_merge(struct avvik__groups *groups, const struct avvik__groups *from);
+/* Add all groups of `from` and their rows; numbers_out[from->n] are the numbers they have now. 0 if that cannot be. */
+int avvik__groups_merge(struct avvik__groups *groups, const struct avvik__groups *from, uint32_t *numbers_out);
 
 /* Once all rows are counted: rows become those of all groups within, groups of fewer than min_rows go (never everyone),
- * and the others are put in order, each followed by those within it, by code. 0 without memory. */
-int avvik__groups_finish(struct avvik__groups *groups, uint64_t min_rows);
+ * and the others are put in order, each followed by those within it, by code. numbers_out, of as many as there were
+ * groups: the number that each has now, or the innermost group around it that is left. 0 without memory. */
+int avvik__groups_finish(struct avvik__groups *groups, uint64_t min_rows, uint32_t *numbers_out);
 
 /* The first group behind g that is not within it: g and those within it are [g, end). For groups in order. */
 uint32_t avvik__groups_end(const struct avvik__groups *groups, uint32_t g);

@@ -335,17 +335,35 @@ static int large_median(const float *values, size_t n, const struct avvik__kerne
     return found->phase == AVVIK_SEARCH_DONE;
 }
 
-size_t avvik__median_of(const float *values, size_t n, const struct avvik__kernels *kernels, float *scratch,
-                        struct avvik__median_search *found_out)
+/* By selecting among n clean values. */
+static void small_median(const float *values, size_t n, const struct avvik__kernels *kernels, float *scratch,
+                         struct avvik__median_search *found)
+{
+    *found = (struct avvik__median_search){.n = n, .phase = AVVIK_SEARCH_DONE};
+    if (n == 0)
+        return;
+    const size_t rank = (n - 1) / 2;
+    const int is_even = n % 2 == 0;
+    struct avvik__neighbours middle = avvik__float_select(values, n, rank, 0, 0, kernels, scratch);
+    found->median = avvik__middle(middle.at, is_even ? middle.next : middle.at);
+    middle = avvik__float_select(values, n, rank, 1, found->median, kernels, scratch);
+    found->mad = avvik__middle(middle.at, is_even ? middle.next : middle.at);
+    if (found->mad > 0)
+        return;
+    uint64_t exponents[AVVIK_SEARCH_EXPONENTS] = {0};
+    for (size_t i = 0; i < n; i++)
+        exponents_add(exponents, avvik__distance(values[i], found->median));
+    found->mean_deviation = exponents_sum(exponents) / (double)n;
+}
+
+size_t avvik__median_of(const float *values, size_t n, int is_clean, const struct avvik__kernels *kernels,
+                        float *scratch, struct avvik__median_search *found_out)
 {
     static const struct avvik__sieve everything = {-FLT_MAX, -FLT_MAX, -FLT_MAX, FLT_MAX, FLT_MAX, FLT_MAX, NAN};
     struct avvik__sift_counts counts = {0};
     if (n > WHOLE && large_median(values, n, kernels, scratch, found_out))
         return (size_t)found_out->n;
-    const size_t n_finite = kernels->sift(scratch, &counts, values, n, &everything);
-    avvik__search_begin(found_out, n_finite, -FLT_MAX, FLT_MAX, NULL, NULL, 0);
-    const struct avvik__search_part all = {.kept = scratch, .n_kept = n_finite, .n_counted = n_finite};
-    if (n_finite > 0)
-        avvik__search_advance(found_out, &all, kernels, scratch + n + AVVIK_LANES);
-    return n_finite;
+    const size_t n_clean = is_clean ? n : kernels->sift(scratch, &counts, values, n, &everything);
+    small_median(is_clean ? values : scratch, n_clean, kernels, scratch + n + AVVIK_LANES, found_out);
+    return n_clean;
 }

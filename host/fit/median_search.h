@@ -62,10 +62,11 @@ void avvik__search_take(const struct avvik__median_search *search, struct avvik_
 int avvik__search_advance(struct avvik__median_search *search, const struct avvik__search_part *all,
                           const struct avvik__kernels *kernels, float *scratch);
 
-/* Median, MAD and mean deviation of n values in memory (raw: NaN and infinities are left out), by the same way. Returns
- * how many are left. scratch holds 3 (n + AVVIK_LANES). */
-size_t avvik__median_of(const float *values, size_t n, const struct avvik__kernels *kernels, float *scratch,
-                        struct avvik__median_search *found_out);
+/* Median, MAD and mean deviation of n values in memory: raw, so that NaN and infinities are left out, unless is_clean
+ * says that they are finite, and none denormal or -0.0. Returns how many are left. scratch holds 3 (n + AVVIK_LANES).
+ */
+size_t avvik__median_of(const float *values, size_t n, int is_clean, const struct avvik__kernels *kernels,
+                        float *scratch, struct avvik__median_search *found_out);
 
 /* Add `part` to `all`, whose `kept` has room for both. */
 void avvik__search_join(struct avvik__search_part *all, const struct avvik__search_part *part);

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "avvik_internal.h"
-#include "fit_internal.h"
+#include "fit_peers.h"
 
 size_t avvik__fit_block_rows(const struct fit *fit, uint64_t block)
 {
@@ -92,6 +92,12 @@ struct range avvik__fit_drawn(const struct fit *fit, size_t list, uint64_t first
     return (struct range){first_draw(draws, n, first), first_draw(draws, n, first + n_rows)};
 }
 
+void avvik__fit_drawn_find(const struct fit *fit, struct fit_worker *worker, uint64_t first, size_t n_rows)
+{
+    for (size_t list = 0; list < avvik__fit_lists(fit); list++)
+        worker->drawn[list] = avvik__fit_drawn(fit, list, first, n_rows);
+}
+
 /* Copy one column of the rows that some list has drawn from this piece to their places. */
 static void sample_gather(const struct fit *fit, const struct range *drawn, size_t feature, const float *column,
                           uint64_t first)
@@ -108,7 +114,7 @@ static void sample_gather(const struct fit *fit, const struct range *drawn, size
 }
 
 /* A column at a time, so that it is in the cache for all that is wanted of it. `first` is a row of the block. */
-static enum avvik_status piece_work(const struct fit *fit, const struct fit_worker *worker, struct fit_slot *slot,
+static enum avvik_status piece_work(const struct fit *fit, struct fit_worker *worker, struct fit_slot *slot,
                                     uint64_t block_row, size_t first, size_t n_rows, struct avvik_error *error)
 {
     const size_t n_features = fit->model->n_features, stride = fit->cut.piece_rows;
@@ -116,8 +122,7 @@ static enum avvik_status piece_work(const struct fit *fit, const struct fit_work
         avvik__plan_fetch(slot->plan, worker->fetcher, first, n_rows, worker->piece, stride, 0, error);
     if (status != AVVIK_OK)
         return status;
-    for (size_t list = 0; list < avvik__fit_lists(fit); list++)
-        worker->drawn[list] = avvik__fit_drawn(fit, list, block_row + first, n_rows);
+    avvik__fit_drawn_find(fit, worker, block_row + first, n_rows);
     for (size_t f = 0; f < fit->n_columns; f++) {
         const float *column = worker->piece + f * stride;
         for (size_t i = 0; i < n_rows; i += AVVIK_STATISTICS_ROWS) {
@@ -167,16 +172,20 @@ enum avvik_status avvik__fit_block_work(void *context, unsigned number, unsigned
                                         struct avvik_error *error)
 {
     enum avvik_status status = AVVIK_OK;
-    const struct fit *fit = context;
+    struct fit *fit = context;
     struct fit_worker *worker = &fit->workers[number];
     struct fit_slot *slot = &fit->slots[slot_number];
-    const size_t n_rows = avvik__fit_block_rows(fit, block);
-    const uint64_t start = avvik__now_ns();
+    const size_t n_rows = avvik__fit_block_rows(fit, block), stride = fit->cut.piece_rows;
+    const uint64_t start = avvik__now_ns(), row = block * fit->cut.block_rows;
     avvik__plan_decode(slot->plan, worker->fetcher);
-    for (size_t first = 0; first < n_rows && status == AVVIK_OK; first += fit->cut.piece_rows)
-        status = piece_work(fit, worker, slot, block * fit->cut.block_rows, first,
-                            n_rows - first < fit->cut.piece_rows ? n_rows - first : fit->cut.piece_rows, error);
+    for (size_t first = 0; first < n_rows; first += stride) {
+        const size_t n = n_rows - first < stride ? n_rows - first : stride;
+        AVVIK_TRY(piece_work(fit, worker, slot, row, first, n, error));
+        if (fit->peers != NULL && fit->peers->is_counted)
+            AVVIK_TRY(avvik__fit_census_take(fit, number, row + first, n, error));
+    }
     avvik__fit_stages_take(worker, slot, start);
+done:
     return status;
 }
 

@@ -11,12 +11,15 @@
 #include "fit_peers.h"
 
 #define HUGE_PAGE ((size_t)2 << 20)
-#define NOWHERE UINT32_MAX
-#define STEP 32           /* rows between two looks ahead */
 #define BUCKET_ROWS 32768 /* values, their places and the values in order: 384 KiB */
 #define MAX_BUCKETS 1024  /* that rows are dealt out to: as many lines of the cache for each feature */
 
 /* ---- Buckets ---- */
+
+static int bucket_has_many(const struct bucket *bucket)
+{
+    return bucket->is_whole && bucket->end_group - bucket->first_group > 1;
+}
 
 static size_t rows_of_own(const struct fit_peers *pass, uint32_t group)
 {
@@ -67,56 +70,58 @@ static void buckets_make(struct fit *fit)
         }
     }
     bucket_close(pass, pass->end_group);
+    for (uint32_t g = 0; g < groups->n; g++)
+        if (g < pass->first_group || g >= pass->end_group)
+            pass->bucket_of[g] = pass->n_buckets;
 }
 
 /* ---- Rows into buckets ---- */
 
-/* Where the values of each row of a piece go: counted first, so that a piece takes from a bucket once. */
-static void places_take(struct fit *fit, const struct fit_worker *worker, size_t n_rows)
+/* The groups of rows [first, first + n_rows), which a worker has in its piece. */
+static const uint32_t *groups_of(const struct fit *fit, const struct fit_worker *worker, uint64_t first, size_t n_rows)
 {
-    struct fit_peers *pass = fit->peers;
-    const struct avvik__groups *groups = &fit->model->peers.groups;
-    const size_t stride = fit->cut.piece_rows, n_keys = fit->model->peers.n_keys;
-    const float *keys = avvik__fit_keys(fit, worker);
-    uint32_t *counts = worker->counts;
-    memset(counts, 0, pass->n_buckets * sizeof *counts);
-    for (size_t i = 0; i < n_rows; i++) {
-        const uint32_t group = avvik__groups_of_row(groups, keys + i, stride, n_keys);
-        const int is_here = group >= pass->first_group && group < pass->end_group;
-        worker->groups[i] = is_here ? group : NOWHERE;
-        worker->places[i] = is_here ? counts[pass->bucket_of[group]]++ : NOWHERE;
-    }
-    for (uint32_t b = 0; b < pass->n_buckets; b++) {
-        const size_t n = counts[b], first = n == 0 ? 0 : atomic_fetch_add(&pass->buckets[b].n_taken, n);
-        if (first + n > pass->buckets[b].n) { /* rows that were not there before */
-            atomic_store(&fit->has_changed, 1);
-            memset(worker->places, 0xff, n_rows * sizeof *worker->places);
-            return;
-        }
-        counts[b] = (uint32_t)(pass->buckets[b].first + first);
-        worker->ends[b] = (uint32_t)(counts[b] + (n == 0 ? 0 : n - 1));
-    }
-    for (size_t i = 0; i < n_rows; i++) {
-        if (worker->groups[i] == NOWHERE)
-            continue;
-        const uint32_t bucket = pass->bucket_of[worker->groups[i]];
-        worker->places[i] += counts[bucket];
-        pass->numbers[worker->places[i]] = worker->groups[i] - pass->buckets[bucket].first_group;
-    }
+    if (fit->peers->row_groups != NULL)
+        return fit->peers->row_groups + first;
+    for (size_t i = 0; i < n_rows; i++)
+        worker->groups[i] = avvik__groups_of_row(&fit->model->peers.groups, avvik__fit_keys(fit, worker) + i,
+                                                 fit->cut.piece_rows, fit->model->peers.n_keys);
+    return worker->groups;
 }
 
-/* A column of a piece to its places, while the lines come into the cache that the next column is going to begin. */
-static void column_scatter(const struct fit_peers *pass, const struct fit_worker *worker, const float *column,
-                           float *values, size_t n_rows, int has_next)
+/* Which rows of a piece go to which bucket: counted first, so that a piece takes places from a bucket once. 0 if there
+ * are rows that were not there before. */
+static int rows_deal(struct fit_peers *pass, const struct deal *deal, const uint32_t *groups, size_t n_rows)
 {
-    const size_t n_steps = (n_rows + STEP - 1) / STEP, n_buckets = has_next ? pass->n_buckets : 0;
-    for (size_t step = 0, b = 0; step < n_steps; step++) {
-        for (; b < n_buckets * (step + 1) / n_steps; b++)
-            __builtin_prefetch(values + pass->n_places + worker->ends[b], 1);
-        const size_t end = (step + 1) * STEP < n_rows ? (step + 1) * STEP : n_rows;
-        for (size_t i = step * STEP; i < end; i++)
-            if (worker->places[i] != NOWHERE)
-                values[worker->places[i]] = column[i];
+    const uint32_t n_buckets = pass->n_buckets;
+    uint32_t *ends = deal->starts + 1; /* of a bucket; for a while, the places of the next row */
+    memset(deal->starts, 0, (n_buckets + 2) * sizeof *deal->starts);
+    for (size_t i = 0; i < n_rows; i++)
+        ends[pass->bucket_of[groups[i]]]++;
+    uint32_t start = 0;
+    for (uint32_t b = 0; b <= n_buckets; b++) {
+        const uint32_t n = ends[b];
+        ends[b] = start;
+        start += n;
+        if (b == n_buckets)
+            break;
+        const size_t first = n == 0 ? 0 : atomic_fetch_add(&pass->buckets[b].n_taken, n);
+        if (first + n > pass->buckets[b].n)
+            return 0;
+        deal->places[b] = pass->buckets[b].first + first;
+    }
+    for (size_t i = 0; i < n_rows; i++)
+        deal->order[ends[pass->bucket_of[groups[i]]]++] = (uint16_t)i;
+    return 1;
+}
+
+/* Group numbers to where the rows' values go, in buckets of several groups. */
+static void numbers_deal(struct fit_peers *pass, const struct deal *deal, const uint32_t *groups)
+{
+    for (uint32_t b = 0; b < pass->n_buckets; b++) {
+        const struct bucket *bucket = &pass->buckets[b];
+        uint32_t *numbers = pass->numbers + deal->places[b];
+        for (uint32_t i = deal->starts[b]; bucket_has_many(bucket) && i < deal->starts[b + 1]; i++)
+            *numbers++ = groups[deal->order[i]] - bucket->first_group;
     }
 }
 
@@ -125,20 +130,24 @@ static enum avvik_status block_gather(void *context, unsigned number, unsigned s
 {
     enum avvik_status status = AVVIK_OK;
     struct fit *fit = context;
-    const struct fit_peers *pass = fit->peers;
+    struct fit_peers *pass = fit->peers;
     struct fit_worker *worker = &fit->workers[number];
     struct fit_slot *slot = &fit->slots[slot_number];
     const size_t n_rows = avvik__fit_block_rows(fit, block), stride = fit->cut.piece_rows;
-    const uint64_t start = avvik__now_ns();
+    const uint64_t start = avvik__now_ns(), row = block * fit->cut.block_rows;
     avvik__plan_decode(slot->plan, worker->fetcher);
     for (size_t first = 0; first < n_rows; first += stride) {
         const size_t n = n_rows - first < stride ? n_rows - first : stride;
         AVVIK_TRY(avvik__plan_fetch(slot->plan, worker->fetcher, first, n, worker->piece, stride, 0, error));
-        places_take(fit, worker, n);
-        for (size_t f = 0; f < pass->n_features; f++) {
-            const float *column = worker->piece + (pass->first_feature + f) * stride;
-            column_scatter(pass, worker, column, pass->values + f * pass->n_places, n, f + 1 < pass->n_features);
+        const uint32_t *groups = groups_of(fit, worker, row + first, n);
+        if (!rows_deal(pass, &worker->deal, groups, n)) {
+            atomic_store(&fit->has_changed, 1);
+            continue;
         }
+        numbers_deal(pass, &worker->deal, groups);
+        for (size_t f = 0; f < pass->n_features; f++)
+            fit->kernels.deal(pass->values + f * pass->n_places, worker->piece + (pass->first_feature + f) * stride,
+                              worker->deal.order, worker->deal.starts, worker->deal.places, pass->n_buckets);
     }
     avvik__fit_stages_take(worker, slot, start);
 done:
@@ -166,7 +175,7 @@ static void *buckets_number(void *context)
     struct fit *fit = context;
     struct fit_peers *pass = fit->peers;
     for (uint64_t b; (b = atomic_fetch_add(&pass->next, 1)) < pass->n_buckets;)
-        if (pass->buckets[b].is_whole && !bucket_number(pass, &pass->buckets[b]))
+        if (bucket_has_many(&pass->buckets[b]) && !bucket_number(pass, &pass->buckets[b]))
             atomic_store(&fit->has_changed, 1);
     return NULL;
 }
@@ -197,7 +206,10 @@ enum avvik_status avvik__fit_gather(struct fit *fit, struct avvik_error *error)
     buckets_make(fit);
     if (!values_make(pass))
         AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
-    avvik__fit_columns_want(fit, pass->first_feature, pass->n_features);
+    memset(fit->is_taking_part, 0, fit->n_columns);
+    memset(fit->is_taking_part + pass->first_feature, 1, pass->n_features);
+    if (pass->row_groups == NULL)
+        memset(fit->is_taking_part + fit->model->n_features, 1, fit->model->peers.n_keys);
     AVVIK_TRY(avvik__fit_pass(fit, block_gather, error));
     for (uint32_t b = 0; b < pass->n_buckets; b++)
         if (atomic_load(&pass->buckets[b].n_taken) != pass->buckets[b].n)
@@ -219,7 +231,8 @@ static size_t buckets_at_most(const struct fit *fit)
 
 uint64_t avvik__fit_gather_bytes(const struct fit *fit)
 {
-    const uint64_t worker = (2 * fit->cut.piece_rows + 2 * buckets_at_most(fit)) * sizeof(uint32_t);
+    const uint64_t worker = fit->cut.piece_rows * (sizeof(uint32_t) + sizeof(uint16_t)) +
+                            buckets_at_most(fit) * (sizeof(uint32_t) + sizeof(size_t));
     return fit->cut.n_workers * worker + buckets_at_most(fit) * (sizeof(struct bucket) + sizeof(uint32_t));
 }
 
@@ -238,12 +251,11 @@ int avvik__fit_gather_init(struct fit *fit)
         return 0;
     for (unsigned i = 0; i < fit->cut.n_workers; i++) {
         struct fit_worker *worker = &fit->workers[i];
-        worker->groups = calloc(2 * fit->cut.piece_rows, sizeof *worker->groups);
-        worker->counts = calloc(2 * most, sizeof *worker->counts);
-        if (worker->groups == NULL || worker->counts == NULL)
+        worker->deal =
+            (struct deal){calloc(most + 2, sizeof *worker->deal.starts), calloc(most, sizeof *worker->deal.places),
+                          calloc(fit->cut.piece_rows + AVVIK_LANES, sizeof *worker->deal.order)};
+        if (worker->deal.starts == NULL || worker->deal.places == NULL || worker->deal.order == NULL)
             return 0;
-        worker->places = worker->groups + fit->cut.piece_rows;
-        worker->ends = worker->counts + most;
     }
     for (uint32_t g = 0; g < groups->n; g++)
         pass->starts[g + 1] = groups->rows[g];
@@ -261,10 +273,11 @@ void avvik__fit_gather_free(struct fit *fit)
 {
     struct fit_peers *pass = fit->peers;
     for (unsigned i = 0; i < fit->cut.n_workers; i++) {
-        free(fit->workers[i].groups);
-        free(fit->workers[i].counts);
-        fit->workers[i].groups = NULL;
-        fit->workers[i].counts = NULL;
+        struct deal *deal = &fit->workers[i].deal;
+        free(deal->starts);
+        free(deal->places);
+        free(deal->order);
+        *deal = (struct deal){0};
     }
     free(pass->values);
     free(pass->starts);

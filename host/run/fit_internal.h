@@ -27,6 +27,13 @@ struct fit_slot {
     struct avvik_stages stages;
 };
 
+/* How the rows of a piece are dealt out to buckets: avvik__deal_fn. */
+struct deal {
+    uint32_t *starts; /* [bucket + 1], and one more for rows that go nowhere */
+    size_t *places;   /* [bucket] */
+    uint16_t *order;  /* [piece_rows + AVVIK_LANES] */
+};
+
 struct fit_worker {
     struct avvik__fetcher *fetcher;
     float *piece;        /* [column][piece_rows] */
@@ -35,8 +42,8 @@ struct fit_worker {
     struct avvik__search_part *parts; /* [feature]: of the pass for medians that is going on */
     struct kept_run **runs;           /* [feature]: what a part keeps; the newest, which has those before it */
     struct avvik__groups census;      /* of the pass that counts groups */
-    uint32_t *groups, *places;        /* [piece_rows]: of each row, in the passes that gather groups */
-    uint32_t *counts, *ends;          /* [bucket]: where rows of the piece at hand go from and to */
+    uint32_t *groups;                 /* [piece_rows]: of each row, where rows are grouped */
+    struct deal deal;                 /* in the passes that gather groups */
 };
 
 struct fit {
@@ -103,14 +110,22 @@ enum avvik_status avvik__fit_pass_check(const struct fit *fit, struct avvik_erro
 /* The quantiles of tails, of all features. As avvik__fit_medians(). */
 enum avvik_status avvik__fit_tails(struct fit *fit, struct avvik_error *error);
 
+/* Before the first pass: room to count groups in. Then, for whoever has the keys of rows [first, first + n_rows) in its
+ * piece, and which of them are drawn: count. AVVIK_ERR_USAGE for too many groups. */
+enum avvik_status avvik__fit_census_begin(struct fit *fit, struct avvik_error *error);
+enum avvik_status avvik__fit_census_take(struct fit *fit, unsigned worker, uint64_t first, size_t n_rows,
+                                         struct avvik_error *error);
+
 /* Groups and what their z-scores are measured with; the features are finished. AVVIK_ERR_USAGE if there is too little
  * memory for them; what reading returns. */
 enum avvik_status avvik__fit_peers(struct fit *fit, struct avvik_error *error);
+void avvik__fit_peers_free(struct fit *fit);
 
 /* Lists of drawn rows: one a tree, and one of those that are held out. */
 size_t avvik__fit_lists(const struct fit *fit);
-/* Which of a list's draws are among rows [first, first + n_rows). */
+/* Which of a list's draws are among rows [first, first + n_rows); and that of all lists, into worker->drawn. */
 struct range avvik__fit_drawn(const struct fit *fit, size_t list, uint64_t first, size_t n_rows);
+void avvik__fit_drawn_find(const struct fit *fit, struct fit_worker *worker, uint64_t first, size_t n_rows);
 
 /* Run `work` in n_threads threads, this one included; those that cannot be started are not missed. */
 void avvik__threads_share(void *(*work)(void *), void *context, unsigned n_threads);

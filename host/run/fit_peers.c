@@ -28,17 +28,18 @@ static void moments_find(const struct fit *fit, float *values, float *scratch, s
 
 /* Center and reciprocal scale of a group's values of one feature. rscale32 is NaN where they say nothing: too few that
  * are not missing, or all equal. */
-static void cell_find(const struct fit *fit, const float *values, size_t n, float *scratch, float weight, float *center,
-                      float *rscale)
+static void cell_find(const struct fit *fit, const float *values, size_t n, float *scratch,
+                      const struct avvik__feature *feature, float *center, float *rscale)
 {
     static const struct avvik__sieve all = {-FLT_MAX, -FLT_MAX, -FLT_MAX, FLT_MAX, FLT_MAX, FLT_MAX, NAN};
     const struct avvik_model *model = fit->model;
-    struct avvik__feature cell = {.weight = weight};
+    const int is_clean = feature->moments.n == model->n_rows; /* else values are missing, perhaps in other groups */
+    struct avvik__feature cell = {.weight = feature->weight};
     size_t n_finite;
     *rscale = NAN;
     if (model->deviation == AVVIK_DEVIATION_ROBUST) {
         struct avvik__median_search found;
-        n_finite = avvik__median_of(values, n, &fit->kernels, scratch, &found);
+        n_finite = avvik__median_of(values, n, is_clean, &fit->kernels, scratch, &found);
         cell.median = found.median;
         cell.mad = found.mad;
         cell.mean_deviation = found.mean_deviation;
@@ -60,7 +61,7 @@ static void group_find(const struct fit *fit, uint32_t group, size_t f, const fl
     const struct fit_peers *pass = fit->peers;
     const struct avvik__peers *peers = &fit->model->peers;
     const size_t feature = pass->first_feature + f, at = group * (size_t)fit->model->n_features + feature;
-    cell_find(fit, values, (size_t)peers->groups.rows[group], scratch, fit->model->features[feature].weight,
+    cell_find(fit, values, (size_t)peers->groups.rows[group], scratch, &fit->model->features[feature],
               &peers->center32[at], &peers->rscale32[at]);
 }
 
@@ -159,9 +160,10 @@ static enum avvik_status gather_all(struct fit *fit, struct avvik_error *error)
         pass->end_group = groups_fitting(groups, first, n_floats / 2 < UINT32_MAX ? n_floats / 2 : UINT32_MAX - 1);
         pass->n_places = (size_t)(pass->starts[pass->end_group] - pass->starts[first]);
         const size_t fitting = (size_t)(n_floats / pass->n_places) - 1, n_features = fit->model->n_features;
+        const size_t n_passes = (n_features + fitting - 1) / fitting, even = (n_features + n_passes - 1) / n_passes;
         for (size_t f = 0; f < n_features; f += pass->n_features) {
             pass->first_feature = f;
-            pass->n_features = n_features - f < fitting ? n_features - f : fitting;
+            pass->n_features = n_features - f < even ? n_features - f : even;
             const enum avvik_status status = pass_run(fit, error);
             if (status != AVVIK_OK)
                 return status;
@@ -191,8 +193,6 @@ enum avvik_status avvik__fit_peers(struct fit *fit, struct avvik_error *error)
 {
     enum avvik_status status = AVVIK_OK;
     struct avvik__peers *peers = &fit->model->peers;
-    struct fit_peers pass = {0};
-    fit->peers = &pass;
     AVVIK_TRY(avvik__fit_census(fit, error));
     const size_t n_cells = (size_t)peers->groups.n * fit->model->n_features;
     const uint64_t model_bytes =
@@ -210,8 +210,24 @@ enum avvik_status avvik__fit_peers(struct fit *fit, struct avvik_error *error)
     AVVIK_TRY(gather_all(fit, error));
     cells_settle(fit->model);
 done:
-    avvik__fit_gather_free(fit);
-    free(pass.sample_keys);
-    fit->peers = NULL;
+    avvik__fit_peers_free(fit);
     return status;
+}
+
+void avvik__fit_peers_free(struct fit *fit)
+{
+    struct fit_peers *peers = fit->peers;
+    if (peers == NULL)
+        return;
+    avvik__fit_gather_free(fit);
+    for (unsigned i = 0; i < fit->cut.n_workers; i++) {
+        avvik__groups_destroy(&fit->workers[i].census);
+        free(fit->workers[i].groups);
+        fit->workers[i].groups = NULL;
+    }
+    free(peers->sample_keys);
+    free(peers->row_groups);
+    free(peers->block_workers);
+    free(peers);
+    fit->peers = NULL;
 }

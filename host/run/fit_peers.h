@@ -15,16 +15,23 @@ struct bucket {
     atomic_size_t n_taken;
 };
 
-/* The passes that gather: which groups and features, and where their values go. */
+/* The census; then the passes that gather: which groups and features, and where their values go. */
 struct fit_peers {
-    uint64_t *starts;   /* [group + 1]: places of the rows whose innermost group it is */
-    uint32_t *n_placed; /* [group]: of these, placed */
+    uint32_t max_groups;
+    int is_counted;       /* the first pass counts, or has */
+    float *sample_keys;   /* [row of fit->sample][key] */
+    uint32_t *row_groups; /* [row]: the group it is in, first in its worker's census, then in the model; NULL: there is
+                             no room for that, and keys are read again */
+    uint8_t *block_workers; /* [block]: who counted it */
+    uint32_t **numbers_now; /* [worker][group in its census]: the group in the model */
+    uint64_t *starts;       /* [group + 1]: places of the rows whose innermost group it is */
+    uint32_t *n_placed;     /* [group]: of these, placed */
     uint32_t first_group, end_group;
     size_t first_feature, n_features;
     size_t n_places; /* of all groups from first_group to end_group - 1 */
     struct bucket *buckets;
     uint32_t n_buckets, max_buckets;
-    uint32_t *bucket_of; /* [group]: the bucket of a group's own rows */
+    uint32_t *bucket_of; /* [group]: the bucket of a group's own rows; n_buckets for groups that are not in the pass */
     uint32_t *large;     /* groups that are not in one bucket */
     uint32_t n_large, max_large;
     size_t max_bucket; /* rows of the largest bucket of several groups */
@@ -33,7 +40,6 @@ struct fit_peers {
                           bucket that it has when the groups lie side by side */
     size_t values_bytes;
     uint64_t max_rows;  /* of the largest group but everyone */
-    float *sample_keys; /* [row of fit->sample][key] */
     unsigned n_threads; /* that look for medians: each needs scratch for the largest group */
     atomic_uint n_started;
     atomic_ullong next; /* bucket, or large group, and feature of the pass */
@@ -44,10 +50,7 @@ static inline const float *avvik__fit_keys(const struct fit *fit, const struct f
     return worker->piece + fit->model->n_features * fit->cut.piece_rows;
 }
 
-/* What the next pass reads: these features, and the keys. */
-void avvik__fit_columns_want(struct fit *fit, size_t first_feature, size_t n_features);
-
-/* One pass over the keys: the groups of the model, and those of the drawn rows. AVVIK_ERR_USAGE for too many groups. */
+/* The groups of the model, and those of the drawn rows. AVVIK_ERR_USAGE for too many groups. */
 enum avvik_status avvik__fit_census(struct fit *fit, struct avvik_error *error);
 
 /* Bytes that gathering takes beside the values and their numbers. */

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "avvik_internal.h"
-#include "fit_internal.h"
+#include "fit_peers.h"
 #include "float_order.h"
 #include "rank_search.h"
 
@@ -242,6 +242,8 @@ static enum avvik_status rows_pass(struct fit *fit, struct avvik_error *error)
                                       &fit->journal, error));
         avvik__fit_replay(fit, &fit->pipeline.first_block);
     }
+    if (fit->peers != NULL)
+        fit->peers->is_counted = fit->pipeline.first_block == 0;
     AVVIK_TRY(avvik__pipeline_run(&fit->pipeline, error));
 done:
     fit->summary->passes++;
@@ -319,6 +321,8 @@ enum avvik_status avvik_model_fit(struct avvik_source *source, const struct avvi
     AVVIK_TRY(model_begin(source, options, &fit.model, error));
     AVVIK_TRY(weights_take(&fit, error));
     AVVIK_TRY(fit_init(&fit, error));
+    if (fit.model->peers.n_keys > 0)
+        AVVIK_TRY(avvik__fit_census_begin(&fit, error));
     AVVIK_TRY(rows_pass(&fit, error));
     AVVIK_TRY(features_finish(&fit, error));
     const uint64_t start = avvik__now_ns();
@@ -335,6 +339,7 @@ done:
     if (options->summary != NULL)
         *options->summary = summary;
     avvik_model_free(fit.model);
+    avvik__fit_peers_free(&fit);
     avvik__fit_blocks_free(&fit);
     free(fit.draws);
     free(fit.sample);

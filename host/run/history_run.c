@@ -120,7 +120,7 @@ static int past_find(const struct history *history, const struct part_rows *part
     const size_t n = to - from;
     for (size_t i = 0; i < n; i++)
         part->values[i] = row_at(part, from + i)->values[f];
-    const size_t n_known = avvik__median_of(part->values, n, &history->kernels, part->values + n, &found);
+    const size_t n_known = avvik__median_of(part->values, n, 0, &history->kernels, part->values + n, &found);
     *median = found.median;
     *sd = fmax(found.mad / 0.6745, LEAST_SPREAD * fabs(found.median));
     return n_known >= history->least;

@@ -156,7 +156,8 @@ def make_inputs(folder):
     parts = np.array_split(np.arange(ROWS), 3)
     for i, rows in enumerate(parts):
         sets.write_table(folder / f"part{i}.h5", {name: values[rows] for name, values in columns.items()})
-    sets.write_table(folder / "large.h5", sets.random_columns(5 * ROWS, 4))
+    sets.write_table(folder / "large.h5", {**sets.random_columns(5 * ROWS, 4),
+                                           "group": np.arange(5 * ROWS, dtype=np.int32) ** 2 % 11})
     program.ok("fit", folder / "plain.h5", "--trees", 40, "--sample", 128, "--out", folder / "model.h5")
     program.ok("fit", folder / "plain.h5", "--trees", 41, "--sample", 128, "--out", folder / "other.h5")
     return folder
@@ -169,7 +170,8 @@ def job(kind, inputs, folder, **options):
                 "deflate": [*score, inputs / "deflate.h5"],
                 "several": [*score, *(inputs / f"part{i}.h5" for i in range(3))],
                 "damaged": [*score, inputs / "damaged.h5", "--skip-damaged"],
-                "fit": ["fit", inputs / "large.h5", "--trees", 30, "--sample", 256]}[kind], folder / kind, **options)
+                "fit": ["fit", inputs / "large.h5", "--trees", 30, "--sample", 256,
+                        "--peers", "group"]}[kind], folder / kind, **options)
 
 
 KINDS = ["score", "compress", "deflate", "several", "damaged", "fit"]

@@ -53,7 +53,7 @@ static int rows_count(struct avvik__groups *census, const float *keys, size_t st
 static void drawn_keep(const struct fit *fit, const struct fit_worker *worker, uint64_t first)
 {
     const size_t n_keys = fit->model->peers.n_keys, sample = fit->model->forest.sample;
-    const float *keys = avvik__fit_keys(fit, worker);
+    const float *keys = avvik__fit_keys(fit, worker, fit->cut.piece_rows);
     for (size_t list = 0; list < avvik__fit_lists(fit); list++)
         for (size_t at = list * sample + worker->drawn[list].first; at < list * sample + worker->drawn[list].end; at++)
             for (size_t k = 0; k < n_keys; k++)
@@ -76,8 +76,8 @@ enum avvik_status avvik__fit_census_take(struct fit *fit, unsigned number, uint6
     uint32_t *numbers = peers->row_groups == NULL ? worker->groups : peers->row_groups + first;
     peers->block_workers[first / fit->cut.block_rows] = (uint8_t)number;
     drawn_keep(fit, worker, first);
-    return rows_count(&worker->census, avvik__fit_keys(fit, worker), fit->cut.piece_rows, fit->model->peers.n_keys,
-                      n_rows, numbers)
+    return rows_count(&worker->census, avvik__fit_keys(fit, worker, fit->cut.piece_rows), fit->cut.piece_rows,
+                      fit->model->peers.n_keys, n_rows, numbers)
                ? AVVIK_OK
                : too_many_groups(fit, error);
 }

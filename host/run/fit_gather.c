@@ -11,8 +11,10 @@
 #include "fit_peers.h"
 
 #define HUGE_PAGE ((size_t)2 << 20)
-#define BUCKET_ROWS 32768 /* values, their places and the values in order: 384 KiB */
-#define MAX_BUCKETS 1024  /* that rows are dealt out to: as many lines of the cache for each feature */
+#define BUCKET_ROWS 32768               /* values, their places and the values in order: 384 KiB */
+#define MAX_BUCKETS 1024                /* that rows are dealt out to: as many lines of the cache for each feature */
+#define PIECE_BYTES ((size_t)512 << 10) /* of the columns of a pass: the more rows, the longer the runs to a bucket */
+#define SHARE_FOR_PIECES 16             /* of the memory, at most, for pieces larger than those of other passes */
 
 /* ---- Buckets ---- */
 
@@ -83,8 +85,9 @@ static const uint32_t *groups_of(const struct fit *fit, const struct fit_worker 
     if (fit->peers->row_groups != NULL)
         return fit->peers->row_groups + first;
     for (size_t i = 0; i < n_rows; i++)
-        worker->groups[i] = avvik__groups_of_row(&fit->model->peers.groups, avvik__fit_keys(fit, worker) + i,
-                                                 fit->cut.piece_rows, fit->model->peers.n_keys);
+        worker->groups[i] =
+            avvik__groups_of_row(&fit->model->peers.groups, avvik__fit_keys(fit, worker, fit->peers->stride) + i,
+                                 fit->peers->stride, fit->model->peers.n_keys);
     return worker->groups;
 }
 
@@ -133,11 +136,11 @@ static enum avvik_status block_gather(void *context, unsigned number, unsigned s
     struct fit_peers *pass = fit->peers;
     struct fit_worker *worker = &fit->workers[number];
     struct fit_slot *slot = &fit->slots[slot_number];
-    const size_t n_rows = avvik__fit_block_rows(fit, block), stride = fit->cut.piece_rows;
+    const size_t n_rows = avvik__fit_block_rows(fit, block), stride = pass->stride, step = pass->piece_rows;
     const uint64_t start = avvik__now_ns(), row = block * fit->cut.block_rows;
     avvik__plan_decode(slot->plan, worker->fetcher);
-    for (size_t first = 0; first < n_rows; first += stride) {
-        const size_t n = n_rows - first < stride ? n_rows - first : stride;
+    for (size_t first = 0; first < n_rows; first += step) {
+        const size_t n = n_rows - first < step ? n_rows - first : step;
         AVVIK_TRY(avvik__plan_fetch(slot->plan, worker->fetcher, first, n, worker->piece, stride, 0, error));
         const uint32_t *groups = groups_of(fit, worker, row + first, n);
         if (!rows_deal(pass, &worker->deal, groups, n)) {
@@ -206,6 +209,11 @@ enum avvik_status avvik__fit_gather(struct fit *fit, struct avvik_error *error)
     buckets_make(fit);
     if (!values_make(pass))
         AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
+    const size_t row_bytes =
+        (pass->n_features + (pass->row_groups == NULL ? fit->model->peers.n_keys : 0)) * sizeof(float);
+    pass->piece_rows = pass->stride;
+    while (pass->piece_rows > fit->cut.piece_rows && pass->piece_rows * row_bytes > PIECE_BYTES)
+        pass->piece_rows /= 2;
     memset(fit->is_taking_part, 0, fit->n_columns);
     memset(fit->is_taking_part + pass->first_feature, 1, pass->n_features);
     if (pass->row_groups == NULL)
@@ -229,9 +237,13 @@ static size_t buckets_at_most(const struct fit *fit)
     return (3 * (size_t)fit->model->peers.n_keys + 2) * (MAX_BUCKETS / 4 + 1) + 8;
 }
 
-uint64_t avvik__fit_gather_bytes(const struct fit *fit)
+uint64_t avvik__fit_gather_cut(struct fit *fit)
 {
-    const uint64_t worker = fit->cut.piece_rows * (sizeof(uint32_t) + sizeof(uint16_t)) +
+    const uint64_t block_bytes = (uint64_t)fit->n_columns * fit->cut.block_rows * sizeof(float);
+    const int has_room = fit->cut.n_workers * block_bytes <= fit->memory_bytes / SHARE_FOR_PIECES;
+    const size_t rows = has_room ? fit->cut.block_rows : fit->cut.piece_rows, more = rows - fit->cut.piece_rows;
+    fit->peers->stride = rows;
+    const uint64_t worker = more * fit->n_columns * sizeof(float) + rows * (sizeof(uint32_t) + sizeof(uint16_t)) +
                             buckets_at_most(fit) * (sizeof(uint32_t) + sizeof(size_t));
     return fit->cut.n_workers * worker + buckets_at_most(fit) * (sizeof(struct bucket) + sizeof(uint32_t));
 }
@@ -251,9 +263,17 @@ int avvik__fit_gather_init(struct fit *fit)
         return 0;
     for (unsigned i = 0; i < fit->cut.n_workers; i++) {
         struct fit_worker *worker = &fit->workers[i];
+        if (pass->stride != fit->cut.piece_rows) {
+            free(worker->piece);
+            free(worker->groups);
+            worker->piece = avvik__aligned_alloc(pass->stride * fit->n_columns, sizeof *worker->piece);
+            worker->groups = calloc(pass->stride, sizeof *worker->groups);
+            if (worker->piece == NULL || worker->groups == NULL)
+                return 0;
+        }
         worker->deal =
             (struct deal){calloc(most + 2, sizeof *worker->deal.starts), calloc(most, sizeof *worker->deal.places),
-                          calloc(fit->cut.piece_rows + AVVIK_LANES, sizeof *worker->deal.order)};
+                          calloc(pass->stride + AVVIK_LANES, sizeof *worker->deal.order)};
         if (worker->deal.starts == NULL || worker->deal.places == NULL || worker->deal.order == NULL)
             return 0;
     }

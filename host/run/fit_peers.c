@@ -196,7 +196,7 @@ enum avvik_status avvik__fit_peers(struct fit *fit, struct avvik_error *error)
     AVVIK_TRY(avvik__fit_census(fit, error));
     const size_t n_cells = (size_t)peers->groups.n * fit->model->n_features;
     const uint64_t model_bytes =
-        n_cells * 2 * sizeof(float) + peers->groups.n * (uint64_t)GROUP_BYTES + avvik__fit_gather_bytes(fit);
+        n_cells * 2 * sizeof(float) + peers->groups.n * (uint64_t)GROUP_BYTES + avvik__fit_gather_cut(fit);
     if (model_bytes > fit->memory_bytes / 2)
         AVVIK_FAIL(AVVIK_ERR_USAGE, 0,
                    "%s: %u peer groups take %llu MiB, more than half of the memory that is left; allow more, or raise "

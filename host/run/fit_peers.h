@@ -28,7 +28,9 @@ struct fit_peers {
     uint32_t *n_placed;     /* [group]: of these, placed */
     uint32_t first_group, end_group;
     size_t first_feature, n_features;
-    size_t n_places; /* of all groups from first_group to end_group - 1 */
+    size_t n_places;   /* of all groups from first_group to end_group - 1 */
+    size_t stride;     /* of a column in the workers' pieces: rows there is room for */
+    size_t piece_rows; /* rows that are dealt out at once */
     struct bucket *buckets;
     uint32_t n_buckets, max_buckets;
     uint32_t *bucket_of; /* [group]: the bucket of a group's own rows; n_buckets for groups that are not in the pass */
@@ -45,16 +47,18 @@ struct fit_peers {
     atomic_ullong next; /* bucket, or large group, and feature of the pass */
 };
 
-static inline const float *avvik__fit_keys(const struct fit *fit, const struct fit_worker *worker)
+/* The key columns in a worker's piece, where a column has room for `stride` rows. */
+static inline const float *avvik__fit_keys(const struct fit *fit, const struct fit_worker *worker, size_t stride)
 {
-    return worker->piece + fit->model->n_features * fit->cut.piece_rows;
+    return worker->piece + fit->model->n_features * stride;
 }
 
 /* The groups of the model, and those of the drawn rows. AVVIK_ERR_USAGE for too many groups. */
 enum avvik_status avvik__fit_census(struct fit *fit, struct avvik_error *error);
 
-/* Bytes that gathering takes beside the values and their numbers. */
-uint64_t avvik__fit_gather_bytes(const struct fit *fit);
+/* Decide how large the workers' pieces are. Returns the bytes that gathering takes beside the values and their numbers.
+ */
+uint64_t avvik__fit_gather_cut(struct fit *fit);
 /* What does not change from pass to pass: room for places and buckets. 0 without memory. */
 int avvik__fit_gather_init(struct fit *fit);
 void avvik__fit_gather_free(struct fit *fit);

@@ -13,7 +13,6 @@
 #include "value_text.h"
 
 #define TEXT_SIZE 512
-#define PLOT_QUANTILES 101
 
 static json_t *number_json(double value)
 {
@@ -146,24 +145,27 @@ static json_t *words_json(const struct avvik_explanations *all, size_t row)
     return words;
 }
 
-/* Straight lines between the model's 41 quantiles. */
+/* Where the value lies: among the rows of its group in the inputs if they were read, else among the reference rows, by
+ * straight lines between the model's 41 quantiles. */
 static json_t *plot_json(const struct avvik_explanations *all, const struct avvik_explanation *one)
 {
     const struct avvik_reason *reason = &one->reasons[0];
     const struct avvik__feature *feature = &all->model->features[reason->feature];
     const uint32_t rows = feature->quantile_rows[AVVIK_QUANTILES - 1];
-    if (rows == 0 || all->features[reason->feature].n_codes > 0)
+    const int is_of_peers = one->peer_quantiles != NULL;
+    if ((rows == 0 && !is_of_peers) || all->features[reason->feature].n_codes > 0)
         return json_null();
     json_t *quantiles = json_array();
-    for (int i = 0; i < PLOT_QUANTILES; i++) {
-        const double place = (double)i * (AVVIK_QUANTILES - 1) / (PLOT_QUANTILES - 1);
+    for (int i = 0; i < AVVIK_PLOT_POINTS; i++) {
+        const double place = (double)i * (AVVIK_QUANTILES - 1) / (AVVIK_PLOT_POINTS - 1);
         const int before = (int)place, after = before + 1 < AVVIK_QUANTILES ? before + 1 : before;
         const double low = (double)feature->quantiles[before], high = (double)feature->quantiles[after];
-        json_array_append_new(quantiles, json_real(low + (place - before) * (high - low)));
+        json_array_append_new(
+            quantiles, json_real(is_of_peers ? (double)one->peer_quantiles[i] : low + (place - before) * (high - low)));
     }
     json_t *json = value_json(all, &all->features[reason->feature], &reason->cell, "feature");
-    json_object_set_new(json, "among", json_string("reference"));
-    json_object_set_new(json, "rows", json_integer(rows));
+    json_object_set_new(json, "among", json_string(is_of_peers ? "peers" : "reference"));
+    json_object_set_new(json, "rows", json_integer((json_int_t)(is_of_peers ? one->peer_rows : rows)));
     json_object_set_new(json, "quantiles", quantiles);
     return json;
 }
@@ -251,11 +253,15 @@ static json_t *timeline_json(const struct avvik_explanations *all, const struct 
     json_t *array = json_array();
     for (size_t i = 0; i < one->n_timeline; i++) {
         const struct avvik_moment *moment = &one->timeline[i];
-        json_array_append_new(array, json_pack("{s:o, s:o, s:o, s:I, s:b}", "time",
-                                               text_json(&all->time, &moment->time, all->language), "value",
-                                               cell_json(&moment->value), "text",
-                                               text_json(column, &moment->value, all->language), "row",
-                                               (json_int_t)moment->row, "is_case", moment->row == one->pick.row));
+        const int is_case = !moment->is_earlier && moment->row == one->pick.row;
+        json_array_append_new(
+            array,
+            json_pack("{s:o, s:o, s:o, s:o, s:o, s:I, s:b}", "time",
+                      text_json(&all->time, &moment->time, all->language), "value", cell_json(&moment->value), "text",
+                      text_json(column, &moment->value, all->language), "input",
+                      avvik__json_text(moment->is_earlier ? all->history[moment->input] : all->inputs[moment->input]),
+                      "row", moment->is_earlier ? json_null() : json_integer((json_int_t)moment->row), "input_row",
+                      (json_int_t)moment->input_row, "is_case", is_case));
     }
     return array;
 }

@@ -25,11 +25,14 @@ void avvik_explanations_destroy(struct avvik_explanations *explanations)
         free(explanations->rows[i].values);
         free(explanations->rows[i].shap);
         free(explanations->rows[i].timeline);
+        free(explanations->rows[i].peer_quantiles);
     }
     free(explanations->rows);
     free(explanations->night);
     avvik__strings_free(explanations->inputs, explanations->n_inputs);
+    avvik__strings_free(explanations->history, explanations->n_history);
     free(explanations->input_hashes);
+    free(explanations->input_rows);
     free(explanations->features);
     free(explanations->shown);
     free(explanations->keys);
@@ -50,13 +53,16 @@ static enum avvik_status options_check(const struct avvik_explain_options *optio
     if (options->n_reasons == 0 || options->n_reasons > 65535)
         return avvik__error_set(error, AVVIK_ERR_USAGE, 0, "%u reasons are asked for; a case has 1 to 65535",
                                 options->n_reasons);
+    if (options->n_history > 0 && !options->with_scan)
+        return avvik__error_set(error, AVVIK_ERR_USAGE, 0, "earlier batches are of use only where all rows are read");
     return AVVIK_OK;
 }
 
 /* The names of a score file's inputs join the list. */
-static enum avvik_status inputs_add(struct avvik_explanations *explanations, struct avvik__score_reader *reader,
+static enum avvik_status inputs_add(struct avvik_explanations *explanations, const struct avvik__explained_file *file,
                                     const char *input_hash, struct avvik_error *error)
 {
+    const struct avvik__score_reader *reader = &file->reader;
     const size_t n = explanations->n_inputs + reader->n_inputs;
     void *inputs = realloc(explanations->inputs, n * sizeof *explanations->inputs);
     if (inputs != NULL)
@@ -64,11 +70,15 @@ static enum avvik_status inputs_add(struct avvik_explanations *explanations, str
     void *hashes = realloc(explanations->input_hashes, n * sizeof *explanations->input_hashes);
     if (hashes != NULL)
         explanations->input_hashes = hashes;
-    if (inputs == NULL || hashes == NULL)
+    void *rows = realloc(explanations->input_rows, n * sizeof *explanations->input_rows);
+    if (rows != NULL)
+        explanations->input_rows = rows;
+    if (inputs == NULL || hashes == NULL || rows == NULL)
         return avvik__error_set(error, AVVIK_ERR_MEMORY, 0, "out of memory");
     for (size_t i = 0; i < reader->n_inputs; i++) {
         if ((explanations->inputs[explanations->n_inputs] = strdup(reader->inputs[i])) == NULL)
             return avvik__error_set(error, AVVIK_ERR_MEMORY, 0, "out of memory");
+        explanations->input_rows[explanations->n_inputs] = file->first_row + reader->input_offsets[i];
         memcpy(explanations->input_hashes[explanations->n_inputs++], input_hash, AVVIK_HASH_SIZE);
     }
     return AVVIK_OK;
@@ -135,7 +145,7 @@ static enum avvik_status file_open(struct avvik__explain_run *run, struct avvik_
                    explanations->table);
     AVVIK_TRY(avvik__record_get_text(reader->record, "/run", "input_hash", input_hash, sizeof input_hash, 1, error));
     file->first_input = explanations->n_inputs;
-    AVVIK_TRY(inputs_add(explanations, reader, input_hash, error));
+    AVVIK_TRY(inputs_add(explanations, file, input_hash, error));
 done:
     return status;
 }
@@ -284,8 +294,8 @@ static enum avvik_status files_explain(struct avvik__explain_run *run, const cha
     XXH3_128bits_reset(hashes);
     for (size_t i = 0; i < n_scores; i++) {
         size_t n_done = 0;
-        AVVIK_TRY(file_open(run, &file, scores[i], error));
         file.first_row = first_row;
+        AVVIK_TRY(file_open(run, &file, scores[i], error));
         AVVIK_TRY(file_explain(run, &file, sorted, n, &n_done, error));
         sorted += n_done;
         n -= n_done;
@@ -352,6 +362,10 @@ static enum avvik_status run_begin(struct avvik__explain_run *run, const struct 
         AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
     if (run->options->night != NULL && (explanations->night = strdup(run->options->night)) == NULL)
         AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
+    explanations->history = calloc(run->options->n_history + 1, sizeof *explanations->history);
+    for (size_t i = 0; i < run->options->n_history && explanations->history != NULL; i++)
+        if ((explanations->history[explanations->n_history++] = strdup(run->options->history[i])) == NULL)
+            AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
     explanations->n_rows = n_picks;
     for (size_t i = 0; i < n_picks; i++) {
         explanations->rows[i].pick = picks[i];

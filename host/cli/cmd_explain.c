@@ -10,11 +10,11 @@
 
 /* What the command line asks for. */
 struct explain {
-    const char *model_path, *rows, *flagged, *inputs, *show, *language, *jsonl, *by, *weights, *p;
+    const char *model_path, *rows, *flagged, *inputs, *history, *show, *language, *jsonl, *by, *weights, *p;
     uint64_t n_reasons, first, threads;
     int is_json, replace;
     struct avvik_explain_options options;
-    const char *show_names[MAX_NAMES], *input_names[MAX_NAMES];
+    const char *show_names[MAX_NAMES], *input_names[MAX_NAMES], *history_names[MAX_NAMES];
     struct avvik_flags flags; /* the picks */
 };
 
@@ -181,6 +181,10 @@ static int explain_run(const struct explain *explain, const char *const *scores,
                  explain->flagged, explain->flags.content_hash, scores[0], all.scores_hash);
         code = cli_error(&error);
     }
+    if (code == CLI_DONE && all.n_history > 0 && (all.entity.name == NULL || all.time.name == NULL))
+        cli_warn(
+            "no column says whose row it is and when it was, so that there are no timelines; --entity and --time name "
+            "one");
     if (code == CLI_DONE && explain->jsonl != NULL &&
         avvik_explanations_save(&all, explain->jsonl, explain->replace, &error) != AVVIK_OK)
         code = cli_error(&error);
@@ -219,7 +223,9 @@ static int run(const struct cli_command *command, int argc, char **argv)
         {"shap", CLI_FLAG, &explain.options.with_shap, NULL, "Shapley values of path lengths in the documents, too", 0,
          0},
         {"scan", CLI_FLAG, &explain.options.with_scan, NULL,
-         "read all rows once: percentiles among peers, and timelines of the same person or business", 0, 0},
+         "read all rows once: percentiles and plots among peers, timelines of the same person or business", 0, 0},
+        {"history", CLI_TEXT, &explain.history, "FILE,...", "earlier batches: their rows in the timelines, too; --scan",
+         0, 0},
         {"threads", CLI_NUMBER, &explain.threads, "N", "worker threads; 0: one per CPU (0)", 0, 256},
         {"show", CLI_TEXT, &explain.show, "A,B,...", "columns that may be shown (the model's features)", 0, 0},
         {"entity", CLI_TEXT, &explain.options.entity, "COLUMN", "whose row it is (the first of role key)", 0, 0},
@@ -239,20 +245,26 @@ static int run(const struct cli_command *command, int argc, char **argv)
         return cli_usage_error(command, "a score file is needed");
     char *show = explain.show == NULL ? NULL : strdup(explain.show);
     char *inputs = explain.inputs == NULL ? NULL : strdup(explain.inputs);
+    char *history = explain.history == NULL ? NULL : strdup(explain.history);
     if (show != NULL && (explain.options.n_show = names_cut(show, explain.show_names)) == 0)
         code = cli_usage_error(command, "--show takes names like gross,net, not '%s'", explain.show);
     else if (inputs != NULL && (explain.options.n_inputs = names_cut(inputs, explain.input_names)) == 0)
         code = cli_usage_error(command, "--inputs takes files like a.h5,b.h5, not '%s'", explain.inputs);
+    else if (history != NULL && (explain.options.n_history = names_cut(history, explain.history_names)) == 0)
+        code = cli_usage_error(command, "--history takes files like a.h5,b.h5, not '%s'", explain.history);
     else
         code = options_take(command, &explain);
     explain.options.show = show == NULL ? NULL : explain.show_names;
     explain.options.inputs = inputs == NULL ? NULL : explain.input_names;
+    explain.options.history = history == NULL ? NULL : explain.history_names;
+    explain.options.with_scan |= history != NULL;
     explain.options.stop = cli_stop();
     if (code < 0)
         code = explain_run(&explain, (const char *const *)argv + first, (size_t)(argc - first));
     avvik_flags_destroy(&explain.flags);
     free(show);
     free(inputs);
+    free(history);
     return code;
 }
 

@@ -216,6 +216,14 @@ const struct avvik__cell_column *avvik__cells_columns(const struct avvik__cell_r
     return reader->columns;
 }
 
+uint64_t avvik__cells_rows(const struct avvik__cell_reader *reader)
+{
+    uint64_t n = 0;
+    for (size_t i = 0; i < reader->n_files; i++)
+        n += reader->files[i].n_rows;
+    return n;
+}
+
 size_t avvik__cells_find(const struct avvik__cell_reader *reader, const char *name)
 {
     for (size_t c = 0; c < reader->n_columns; c++)

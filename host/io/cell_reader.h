@@ -32,6 +32,9 @@ void avvik__cells_close(struct avvik__cell_reader *reader); /* NULL is a no-op *
 /* The columns, in the order of the table's attribute `order`; the reader's. */
 const struct avvik__cell_column *avvik__cells_columns(const struct avvik__cell_reader *reader, size_t *n_out);
 
+/* Rows of all files. */
+uint64_t avvik__cells_rows(const struct avvik__cell_reader *reader);
+
 /* The number of the column of that name, or SIZE_MAX. */
 size_t avvik__cells_find(const struct avvik__cell_reader *reader, const char *name);
 

@@ -10,10 +10,13 @@
 #include "avvik_internal.h"
 #include "night_steps.h"
 #include "night_text.h"
+#include "table_schema.h"
 
 static const char *const case_outputs[] = {"cases.jsonl"};
 
-/* Hash of all that the documents depend on: the list, which depends on inputs, model and scores, and the settings. */
+/* Hash of what the documents depend on: the list, which depends on inputs, model and scores, and the settings. Which
+ * earlier batches there are is not in it: later ones, of which there are more every night, must not change the
+ * documents of a night that is done. */
 static enum avvik_status explain_key(const struct avvik__night *night, char key[AVVIK_HASH_SIZE],
                                      struct avvik_error *error)
 {
@@ -33,6 +36,8 @@ static enum avvik_status explain_key(const struct avvik__night *night, char key[
     }
     for (size_t i = 0; i < explain->n_show; i++)
         XXH3_128bits_update(state, explain->show[i], strlen(explain->show[i]) + 1);
+    for (size_t i = 0; i < config->n_history; i++)
+        XXH3_128bits_update(state, config->history[i], strlen(config->history[i]) + 1);
     avvik__hash_text(XXH3_128bits_digest(state), hash);
     XXH3_freeState(state);
     avvik__unit_key(key, "explain|%s|%u|%s", hash, explain->n_reasons, night->date);
@@ -54,6 +59,30 @@ static enum avvik_status scores_find(const struct avvik__night *night, char **pa
     return AVVIK_OK;
 }
 
+/* The earlier batches that can be read. A timeline without one of them is better than no cases in the morning. names:
+ * room for as many as found->n. */
+static size_t history_choose(const struct avvik__night *night, const struct avvik__file_list *found,
+                             const struct avvik_model *model, const char **names)
+{
+    struct avvik_model_summary summary;
+    size_t n = 0;
+    avvik_model_summarize(model, &summary);
+    const char *table = night->config->table == NULL ? summary.table : night->config->table;
+    for (size_t i = 0; i < found->n; i++) {
+        struct avvik__schema schema;
+        struct avvik_error error = {AVVIK_OK, 0, ""};
+        if (found->entries[i].is_missing)
+            avvik__night_tell(night, 0, "no earlier batch is called %s", found->entries[i].path);
+        else if (avvik__schema_read(found->entries[i].path, table, &schema, &error) != AVVIK_OK)
+            avvik__night_tell(night, 1, "an earlier batch is left out of the timelines: %s", error.text);
+        else {
+            names[n++] = found->entries[i].path;
+            avvik__schema_destroy(&schema);
+        }
+    }
+    return n;
+}
+
 /* Explain the rows of the list `flags` into the file `to`. *n_out: how many. */
 static enum avvik_status list_explain(const struct avvik__night *night, const char *flags, const char *to,
                                       uint64_t *n_out, struct avvik_error *error)
@@ -63,10 +92,14 @@ static enum avvik_status list_explain(const struct avvik__night *night, const ch
     struct avvik_explanations all = {0};
     struct avvik_flags list = {0};
     struct avvik_model *model = NULL;
+    struct avvik__file_list found = {0};
+    const char **history = NULL;
     size_t n_paths = 0;
     char **paths = calloc(night->files.n, sizeof *paths);
+    const struct avvik_night_config *config = night->config;
     if (paths == NULL)
         AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
+    AVVIK_TRY(avvik__files_find(config->history, config->n_history, config->folder, night->date, &found, error));
     AVVIK_TRY(avvik_flags_read(flags, &list, error));
     AVVIK_TRY(avvik__night_model(night, &model, error));
     AVVIK_TRY(scores_find(night, paths, &n_paths, error));
@@ -75,6 +108,10 @@ static enum avvik_status list_explain(const struct avvik__night *night, const ch
     options.night = night->date;
     options.threads = night->config->threads;
     options.stop = night->options->stop;
+    if ((history = calloc(found.n + 1, sizeof *history)) == NULL)
+        AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
+    options.n_history = history_choose(night, &found, model, history);
+    options.history = history;
     options.with_scan = 1; /* the night has read these files already: a pass more is little */
     if (list.n_picks > 0)  /* a list that is to keep to a rate may be empty */
         AVVIK_TRY(
@@ -88,6 +125,8 @@ done:
     for (size_t i = 0; i < n_paths; i++)
         free(paths[i]);
     free(paths);
+    free(history);
+    avvik__files_destroy(&found);
     return status;
 }
 

@@ -36,6 +36,8 @@ struct avvik__night_yaml {
         char **show;
         uint32_t n_show;
         char *language, *reasons, *entity, *time, *office;
+        char **history;
+        uint32_t n_history;
     } * explain;
     struct keep_yaml {
         char *nights, *days;
@@ -74,6 +76,7 @@ static const cyaml_schema_field_t explain_fields[] = {TEXTS("show", struct expla
                                                       TEXT("entity", struct explain_yaml, entity),
                                                       TEXT("time", struct explain_yaml, time),
                                                       TEXT("office", struct explain_yaml, office),
+                                                      TEXTS("history", struct explain_yaml, history, n_history),
                                                       CYAML_FIELD_END};
 static const cyaml_schema_field_t keep_fields[] = {TEXT("nights", struct keep_yaml, nights),
                                                    TEXT("days", struct keep_yaml, days), CYAML_FIELD_END};
@@ -262,6 +265,8 @@ static enum avvik_status explain_take(struct avvik_night_config *config, const s
     options->entity = explain->entity;
     options->time = explain->time;
     options->office = explain->office;
+    config->history = explain->history;
+    config->n_history = explain->n_history;
     AVVIK_TRY(count_take(file, "explain.reasons", explain->reasons, no_units, 1, 65535,
                          "a whole number from 1 to 65535", &options->n_reasons, error));
     if (explain->language == NULL)

@@ -52,6 +52,8 @@ struct avvik_night_config {
 
     int has_explain; /* cases are explained */
     struct avvik_explain_options explain;
+    char **history; /* patterns: earlier batches, for timelines */
+    size_t n_history;
     char *store; /* the case store, absolute; NULL: none */
 
     struct avvik_check_rules rules;

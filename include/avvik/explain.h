@@ -83,15 +83,17 @@ struct avvik_explain_options {
     const char *night;                  /* told in the documents; may be NULL */
     enum avvik_language language;       /* of values and labels in documents */
     int no_counterfactual;
-    int with_shap;            /* Shapley values, too */
-    int with_scan;            /* read all rows once: percentiles are among peers, and there are timelines */
+    int with_shap;              /* Shapley values, too */
+    int with_scan;              /* read all rows once: percentiles and plots are among peers, and there are timelines */
+    const char *const *history; /* earlier batches: their rows are in the timelines, too; needs with_scan */
+    size_t n_history;
     uint32_t threads;         /* 0: one per CPU; explanations are the same for any number */
     const volatile int *stop; /* polled; non-zero: AVVIK_INTERRUPTED; may be NULL */
 };
 #define AVVIK_EXPLAIN_DEFAULTS                                                                                         \
     {                                                                                                                  \
-        AVVIK_BY_COMBINED, {4, 1, 1, 0}, 0, 5, NULL, 0, NULL, 0, NULL, NULL, NULL, NULL, AVVIK_ENGLISH, 0, 0, 0, 0,    \
-            NULL                                                                                                       \
+        AVVIK_BY_COMBINED, {4, 1, 1, 0}, 0, 5, NULL, 0, NULL, 0, NULL, NULL, NULL, NULL, AVVIK_ENGLISH, 0, 0, 0, NULL, \
+            0, 0, NULL                                                                                                 \
     }
 
 /* A value as the batch has it. */
@@ -137,9 +139,14 @@ struct avvik_reason {
 
 /* A row of the same person or business. */
 struct avvik_moment {
-    uint64_t row;
+    int is_earlier;                /* in one of the earlier batches */
+    size_t input;                  /* which of the inputs, or of the earlier batches, */
+    uint64_t input_row;            /* and the row in it */
+    uint64_t row;                  /* over all inputs */
     struct avvik_cell time, value; /* value: of the feature of the first reason */
 };
+
+#define AVVIK_PLOT_POINTS 101 /* the 0, 1, ..., 100 % quantiles */
 
 /* One feature that would have to change. */
 struct avvik_change {
@@ -169,8 +176,12 @@ struct avvik_explanation {
     struct avvik_change one[1], two[2];
     double *shap;         /* with_shap: of the features, what each adds to the mean path length of a tree; else NULL */
     double shap_expected; /* that length over the training rows */
-    struct avvik_moment *timeline; /* with_scan: by time, AVVIK_MAX_MOMENTS at most; NULL: none is known */
+    struct avvik_moment *timeline; /* with_scan: by time, the last AVVIK_MAX_MOMENTS; NULL: none is known */
     size_t n_timeline;
+    /* with_scan: of the first reason's feature, AVVIK_PLOT_POINTS quantiles of its group's rows in the inputs, and how
+     * many rows these are; NULL: there are less than two. */
+    float *peer_quantiles;
+    uint64_t peer_rows;
     struct avvik_cell *cells; /* of the columns that are shown */
     struct avvik_cell id, entity, time, office;
 };
@@ -188,7 +199,10 @@ struct avvik_explanations {
     char scores_hash[48];     /* content hash of the score file; of several the hash of their hashes */
     char **inputs;            /* as they were named when they were scored */
     char (*input_hashes)[48]; /* hash of the values of the score file that each belongs to */
+    uint64_t *input_rows;     /* the first row of each, over all */
     size_t n_inputs;
+    char **history; /* earlier batches, as they were named */
+    size_t n_history;
     int64_t expected_steps; /* avvik_explainer_expected() of the model */
     uint32_t n_calibration;
     int has_cut;

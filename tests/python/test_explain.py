@@ -333,6 +333,12 @@ def test_scan_tells_of_peers_and_of_the_same_person(folder):
                 among = column[peers & ~np.isnan(column)]
                 assert reason["percentile_among"] == "peers"
                 assert reason["percentile"] == pytest.approx(100 * (among <= column[case["row"]]).mean(), rel=1e-12)
+        plot, first = case["peer_plot"], case["reasons"][0]
+        among = table[first["feature"]].astype(np.float32)[peers]
+        among = among[~np.isnan(among)]
+        assert (plot["among"], plot["rows"], plot["feature"]) == ("peers", len(among), first["feature"])
+        assert plot["value"] == first["value"]
+        assert plot["quantiles"] == pytest.approx(np.quantile(among.astype(np.float64), np.linspace(0, 1, 101)), rel=1e-6)
         rows = np.flatnonzero(table["person"] == table["person"][case["row"]])
         rows = rows[np.argsort(table["pay_date"][rows], kind="stable")]
         assert [moment["row"] for moment in case["timeline"]] == rows.tolist() and len(rows) >= 2
@@ -341,12 +347,78 @@ def test_scan_tells_of_peers_and_of_the_same_person(folder):
             assert moment["value"] == value or (moment["value"] is None and np.isnan(value))
             assert moment["time"] == str(np.datetime64(int(table["pay_date"][moment["row"]]), "D"))
             assert moment["is_case"] == (moment["row"] == case["row"])
-        assert before["timeline"] is None
+        assert before["timeline"] is None and before["peer_plot"]["among"] == "reference"
         for document in (case, before):
-            document.pop("timeline")
+            document.pop("timeline"), document.pop("peer_plot")
             for reason in document["reasons"]:
                 reason.pop("percentile"), reason.pop("percentile_among")
         assert case == before
+
+
+def test_threads_scan_the_same(tmp_path):
+    """More rows than a plot keeps of a group: what it keeps does not depend on who reads which block."""
+    columns = sets.random_columns(150_000, 3)
+    batch = sets.write_table(tmp_path / "batch.h5", columns)
+    program.ok("fit", batch, "--trees", 5, "--sample", 64, "--out", tmp_path / "model.h5")
+    program.ok("score", "--model", tmp_path / "model.h5", batch, "--out", tmp_path / "scores.h5")
+    found = [program.ok("explain", tmp_path / "scores.h5", "--model", tmp_path / "model.h5", "--rows", "0..40", "--scan",
+                        "--json", "--threads", threads).stdout for threads in (1, 3)]
+    assert found[0] == found[1]
+    for case in json.loads(found[0]):
+        plot, values = case["peer_plot"], np.sort(columns[case["reasons"][0]["feature"]])
+        assert plot["rows"] == len(values) and len(values) > 1 << 16
+        assert plot["quantiles"][0] == values[0] and plot["quantiles"][-1] == values[-1]
+        shares = np.searchsorted(values, np.float32(plot["quantiles"])) / len(values)
+        assert np.abs(shares - np.linspace(0, 1, 101)).max() < 0.01
+
+
+def test_timelines_go_back_to_earlier_batches(folder, tmp_path):
+    """Rows of the same person in earlier batches, by NumPy; the input itself among them is not read twice."""
+    earlier = {"june.h5": write_batch(tmp_path / "june.h5", seed=21), "may.h5": write_batch(tmp_path / "may.h5", seed=22)}
+    with h5py.File(folder / "batch.h5") as file:
+        persons = file["benefit/person"][:]
+    for number, path in enumerate(earlier.values()):
+        with h5py.File(path, "r+") as file:
+            file["benefit/pay_date"][...] -= 30 * (number + 1)
+            file["benefit/person"][...] = np.roll(persons, 700 * (number + 1))
+    link = tmp_path / "the-same.h5"
+    link.symlink_to(folder / "batch.h5")
+    cases = explain(folder, "peers", "--flagged", folder / "peers.json", "--history", f"{tmp_path}/june.h5,{link},{tmp_path}/may.h5")
+    plain = explain(folder, "peers", "--flagged", folder / "peers.json", "--scan")
+    for case, before in zip(cases, plain, strict=True):
+        wanted = []
+        for path in (*earlier.values(), folder / "batch.h5"):
+            with h5py.File(path) as file:
+                table = file["benefit"]
+                for row in np.flatnonzero(table["person"][:] == persons[case["row"]]):
+                    wanted.append((str(np.datetime64(int(table["pay_date"][row]), "D")), str(path), int(row),
+                                   table[case["reasons"][0]["feature"]][row]))
+        wanted.sort(key=lambda moment: moment[:3])
+        got = case["timeline"]
+        assert sorted((m["time"], m["input"], m["input_row"]) for m in got) == [moment[:3] for moment in wanted]
+        assert [m["time"] for m in got] == sorted(m["time"] for m in got) and len(got) >= 6
+        values = {(str(path), row): value for _, path, row, value in wanted}
+        for moment in got:
+            value = values[moment["input"], moment["input_row"]]
+            assert moment["value"] == value or (moment["value"] is None and np.isnan(value))
+            assert (moment["row"] is None) == (moment["input"] != str(folder / "batch.h5"))
+        assert [m for m in got if m["row"] is not None] == before["timeline"]
+        assert [m["row"] for m in got if m["is_case"]] == [case["row"]]
+        case.pop("timeline"), before.pop("timeline")
+        assert case == before
+    run = ("explain", folder / "peers.h5", "--model", folder / "peers.model.h5", "--rows", "1", "--history")
+    fails(BAD_INPUT, *run, tmp_path / "none.h5", names=["none.h5"])
+    for change, word in (({"role": "protected"}, "protected"), ({"units": "kr"}, "kr")):
+        path = write_batch(tmp_path / f"{word}.h5")
+        with h5py.File(path, "r+") as file:
+            for name in ("pay_date", "gross", "net", "hours", "rate"):
+                for key, value in change.items():
+                    file["benefit"][name].attrs[key] = np.bytes_(value)
+        fails(BAD_INPUT, *run, path, names=[path, word])
+    path = write_batch(tmp_path / "nobody.h5")
+    with h5py.File(path, "r+") as file:
+        del file["benefit/person"]
+    fails(BAD_INPUT, *run, path, names=[path, "person"])
 
 
 def catalogue():

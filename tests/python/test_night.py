@@ -479,14 +479,18 @@ def bad_batch(path, how):
         path.symlink_to("nowhere")
 
 
-CASES = PLAIN + "explain:\n  language: nb\n  reasons: 3\nstore: cases.db\n"
+CASES = PLAIN + "explain:\n  language: nb\n  reasons: 3\n  history: [in/*.h5, old/*.h5]\nstore: cases.db\n"
 
 
 def with_ids(path):
     with h5py.File(path, "a") as file:
         rows = file["t/x000"].shape[0]
         file["t/case"] = np.arange(rows) + 1_000_000 * (ord(path.name[0]) - ord("a"))
-        file["t/case"].attrs["role"] = "id"
+        file["t/person"] = np.arange(rows) % 300
+        file["t/day"] = np.full(rows, 20_000, np.int32)
+        file["t/day"].attrs["units"] = "days since 1970-01-01"
+        for name, role in (("case", "id"), ("person", "key"), ("day", "time")):
+            file[f"t/{name}"].attrs["role"] = role
 
 
 def test_cases_are_explained_and_stored(place):
@@ -517,7 +521,14 @@ def test_cases_are_explained_and_stored(place):
         shutil.copy(place.folder / "in" / f"{name}-{NIGHT}.h5", path)
         with h5py.File(path, "a") as file:
             file["t/x001"][:2] = 1e6
+            file["t/day"][:] += 1
+    (place.folder / "in" / "broken.h5").write_bytes(b"no batch")
     told = place.ok(date=later).stderr
+    assert "no earlier batch is called" in told and "left out of the timelines" in told and "broken.h5" in told
+    for case in map(json.loads, (place.folder / "runs" / later / "cases.jsonl").read_text().splitlines()):
+        days = [(moment["time"], pathlib.Path(moment["input"]).name[2:12]) for moment in case["timeline"]]
+        assert set(days) == {("2024-10-04", NIGHT), ("2024-10-05", later)} and days == sorted(days)
+        assert case["peer_plot"]["among"] == "peers"
     new, linked = map(int, re.search(r"(\d+) new cases, (\d+) seen on earlier nights, 0 known", told).groups())
     seen = {case["key"] for case in cases}
     now = {json.loads(line)["key"] for line in (place.folder / "runs" / later / "cases.jsonl").read_text().splitlines()}

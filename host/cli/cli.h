@@ -21,10 +21,11 @@ enum cli_exit {
 };
 
 /* One --option. FLAG sets an int to 1; NUMBER a uint64_t within [min, max]; SIZE likewise, in bytes, with K, M, G or T
- * after it; LEVEL likewise, and may stand without =VALUE: then it is 4, as for gzip in h5py; TEXT a const char *. */
+ * after it; DURATION likewise, in seconds, with s, m, h or d after it; LEVEL likewise, and may stand without =VALUE:
+ * then it is 4, as for gzip in h5py; TEXT a const char *. */
 struct cli_option {
     const char *name;
-    enum { CLI_FLAG, CLI_NUMBER, CLI_SIZE, CLI_LEVEL, CLI_TEXT } kind;
+    enum { CLI_FLAG, CLI_NUMBER, CLI_SIZE, CLI_DURATION, CLI_LEVEL, CLI_TEXT } kind;
     void *into;
     const char *argument; /* what help calls the value */
     const char *help;

@@ -30,8 +30,8 @@ static int run(const struct cli_command *command, int argc, char **argv)
         {"cert", CLI_TEXT, &options.cert, "FILE", "TLS certificate with its chain, PEM", 0, 0},
         {"key", CLI_TEXT, &options.key, "FILE", "its key, PEM", 0, 0},
         {"host", CLI_TEXT, &options.host, "NAME", "without TLS: what browsers call this server beside localhost", 0, 0},
-        {"idle", CLI_NUMBER, &idle, "S", "seconds until an unused session ends (1800)", 1, 86400},
-        {"session", CLI_NUMBER, &absolute, "S", "seconds until any session ends (36000)", 1, 7 * 86400},
+        {"idle", CLI_DURATION, &idle, "T", "until an unused session ends, like 90s or 15m (30m)", 1, 86400},
+        {"session", CLI_DURATION, &absolute, "T", "until any session ends, no less than --idle (10h)", 1, 7 * 86400},
         {"json", CLI_FLAG, &is_json, NULL, "tell where it serves as one JSON document", 0, 0},
         {"quiet", CLI_FLAG, &cli_quiet, NULL, "tell nothing but errors", 0, 0}};
     const int code = cli_parse(command, table, sizeof table / sizeof table[0], argc, argv, &first);
@@ -39,6 +39,9 @@ static int run(const struct cli_command *command, int argc, char **argv)
         return code;
     if (first + 1 != argc)
         return cli_usage_error(command, "one store is needed");
+    if (idle > absolute)
+        return cli_usage_error(command, "--idle is %llu s, longer than --session, %llu s: it would never end a session",
+                               (unsigned long long)idle, (unsigned long long)absolute);
     struct avvik_error error;
     struct avvik_store *store;
     if (avvik_store_open(argv[first], 0, &store, &error) != AVVIK_OK)

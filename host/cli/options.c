@@ -75,6 +75,27 @@ static int size_parse(const char *text, uint64_t min, uint64_t max, uint64_t *by
     return 1;
 }
 
+/* A time: a whole number of seconds, or with s, m, h or d after it of those, minutes, hours or days. */
+static int duration_parse(const char *text, uint64_t min, uint64_t max, uint64_t *seconds_out)
+{
+    static const char units[] = "smhd";
+    static const uint64_t seconds_of[] = {1, 60, 3600, 86400};
+    char digits[24];
+    const size_t length = strlen(text);
+    const char *unit = length == 0 ? NULL : strchr(units, text[length - 1]);
+    const size_t n = unit != NULL ? length - 1 : length;
+    const uint64_t factor = unit != NULL ? seconds_of[unit - units] : 1;
+    uint64_t number;
+    if (n == 0 || n >= sizeof digits)
+        return 0;
+    memcpy(digits, text, n);
+    digits[n] = '\0';
+    if (!number_parse(digits, 0, max / factor, &number) || number * factor < min)
+        return 0;
+    *seconds_out = number * factor;
+    return 1;
+}
+
 static int option_take(const struct cli_command *command, const struct cli_option *option, const char *value)
 {
     switch (option->kind) {
@@ -85,6 +106,12 @@ static int option_take(const struct cli_command *command, const struct cli_optio
             return -1;
         return cli_usage_error(command, "--%s takes bytes from %lluM on, like 512M or 2G, not '%s'", option->name,
                                (unsigned long long)(option->min >> 20), value);
+    case CLI_DURATION:
+        if (duration_parse(value, option->min, option->max, option->into))
+            return -1;
+        return cli_usage_error(command, "--%s takes a time from %llus to %llud, like 90s, 15m, 10h or 2d, not '%s'",
+                               option->name, (unsigned long long)option->min, (unsigned long long)(option->max / 86400),
+                               value);
     case CLI_LEVEL:
         if (value == NULL) {
             *(uint64_t *)option->into = 4;

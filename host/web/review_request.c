@@ -1,34 +1,21 @@
 /* Which page a request gets, and whether it may have it: session, token, role. */
 #include "review_request.h"
 
-#include <sodium.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
-#include <time.h>
 
 #include "page_frame.h"
 
-#define MAX_LOGINS 2 /* passwords checked at a time: each takes 64 MiB */
-
-void avvik__form_token(const char *secret, char token_out[AVVIK_TOKEN_SIZE])
+void avvik__send_on(struct avvik__answer *answer, const char *path)
 {
-    static const unsigned char what[] = "avvik form";
-    unsigned char hash[32];
-    crypto_generichash(hash, sizeof hash, what, sizeof what, (const unsigned char *)secret, strlen(secret));
-    sodium_bin2hex(token_out, AVVIK_TOKEN_SIZE, hash, sizeof hash);
+    answer->code = 303;
+    snprintf(answer->location, sizeof answer->location, "%s", path);
 }
 
 static int is(const char *a, const char *b)
 {
     return strcmp(a, b) == 0;
-}
-
-static int64_t seconds_now(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec;
 }
 
 /* Does the name in a Host header mean this server? Without TLS, a page of another site could otherwise reach it by a
@@ -59,14 +46,6 @@ static int origin_is_ours(const struct avvik__request *request)
     return strcasecmp(request->origin, ours) == 0;
 }
 
-static int token_fits(const struct avvik__request *request, const char *secret)
-{
-    char token[AVVIK_TOKEN_SIZE];
-    const char *given = avvik__form_value(&request->form, "token");
-    avvik__form_token(secret, token);
-    return secret[0] != '\0' && strlen(given) == sizeof token - 1 && sodium_memcmp(given, token, sizeof token - 1) == 0;
-}
-
 static void language_choose(struct avvik__request *request)
 {
     char chosen[8];
@@ -86,91 +65,13 @@ static void language_choose(struct avvik__request *request)
     }
 }
 
-static void send_on(struct avvik__answer *answer, const char *path)
-{
-    answer->code = 303;
-    snprintf(answer->location, sizeof answer->location, "%s", path);
-}
-
-/* A login page for somebody new, whose form is bound to a cookie. */
-static void door_show(struct avvik__request *request, struct avvik__answer *answer, int code, const char *message,
-                      const char *note)
-{
-    unsigned char bytes[32];
-    if (strlen(request->door) != AVVIK_TOKEN_SIZE - 1) {
-        randombytes_buf(bytes, sizeof bytes);
-        sodium_bin2hex(request->door, sizeof request->door, bytes, sizeof bytes);
-        snprintf(answer->cookies[0], sizeof answer->cookies[0], AVVIK_DOOR_COOKIE "=%s", request->door);
-    }
-    request->token[0] = '\0';
-    answer->code = code;
-    avvik__page_login(request, answer, message, note);
-}
-
-static void login_take(struct avvik__request *request, struct avvik__answer *answer)
-{
-    struct avvik__review *review = request->review;
-    struct avvik_error error;
-    char token[AVVIK_TOKEN_SIZE];
-    const char *name = avvik__form_value(&request->form, "name"),
-               *password = avvik__form_value(&request->form, "password");
-    int is_right = 0;
-    if (!token_fits(request, request->door)) {
-        door_show(request, answer, 400, W(login_stale), NULL);
-        return;
-    }
-    if (strlen(name) > 64 || strlen(password) > AVVIK_PASSWORD_MAX) {
-        door_show(request, answer, 401, W(login_wrong), NULL);
-        return;
-    }
-    if (!avvik__login_allowed(review->limit, name, request->address, seconds_now())) {
-        answer->retry_after_s = AVVIK_LOGIN_WINDOW_S;
-        door_show(request, answer, 429, W(login_often), NULL);
-        return;
-    }
-    if (__atomic_add_fetch(&review->logins_now, 1, __ATOMIC_SEQ_CST) > MAX_LOGINS) {
-        __atomic_sub_fetch(&review->logins_now, 1, __ATOMIC_SEQ_CST);
-        answer->retry_after_s = 2;
-        door_show(request, answer, 503, W(login_busy), NULL);
-        return;
-    }
-    avvik__login_refused(review->limit, name, request->address,
-                         seconds_now()); /* until it was not, also for those beside */
-    enum avvik_status status = avvik__account_check(review->store, name, password, request->address, &is_right, &error);
-    __atomic_sub_fetch(&review->logins_now, 1, __ATOMIC_SEQ_CST);
-    if (status == AVVIK_OK && is_right)
-        status = avvik__session_begin(review->store, name, token, &error);
-    if (status != AVVIK_OK)
-        avvik__page_error(request, answer, 500);
-    else if (!is_right)
-        door_show(request, answer, 401, W(login_wrong), NULL);
-    else {
-        avvik__login_forget(review->limit, name, request->address, seconds_now());
-        snprintf(answer->cookies[0], sizeof answer->cookies[0], AVVIK_TOKEN_COOKIE "=%s", token);
-        snprintf(answer->cookies[1], sizeof answer->cookies[1], AVVIK_DOOR_COOKIE "=; Max-Age=0");
-        send_on(answer, "/cases");
-    }
-}
-
-static void logout_take(struct avvik__request *request, struct avvik__answer *answer)
-{
-    struct avvik_error error;
-    if (avvik__session_end(request->review->store, request->token, &request->person, &error) != AVVIK_OK) {
-        avvik__page_error(request, answer, 500);
-        return;
-    }
-    request->person.name[0] = '\0';
-    snprintf(answer->cookies[1], sizeof answer->cookies[1], AVVIK_TOKEN_COOKIE "=; Max-Age=0");
-    door_show(request, answer, 200, W(logged_out), NULL);
-}
-
 static void language_take(struct avvik__request *request, struct avvik__answer *answer)
 {
     const char *to = avvik__form_value(&request->query, "to"), *back = avvik__form_value(&request->query, "back");
     for (int i = 0; i < AVVIK_N_LANGUAGES; i++)
         if (is(to, avvik_language_code((enum avvik_language)i)))
             snprintf(answer->cookies[0], sizeof answer->cookies[0], AVVIK_LANGUAGE_COOKIE "=%s; Max-Age=31536000", to);
-    send_on(answer, avvik__is_own_path(back) ? back : "/cases");
+    avvik__send_on(answer, avvik__is_own_path(back) ? back : "/cases");
 }
 
 /* What a form of a case's page asks for; NULL, or what is wrong with it. */
@@ -218,7 +119,7 @@ static void case_take(struct avvik__request *request, struct avvik__answer *answ
     switch (outcome) {
     case AVVIK_DONE:
         snprintf(path, sizeof path, "/case/%lld?done=%s", (long long)id, avvik__act_names[action.act]);
-        send_on(answer, path);
+        avvik__send_on(answer, path);
         return;
     case AVVIK_NO_CASE: avvik__page_error(request, answer, 404); return;
     case AVVIK_NOT_ALLOWED:
@@ -256,26 +157,37 @@ static void case_show(struct avvik__request *request, struct avvik__answer *answ
     avvik__page_case(request, answer, id, &notice);
 }
 
-static int64_t case_of(const char *path)
+int64_t avvik__case_of(const char *path)
 {
     return strncmp(path, "/case/", 6) == 0 ? avvik__number_read(path + 6) : -1;
+}
+
+/* What somebody was at when the session ended, for avvik__door_show(). */
+static void kept_read(struct avvik__request *request)
+{
+    const struct avvik__form *form = &request->form;
+    const int is_login = is(request->path, "/login");
+    const char *path = is_login ? avvik__form_value(form, "back") : request->path;
+    request->kept = (struct avvik__kept){"", avvik__form_value(form, "note"), avvik__form_value(form, "decision")};
+    if (avvik__case_of(path) >= 0 || is(path, "/cases") || is(path, "/progress"))
+        request->kept.path = path;
 }
 
 /* Requests of somebody who is logged in. */
 static void inside_answer(struct avvik__request *request, struct avvik__answer *answer)
 {
     const int is_post = is(request->method, "POST");
-    const int64_t id = case_of(request->path);
-    if (is_post && !token_fits(request, request->token))
+    const int64_t id = avvik__case_of(request->path);
+    if (is_post && !avvik__token_fits(request, request->token))
         avvik__page_problem(request, answer, 400, W(stale_form));
     else if (is_post && is(request->path, "/logout"))
-        logout_take(request, answer);
+        avvik__logout_take(request, answer);
     else if (is_post && id >= 0)
         case_take(request, answer, id);
     else if (is_post)
         avvik__page_error(request, answer, 404);
     else if (is(request->path, "/") || is(request->path, "/login"))
-        send_on(answer, "/cases");
+        avvik__send_on(answer, "/cases");
     else if (is(request->path, "/cases"))
         avvik__page_list(request, answer);
     else if (is(request->path, "/progress"))
@@ -295,6 +207,7 @@ void avvik__request_answer(struct avvik__request *request, struct avvik__answer 
     language_choose(request);
     avvik__cookie_read(request->cookies, AVVIK_TOKEN_COOKIE, request->token, sizeof request->token);
     avvik__cookie_read(request->cookies, AVVIK_DOOR_COOKIE, request->door, sizeof request->door);
+    kept_read(request);
     if (!request->is_sound || !host_is_ours(request) || (is_post && !origin_is_ours(request)))
         avvik__page_error(request, answer, 400);
     else if (!is_post && !is(request->method, "GET") && !is(request->method, "HEAD"))
@@ -302,17 +215,18 @@ void avvik__request_answer(struct avvik__request *request, struct avvik__answer 
     else if (!is_post && is(request->path, "/language"))
         language_take(request, answer);
     else if (is_post && is(request->path, "/login"))
-        login_take(request, answer);
+        avvik__login_take(request, answer);
     else if (request->token[0] != '\0' && avvik__session_find(review->store, request->token, review->idle_s,
                                                               review->absolute_s, &request->person, &error) != AVVIK_OK)
         avvik__page_error(request, answer, 500);
     else if (request->person.name[0] != '\0')
         inside_answer(request, answer);
+    else if (is(request->path, "/logout"))
+        avvik__door_show(request, answer, 401, W(logged_out));
     else if (is_post || request->token[0] != '\0')
-        door_show(request, answer, 401, is(request->path, "/logout") ? W(logged_out) : W(session_ended),
-                  avvik__form_value(&request->form, "note"));
+        avvik__door_show(request, answer, 401, is_post ? W(session_cut) : W(session_ended));
     else if (is(request->path, "/login"))
-        door_show(request, answer, 200, NULL, NULL);
+        avvik__door_show(request, answer, 200, NULL);
     else
-        send_on(answer, "/login");
+        avvik__send_on(answer, "/login");
 }

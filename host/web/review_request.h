@@ -21,6 +21,12 @@ struct avvik__review {
     int logins_now; /* passwords being checked; changed atomically */
 };
 
+/* What somebody was at whose session had ended: it is kept in the login form and found again behind it. */
+struct avvik__kept {
+    const char *path;            /* a page of ours; "": none */
+    const char *note, *decision; /* of the form that was not recorded; "" */
+};
+
 struct avvik__request {
     struct avvik__review *review;
     const char *method, *path; /* path: without what follows '?' */
@@ -33,6 +39,7 @@ struct avvik__request {
     char token[AVVIK_TOKEN_SIZE], door[AVVIK_TOKEN_SIZE];
     struct avvik__person person; /* name "": not logged in */
     enum avvik_language language;
+    struct avvik__kept kept;
 };
 
 struct avvik__answer {
@@ -50,9 +57,21 @@ void avvik__request_answer(struct avvik__request *request, struct avvik__answer 
  * knows. */
 void avvik__form_token(const char *secret, char token_out[AVVIK_TOKEN_SIZE]);
 
+/* Does the form carry the token that belongs to this secret? */
+int avvik__token_fits(const struct avvik__request *request, const char *secret);
+
+/* The number of the case whose page this is; -1: none's. */
+int64_t avvik__case_of(const char *path);
+
+void avvik__send_on(struct avvik__answer *answer, const char *path);
+
+/* The door (review_door.c): a login form, bound to a cookie; what comes of it; the way out. */
+void avvik__door_show(struct avvik__request *request, struct avvik__answer *answer, int code, const char *message);
+void avvik__login_take(struct avvik__request *request, struct avvik__answer *answer);
+void avvik__logout_take(struct avvik__request *request, struct avvik__answer *answer);
+
 /* Pages. Each writes into answer->html and sets answer->code where it is not 200. */
-void avvik__page_login(struct avvik__request *request, struct avvik__answer *answer, const char *message,
-                       const char *note);
+void avvik__page_login(struct avvik__request *request, struct avvik__answer *answer, const char *message);
 void avvik__page_list(struct avvik__request *request, struct avvik__answer *answer);
 void avvik__page_progress(struct avvik__request *request, struct avvik__answer *answer);
 /* What a page of a case tells beside the case. */

@@ -267,7 +267,7 @@ def test_guessing_is_slowed(tmp_path):
 
 def test_sessions_end(tmp_path):
     store = make(tmp_path, 2, 0)
-    with Server(store, "--idle", 2, "--session", 4) as server:
+    with Server(store, "--idle", "2s", "--session", 4) as server:
         idle, busy = logged_in(server, "ola"), logged_in(server, "anne")
         page = idle.get("/case/1")[2]
         for _ in range(5):
@@ -275,9 +275,27 @@ def test_sessions_end(tmp_path):
             assert busy.get("/progress")[0] == 200
         status, _, text = idle.form("/case/1", {"token": token(page), "act": "decide", "decision": "confirmed", "version": 0,
                                                 "note": "typed for long"})
-        assert status == 401 and "session has ended" in text and "typed for long" in text
-        time.sleep(2)
-        assert busy.get("/progress")[0] == 401  # used all the time, and over nevertheless
+        assert status == 401 and "nothing was recorded" in text and ">\ntyped for long</textarea>" in text
+        # A password that is wrong at first loses nothing either, and what comes back is not recorded by itself.
+        for password, code in (("not this one", 401), (PASSWORD, 200)):
+            kept = {name: html.unescape(re.search(f'name="{name}" value="([^"]*)"', text).group(1)) for name in ("token", "back", "decision")}
+            assert kept["back"] == "/case/1" and kept["decision"] == "confirmed"
+            status, headers, text = idle.form("/login", {**kept, "note": "typed for long", "name": "ola", "password": password})
+            assert status == code and ">\ntyped for long</textarea>" in text
+        assert re.search(r'value="confirmed" checked', text) and "logged in again" in text
+        assert rows(store, "SELECT count(*) FROM entries") == [(0,)]
+        assert idle.form("/case/1", {"token": token(text.split("form method")[2]), "act": "decide", "decision": "confirmed", "version": 0,
+                                     "note": "typed for long"})[0] == 303
+        assert rows(store, "SELECT account, note FROM entries") == [("ola", "typed for long")]
+        time.sleep(1.5)
+        status, _, text = busy.get("/progress")
+        assert status == 401  # used all the time, and over nevertheless
+        # One comes back to where one was, and to no other place.
+        for back, place in (("/progress", "/progress"), ("//elsewhere.example", "/cases"), ("/case/1/../x", "/cases"), ("https://a.example", "/cases")):
+            back = busy.form("/login", {"token": token(text), "back": back, "name": "anne", "password": PASSWORD, "note": "x" if back[1] == "/" else ""})
+            assert back[0] == 303 and back[1]["Location"] == place
+            busy.cookies.clear()
+            text = busy.get("/login")[2]
         again = logged_in(server, "ola")
         program.ok("user", "disable", store, "ola")
         assert again.get("/cases")[0] == 401
@@ -287,7 +305,7 @@ def test_sessions_end(tmp_path):
         assert leaving.form("/logout", {"token": token(page)})[0] == 200
         leaving.cookies = kept
         assert leaving.get("/cases")[0] == 401
-    assert rows(store, "SELECT count(*) FROM entries") == [(0,)]
+    assert rows(store, "SELECT count(*) FROM entries") == [(1,)]
 
 
 def test_a_session_outlives_the_server(tmp_path):
@@ -351,6 +369,10 @@ def test_addresses_and_certificates(tmp_path):
     fails(WRONG_USAGE, "serve", store, "--address", "::", names=["::"])
     fails(WRONG_USAGE, "serve", store, "--address", "localhost", names=["localhost"])
     fails(WRONG_USAGE, "serve", store, "--cert", "x.pem", names=["key"])
+    for value in ("0", "15x", "m", "-1", "1.5h", "25h", "99999999999999999999d", ""):
+        fails(WRONG_USAGE, "serve", store, "--idle", value, names=["--idle", f"'{value}'", "15m"])
+    fails(WRONG_USAGE, "serve", store, "--session", "8d", names=["--session", "7d"])
+    fails(WRONG_USAGE, "serve", store, "--idle", "2h", "--session", "30m", names=["--idle", "--session"])
     fails(BAD_INPUT, "serve", store, "--cert", tmp_path / "no.pem", "--key", tmp_path / "no.pem", names=["no.pem"])
     fails(BAD_INPUT, "serve", tmp_path / "no.db", names=["no.db"])
     cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"

@@ -1,0 +1,121 @@
+/* The door: who may come in, and what they find there when they come back. */
+#include <sodium.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "page_frame.h"
+
+#define MAX_LOGINS 2 /* passwords checked at a time: each takes 64 MiB */
+
+void avvik__form_token(const char *secret, char token_out[AVVIK_TOKEN_SIZE])
+{
+    static const unsigned char what[] = "avvik form";
+    unsigned char hash[32];
+    crypto_generichash(hash, sizeof hash, what, sizeof what, (const unsigned char *)secret, strlen(secret));
+    sodium_bin2hex(token_out, AVVIK_TOKEN_SIZE, hash, sizeof hash);
+}
+
+static int64_t seconds_now(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec;
+}
+
+int avvik__token_fits(const struct avvik__request *request, const char *secret)
+{
+    char token[AVVIK_TOKEN_SIZE];
+    const char *given = avvik__form_value(&request->form, "token");
+    avvik__form_token(secret, token);
+    return secret[0] != '\0' && strlen(given) == sizeof token - 1 && sodium_memcmp(given, token, sizeof token - 1) == 0;
+}
+
+void avvik__door_show(struct avvik__request *request, struct avvik__answer *answer, int code, const char *message)
+{
+    unsigned char bytes[32];
+    if (strlen(request->door) != AVVIK_TOKEN_SIZE - 1) {
+        randombytes_buf(bytes, sizeof bytes);
+        sodium_bin2hex(request->door, sizeof request->door, bytes, sizeof bytes);
+        snprintf(answer->cookies[0], sizeof answer->cookies[0], AVVIK_DOOR_COOKIE "=%s", request->door);
+    }
+    request->token[0] = '\0';
+    answer->code = code;
+    avvik__page_login(request, answer, message);
+}
+
+/* Let somebody in whose session has begun: to where it was, with what was not recorded there. */
+static void enter(struct avvik__request *request, struct avvik__answer *answer, const char *token)
+{
+    const struct avvik__kept *kept = &request->kept;
+    struct avvik_error error;
+    snprintf(answer->cookies[0], sizeof answer->cookies[0], AVVIK_TOKEN_COOKIE "=%s", token);
+    snprintf(answer->cookies[1], sizeof answer->cookies[1], AVVIK_DOOR_COOKIE "=; Max-Age=0");
+    if (avvik__case_of(kept->path) < 0 || (kept->note[0] == '\0' && kept->decision[0] == '\0')) {
+        avvik__send_on(answer, kept->path[0] == '\0' ? "/cases" : kept->path);
+        return;
+    }
+    snprintf(request->token, sizeof request->token, "%s", token);
+    if (avvik__session_find(request->review->store, token, request->review->idle_s, request->review->absolute_s,
+                            &request->person, &error) != AVVIK_OK) {
+        avvik__page_error(request, answer, 500);
+        return;
+    }
+    const struct avvik__case_notice notice = {W(back_again), 1, kept->note, kept->decision};
+    avvik__page_case(request, answer, avvik__case_of(kept->path), &notice);
+}
+
+void avvik__login_take(struct avvik__request *request, struct avvik__answer *answer)
+{
+    struct avvik__review *review = request->review;
+    struct avvik_error error;
+    char token[AVVIK_TOKEN_SIZE];
+    const char *name = avvik__form_value(&request->form, "name"),
+               *password = avvik__form_value(&request->form, "password");
+    int is_right = 0;
+    if (!avvik__token_fits(request, request->door)) {
+        avvik__door_show(request, answer, 400, W(login_stale));
+        return;
+    }
+    if (strlen(name) > 64 || strlen(password) > AVVIK_PASSWORD_MAX) {
+        avvik__door_show(request, answer, 401, W(login_wrong));
+        return;
+    }
+    if (!avvik__login_allowed(review->limit, name, request->address, seconds_now())) {
+        answer->retry_after_s = AVVIK_LOGIN_WINDOW_S;
+        avvik__door_show(request, answer, 429, W(login_often));
+        return;
+    }
+    if (__atomic_add_fetch(&review->logins_now, 1, __ATOMIC_SEQ_CST) > MAX_LOGINS) {
+        __atomic_sub_fetch(&review->logins_now, 1, __ATOMIC_SEQ_CST);
+        answer->retry_after_s = 2;
+        avvik__door_show(request, answer, 503, W(login_busy));
+        return;
+    }
+    avvik__login_refused(review->limit, name, request->address,
+                         seconds_now()); /* until it was not, also for those beside */
+    enum avvik_status status = avvik__account_check(review->store, name, password, request->address, &is_right, &error);
+    __atomic_sub_fetch(&review->logins_now, 1, __ATOMIC_SEQ_CST);
+    if (status == AVVIK_OK && is_right)
+        status = avvik__session_begin(review->store, name, token, &error);
+    if (status != AVVIK_OK)
+        avvik__page_error(request, answer, 500);
+    else if (!is_right)
+        avvik__door_show(request, answer, 401, W(login_wrong));
+    else {
+        avvik__login_forget(review->limit, name, request->address, seconds_now());
+        enter(request, answer, token);
+    }
+}
+
+void avvik__logout_take(struct avvik__request *request, struct avvik__answer *answer)
+{
+    struct avvik_error error;
+    if (avvik__session_end(request->review->store, request->token, &request->person, &error) != AVVIK_OK) {
+        avvik__page_error(request, answer, 500);
+        return;
+    }
+    request->person.name[0] = '\0';
+    snprintf(answer->cookies[1], sizeof answer->cookies[1], AVVIK_TOKEN_COOKIE "=; Max-Age=0");
+    avvik__door_show(request, answer, 200, W(logged_out));
+}

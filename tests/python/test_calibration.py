@@ -340,7 +340,7 @@ def test_lists_keep_their_rate_where_they_are_long(tmp_path):
 def test_lists_keep_their_rate_on_open_data(tmp_path):
     if not sets.open_data():
         pytest.skip(f"no open data: there is no *.h5 in {sets.OPEN}")
-    seeds = range(10 if os.environ.get("AVVIK_LONG") else 3)
+    seeds = range(10 if os.environ.get("AVVIK_LONG") else 1)
     results = [one for labelled in sets.open_data() for one in check_fdr(labelled, seeds, tmp_path)]
     kept, n, full = (sum(one[i] for one in results) for i in (0, 1, 3))
     print(f"all sets: {kept} of {n} runs ({kept / n:.1%}) at most 10 %, {full} of them with a list that is not empty; "

@@ -1,5 +1,6 @@
 """`avvik tune`: what is measured is kept, used, and changes no score; what somebody else put there is told and ignored."""
 
+import shutil
 import stat
 
 import h5py
@@ -95,21 +96,30 @@ def test_devices_are_tuned_and_used(cache, batch, model, tmp_path):
         assert values.tobytes() == tuned[name].tobytes() == odd[name].tobytes(), name
 
 
-@pytest.mark.parametrize("content", [b"", b"avvik tuning 1\nwalk lanes:16\n", b"\x00" * 100, b"x" * 1_000_000,
-                                     b"avvik tuning 1\nforest 8 8 abacus\nend\n"], ids=range(5))
-def test_a_spoilt_file_is_told(content, cache, batch, model, tmp_path):
-    folder, env = cache
-    if not ok_json("tune", "--target", "cpu", env=env)["tunings"]:
+@pytest.fixture(scope="module")
+def tuned_file(tmp_path_factory):
+    """What one measurement of the CPU has left."""
+    folder = tmp_path_factory.mktemp("tuned")
+    if not ok_json("tune", "--target", "cpu", env=environment(AVVIK_CACHE=str(folder)))["tunings"]:
         pytest.skip("this CPU has no choice of variants")
+    [file] = tune_files(folder)
+    return file
+
+
+def test_a_spoilt_file_is_told(tuned_file, cache, batch, model, tmp_path):
+    folder, env = cache
+    folder.mkdir(mode=0o700)
+    file = folder / tuned_file.name
+    shutil.copy(tuned_file, file)
     reference, told = score(model, batch, tmp_path / "reference.h5", "auto", env)
     assert ".tune" not in told
-    [file] = tune_files(folder)
-    file.write_bytes(content)
-    scores, told = score(model, batch, tmp_path / "scores.h5", "auto", env)
-    assert str(file) in told and "ignored" in told
-    for name, values in reference.items():
-        assert values.tobytes() == scores[name].tobytes(), name
-    ok("tune", "--target", "cpu", env=env)
+    for content in (b"", b"avvik tuning 1\nwalk lanes:16\n", b"\x00" * 100, b"x" * 1_000_000, b"avvik tuning 1\nforest 8 8 abacus\nend\n"):
+        file.write_bytes(content)
+        scores, told = score(model, batch, tmp_path / "scores.h5", "auto", env)
+        assert str(file) in told and "ignored" in told, content[:40]
+        for name, values in reference.items():
+            assert values.tobytes() == scores[name].tobytes(), name
+    assert ok("tune", "--target", "cpu", "--quiet", env=env).stdout == ""
     _, told = score(model, batch, tmp_path / "scores.h5", "auto", env)
     assert ".tune" not in told
 
@@ -126,9 +136,7 @@ def test_a_forced_walk_cannot_be_tuned(cache):
     fails(WRONG_USAGE, "tune", names=["AVVIK_OPENCL_WALK"], env=dict(env, AVVIK_OPENCL_WALK="global"))
 
 
-def test_no_place_to_keep_it(tmp_path):
-    if not ok_json("tune", "--target", "cpu", env=environment(AVVIK_CACHE=str(tmp_path / "cache")))["tunings"]:
-        pytest.skip("this CPU has no choice of variants")
+def test_no_place_to_keep_it(tuned_file, tmp_path):
     (tmp_path / "file").write_text("not a folder")
     fails(BAD_INPUT, "tune", "--target", "cpu", names=[tmp_path / "file"],
           env=environment(AVVIK_CACHE=str(tmp_path / "file")))
@@ -142,4 +150,3 @@ def test_table_for_people(cache):
     result = run("tune", "--target", "cpu", env=env)
     assert result.returncode == 0
     assert "chosen" in result.stdout or "nothing to choose" in result.stdout
-    assert ok("tune", "--target", "cpu", "--quiet", env=env).stdout == ""

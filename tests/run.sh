@@ -168,7 +168,7 @@ for preset in $presets; do
       # What reads files and arguments; the figures were checked above and are the same bits.
       full-sanitize) run_pytest sanitize tests/python/test_cli.py tests/python/test_bad_*.py tests/python/test_machine.py \
         tests/python/test_batches.py tests/python/test_files.py tests/python/test_reading.py tests/python/test_check.py \
-        tests/python/test_skip_damaged.py tests/python/test_store.py tests/python/test_serve.py tests/python/test_night.py tests/faults -m "not slow" ;;
+        tests/python/test_skip_damaged.py tests/python/test_store.py tests/python/test_serve.py tests/python/test_night*.py tests/faults -m "not slow" ;;
     esac
   fi
 done

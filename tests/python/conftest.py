@@ -6,6 +6,7 @@ import pytest
 
 import program
 import sets
+from nights import Place
 
 
 def pytest_sessionstart(session):
@@ -45,3 +46,9 @@ def scores(tmp_path, batch, model):
     path = tmp_path / "scores.h5"
     program.ok("score", "--model", model, batch, "--out", path)
     return path
+
+
+@pytest.fixture
+def place(tmp_path):
+    """A night that may be run, in a folder of its own."""
+    return Place(tmp_path / "place")

@@ -187,18 +187,23 @@ def test_several_files_are_one_batch(tmp_path):
     same(scores_of(scores), expected)
 
 
+@pytest.fixture(scope="module", params=["breast_original", "digits", "shuttle"])
+def scored_by_scalar(request, tmp_path_factory):
+    """A bundled set, its model, and what one thread of scalar kernels says."""
+    bundled = next(item for item in sets.bundled() if item.name == request.param)
+    folder = tmp_path_factory.mktemp("scalar")
+    program.ok("fit", bundled.path, "--trees", 100, "--seed", 4, "--out", folder / "model.h5")
+    program.ok("score", "--model", folder / "model.h5", bundled.path, "--backend", "scalar", "--threads", 1, "--out", folder / "s.h5")
+    return bundled.path, folder / "model.h5", scores_of(folder / "s.h5")
+
+
 @pytest.mark.parametrize("threads", [1, 2, 5])
 @pytest.mark.parametrize("backend", ["scalar", "avx2", "avx512", "avx512vbmi", "opencl"])
-@pytest.mark.parametrize("name", ["breast_original", "digits", "shuttle"])
-def test_every_backend_writes_the_same_bits(name, backend, threads, tmp_path):
-    bundled = next(item for item in sets.bundled() if item.name == name)
-    model = tmp_path / "model.h5"
-    program.ok("fit", bundled.path, "--trees", 100, "--seed", 4, "--out", model)
-    wanted, here = tmp_path / "scalar.h5", tmp_path / "here.h5"
-    program.ok("score", "--model", model, bundled.path, "--backend", "scalar", "--threads", 1, "--out", wanted)
-    result = program.run("score", "--model", model, bundled.path, "--backend", backend, "--threads", threads,
-                         "--out", here)
+def test_every_backend_writes_the_same_bits(scored_by_scalar, backend, threads, tmp_path):
+    path, model, wanted = scored_by_scalar
+    here = tmp_path / "here.h5"
+    result = program.run("score", "--model", model, path, "--backend", backend, "--threads", threads, "--out", here)
     if result.returncode == program.NO_BACKEND and not program.expected(backend):
         pytest.skip(f"{backend} cannot run here: {result.stderr.strip()}")
     assert result.returncode == program.DONE, result.stderr
-    same(scores_of(here), scores_of(wanted))
+    same(scores_of(here), wanted)

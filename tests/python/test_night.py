@@ -3,6 +3,7 @@
 import csv
 import datetime
 import json
+import pathlib
 import re
 import shutil
 

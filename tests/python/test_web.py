@@ -267,6 +267,8 @@ def test_killed_while_the_browser_sends_a_decision(person, tmp_path):
         server = Server(store, "--port", server.port)
         there = rows(store, f"SELECT c.version, c.state, e.note FROM cases c LEFT JOIN entries e ON e.case_id = c.id WHERE c.id = {case}")
         assert there == [(1, "decided", "n" * 500)] or (there == [(0, "open", None)] and not said)
+        tab, page = page, page.context.new_page()  # the old one may still be on its way to an error page
+        tab.close()
         page.goto(f"/case/{case}")
         assert ("n" * 500 in page.locator(".history, .acts").first.inner_text()) is (there[0][0] == 1)
     assert server.stop() == ""

@@ -274,6 +274,7 @@ static void all_read(struct reader *reader, const json_t *root, struct avvik__ca
     document->forest = number_read(reader, scores, "forest", OPTIONAL);
     document->deviation = number_read(reader, scores, "deviation", OPTIONAL);
     document->joint = number_read(reader, scores, "joint", OPTIONAL);
+    document->tails = number_read(reader, scores, "tails", OPTIONAL);
     document->combined = number_read(reader, scores, "combined", OPTIONAL);
     document->peer_group = text_read(reader, peers, "name", OPTIONAL, MAX_TEXT);
     document->peer_rows = number_read(reader, peers, "rows", OPTIONAL);

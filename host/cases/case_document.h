@@ -38,7 +38,7 @@ struct avvik__case_document {
     int language; /* of labels and texts but the words: enum avvik_language; -1: not said */
     const char *key, *night, *input, *table, *selected_by, *time, *office, *entity;
     int64_t row, rank; /* rank 0: none */
-    double p, forest, deviation, joint, combined;
+    double p, forest, deviation, joint, tails, combined;
     struct avvik__case_field *fields;
     struct avvik__case_reason *reasons;
     struct avvik__case_moment *timeline;

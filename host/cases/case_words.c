@@ -8,7 +8,8 @@
 #include "words.h"
 
 #define PART_SIZE 512
-#define FAR 3.5f /* AVVIK_DEVIATION_CUT */
+#define FAR 3.5f      /* AVVIK_DEVIATION_CUT */
+#define LEAST_RARE 20 /* 1 in so many is worth a word */
 
 static enum avvik__say noun_of(const char *table)
 {
@@ -25,13 +26,33 @@ static void capitalise(char *sentence)
         sentence[0] = (char)(sentence[0] - 'a' + 'A');
 }
 
-static void deviates_say(const struct avvik_explanations *all, const struct avvik_explanation *one,
+/* "; it is higher than in all but 1 in 4,000 payments", of the value that the first sentence is about: where the model has tails, the
+ * value is rare among everyone's, and lies to the same side as among its peers. Never more than is known: the number of
+ * rows as far out is known as an upper bound, and 1 in 4,059 becomes 1 in 4,000. */
+static void tail_say(const struct avvik_reason *reason, int side, const char *noun, enum avvik_language language,
+                     char *text, size_t size)
+{
+    char count[64];
+    uint64_t in = reason->tail_rows == 0 ? reason->tail_of : reason->tail_of / reason->tail_rows, step = 1;
+    text[0] = '\0';
+    if (in < LEAST_RARE || reason->tail_side != side)
+        return;
+    while (reason->tail_rows > 0 && in / step >= 100)
+        step *= 10;
+    avvik__count_text(in / step * step, language, count, sizeof count);
+    avvik__words_fill(reason->tail_rows == 0 ? (side > 0 ? AVVIK_SAY_HIGHEST : AVVIK_SAY_LOWEST)
+                      : side > 0             ? AVVIK_SAY_HIGHER_THAN
+                                             : AVVIK_SAY_LOWER_THAN,
+                      language, text, size, "count", count, "noun", noun, NULL);
+}
+
+static void deviates_say(const struct avvik_explanations *all, const struct avvik_explanation *one, const char *noun,
                          enum avvik_language language, char *text)
 {
     const struct avvik_reason *reason = &one->reasons[0];
     const struct avvik_explained_column *column = &all->features[reason->feature];
     const double number = avvik__cell_number(&reason->cell), center = (double)reason->center;
-    char feature[PART_SIZE], value[PART_SIZE], typical[PART_SIZE];
+    char feature[PART_SIZE], value[PART_SIZE], typical[PART_SIZE], tail[PART_SIZE];
     const enum avvik__say say = reason->cell.kind == AVVIK_CELL_MISSING                  ? AVVIK_SAY_MISSING
                                 : column->n_codes > 0 || (float)number == reason->center ? AVVIK_SAY_TOGETHER
                                 : number > center ? (reason->z > FAR ? AVVIK_SAY_FAR_ABOVE : AVVIK_SAY_ABOVE)
@@ -39,8 +60,9 @@ static void deviates_say(const struct avvik_explanations *all, const struct avvi
     avvik__column_in_sentence(all->table, column->name, language, feature, sizeof feature);
     avvik__number_text(column, number, language, 1, value, sizeof value);
     avvik__number_text(column, center, language, 1, typical, sizeof typical);
+    tail_say(reason, number > center ? 1 : -1, noun, language, tail, sizeof tail);
     avvik__words_fill(say, language, text, AVVIK_SENTENCE_SIZE, "feature", feature, "value", value, "center", typical,
-                      NULL);
+                      "tail", tail, NULL);
 }
 
 /* "municipality 0301, benefit dagpenger" */
@@ -128,7 +150,7 @@ void avvik_explanation_words(const struct avvik_explanations *explanations, size
     const struct avvik_explanation *one = &explanations->rows[row];
     char noun[64];
     avvik__words_fill(noun_of(explanations->table), language, noun, sizeof noun, NULL);
-    deviates_say(explanations, one, language, sentences[0]);
+    deviates_say(explanations, one, noun, language, sentences[0]);
     peers_say(explanations, one, noun, language, sentences[1]);
     rarity_say(explanations, one, noun, language, sentences[2]);
     ordinary_say(explanations, one, language, sentences[3]);

@@ -226,9 +226,10 @@ static json_t *cut_json(const struct avvik_explanations *all)
 {
     if (!all->has_cut)
         return json_null();
-    const double score = all->by != AVVIK_BY_FOREST
-                             ? all->cut
-                             : (double)avvik_forest_score(all->model, (int32_t)fmax(0, ceil(-all->cut)));
+    const double score = all->by == AVVIK_BY_FOREST
+                             ? (double)avvik_forest_score(all->model, (int32_t)fmax(0, ceil(-all->cut)))
+                         : all->by == AVVIK_BY_TAILS ? all->cut / AVVIK_TAIL_ONE
+                                                     : all->cut;
     return json_pack("{s:f, s:f}", "score", score, "p", all->cut_p);
 }
 

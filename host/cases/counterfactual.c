@@ -20,6 +20,8 @@ static void borders_fill(struct avvik__counterfactual *search)
 {
     const struct avvik__forest *forest = &search->explainer->model->forest;
     const size_t size = (size_t)1 << forest->height;
+    const struct avvik__scoring_plan *plan = &search->explainer->memory.plan;
+    const int has_tails = avvik__counts_tails(search->explainer, search->surprise, search->by);
     struct avvik__split split;
     for (size_t at = 0; at < forest->n_trees * size; at++)
         if (at % size > 0 && avvik__split_of(forest, at, &split))
@@ -27,6 +29,9 @@ static void borders_fill(struct avvik__counterfactual *search)
     for (uint32_t f = 0; f < forest->n_features; f++) {
         struct avvik__borders *borders = &search->borders[f];
         uint32_t n = 0;
+        for (uint32_t i = 1; has_tails && i < AVVIK_TAIL_CELLS; i++)
+            if (isfinite(plan->tails[f].level[i]))
+                borders->values[borders->n++] = plan->tails[f].level[i];
         qsort(borders->values, borders->n, sizeof(float), floats_compare);
         for (uint32_t i = 0; i < borders->n; i++)
             if (n == 0 || borders->values[i] != borders->values[n - 1])
@@ -54,7 +59,8 @@ enum avvik_status avvik__counterfactual_init(struct avvik__counterfactual *searc
         if (at % size > 0 && avvik__split_of(forest, at, &split))
             search->borders[split.feature].n++;
     for (uint32_t f = 0; f < forest->n_features; f++) {
-        if ((search->borders[f].values = calloc((size_t)search->borders[f].n + 1, sizeof(float))) == NULL)
+        if ((search->borders[f].values = calloc((size_t)search->borders[f].n + AVVIK_TAIL_CELLS, sizeof(float))) ==
+            NULL)
             goto no_memory;
         search->borders[f].n = 0;
     }

@@ -7,8 +7,8 @@
 
 #define AVVIK_GRID_CELLS ((size_t)1 << 20) /* of two features, at a time */
 
-/* The thresholds of one feature in the whole forest, ascending, each once. Interval i of a feature is [border i - 1,
- * border i): within it no tree can tell values apart. */
+/* The thresholds of one feature in the whole forest and, where they count, of its tails, ascending, each once. Interval
+ * i of a feature is [border i - 1, border i): within it neither trees nor tails can tell values apart. */
 struct avvik__borders {
     float *values;
     uint32_t n;

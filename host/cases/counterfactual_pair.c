@@ -134,7 +134,21 @@ static void side_set(struct pair *pair, int s, uint32_t feature)
         side->end++;
 }
 
-/* Only where a rectangle begins does a path sum change. The rectangles then count intervals of the side. */
+/* Mark the intervals of a side, from its first on, in which a value is worth something else in the tails than in the
+ * one before. */
+static void tails_mark(const struct pair *pair, const struct side *side, uint32_t *marks, uint32_t n)
+{
+    const struct avvik_explainer *explainer = pair->looking->search->explainer;
+    for (uint32_t i = 1; i < n && pair->looking->profile.has_tails; i++) {
+        const float start = side->borders->values[side->first + i - 1];
+        if (avvik__explainer_tail(explainer, side->feature, start) !=
+            avvik__explainer_tail(explainer, side->feature, avvik__float_before(start)))
+            marks[i] = 1;
+    }
+}
+
+/* Only where a rectangle begins does a path sum change, and only there or at a quantile what the tails say. The
+ * rectangles then count intervals of the side. */
 static void side_reduce(struct pair *pair, int s)
 {
     struct avvik__looking *looking = pair->looking;
@@ -144,6 +158,7 @@ static void side_reduce(struct pair *pair, int s)
     memset(numbers, 0, (n + 1) * sizeof *numbers);
     for (size_t r = 0; r < looking->n_rectangles; r++)
         numbers[looking->rectangles[r].low[s] - side->first] = 1;
+    tails_mark(pair, side, numbers, n);
     numbers[0] = numbers[n] = 1;
     side->n = 0;
     for (uint32_t i = 0; i <= n; i++)

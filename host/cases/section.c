@@ -64,6 +64,13 @@ static void joint_find(struct avvik__profile *profile, const struct avvik__expla
     profile->rounding = (n + 8) * ROUNDING * sqrt(sizes);
 }
 
+int avvik__counts_tails(const struct avvik_explainer *explainer, const struct avvik__surprise *surprise,
+                        enum avvik_detector by)
+{
+    return explainer->memory.plan.tails != NULL &&
+           (by == AVVIK_BY_TAILS || (by == AVVIK_BY_COMBINED && surprise->weights[AVVIK_BY_TAILS] > 0));
+}
+
 void avvik__profile_take(struct avvik__profile *profile, const struct avvik_explainer *explainer,
                          const struct avvik__surprise *surprise, enum avvik_detector by,
                          const struct avvik__explained_row *row)
@@ -74,9 +81,10 @@ void avvik__profile_take(struct avvik__profile *profile, const struct avvik_expl
     profile->group = row->group;
     furthest_find(profile, row);
     joint_find(profile, row);
+    profile->has_tails = avvik__counts_tails(explainer, surprise, by);
     profile->all_tails = 0;
     for (uint32_t f = 0; f < explainer->memory.plan.n_features; f++) {
-        profile->tails[f] = avvik__explainer_tail(explainer, f, row->values[f]);
+        profile->tails[f] = profile->has_tails ? avvik__explainer_tail(explainer, f, row->values[f]) : 0;
         profile->all_tails += profile->tails[f];
     }
 }
@@ -146,6 +154,8 @@ static double surprise_find(const struct avvik__section *section, float deviatio
 /* What feature f is worth in the tails where that is least: next to the middle. */
 static int32_t tail_least(const struct avvik__profile *profile, uint32_t f, float low, float high)
 {
+    if (!profile->has_tails)
+        return 0;
     const float middle = avvik__explainer_middle(profile->explainer, f);
     return avvik__explainer_tail(profile->explainer, f, middle < low ? low : middle > high ? high : middle);
 }

@@ -1,8 +1,8 @@
 /* What a row's scores can be while one or two of its features vary and all else stays. Within an interval of the
- * forest's thresholds the path sum is constant; |z| falls towards 0 and rises behind it, and so does what a value is
- * worth in the tails, towards its middle; the joint deviation is a parabola in the signed logarithms, which rise with
- * the values. So over any box of values each detector is least at a place that is known, and the surprise is nowhere
- * below that of all these least scores together. */
+ * forest's thresholds the path sum is constant; |z| falls towards 0 and rises behind it, and so, in steps, does what a
+ * value is worth in the tails, towards its middle; the joint deviation is a parabola in the signed logarithms, which
+ * rise with the values. So over any box of values each detector is least at a place that is known, and the surprise is
+ * nowhere below that of all these least scores together. */
 #ifndef AVVIK_SECTION_H
 #define AVVIK_SECTION_H
 
@@ -26,14 +26,18 @@ struct avvik__profile {
     double logs[AVVIK_JOINT_FEATURES];                       /* signed logarithms */
     double slope[AVVIK_JOINT_FEATURES];                      /* half of its derivatives: W^T w */
     double bend[AVVIK_JOINT_FEATURES][AVVIK_JOINT_FEATURES]; /* W^T W */
-    int32_t *tails; /* [feature]: what each value is worth; the memory is the owner's */
-    int32_t all_tails;
+    int has_tails;                                           /* the surprise comes from tails, too; else these are 0 */
+    int32_t *tails, all_tails; /* [feature]: what each value is worth; the memory is the owner's */
 };
 
 /* profile->tails is there. */
 void avvik__profile_take(struct avvik__profile *profile, const struct avvik_explainer *explainer,
                          const struct avvik__surprise *surprise, enum avvik_detector by,
                          const struct avvik__explained_row *row);
+
+/* Does the surprise of `by` come from tails, too? */
+int avvik__counts_tails(const struct avvik_explainer *explainer, const struct avvik__surprise *surprise,
+                        enum avvik_detector by);
 
 struct avvik__section {
     const struct avvik__profile *profile;

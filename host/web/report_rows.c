@@ -26,7 +26,11 @@ static void csv_number(FILE *to, double value)
 
 int avvik__report_csv(const struct avvik__report *report, FILE *to)
 {
-    fputs("rank,key,night,time,office,entity,selected_by,input,row,p,forest,deviation,joint,combined", to);
+    int has_tails = 0;
+    for (size_t c = 0; c < report->n_cases; c++)
+        has_tails |= isfinite(report->cases[c]->tails);
+    fprintf(to, "rank,key,night,time,office,entity,selected_by,input,row,p,forest,deviation,joint,combined%s",
+            has_tails ? ",tails" : "");
     for (int i = 1; i <= CSV_REASONS; i++)
         fprintf(to, ",reason_%d,text_%d,share_%d", i, i, i);
     fputs(",words\n", to);
@@ -35,13 +39,13 @@ int avvik__report_csv(const struct avvik__report *report, FILE *to)
         const char *texts[] = {document->key,    document->night,       document->time, document->office,
                                document->entity, document->selected_by, document->input};
         const double numbers[] = {document->p, document->forest, document->deviation, document->joint,
-                                  document->combined};
+                                  document->combined, document->tails};
         if (document->rank > 0)
             fprintf(to, "%lld", (long long)document->rank);
         for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
             csv_text(to, texts[i]);
         fprintf(to, ",%lld", (long long)document->row);
-        for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
+        for (size_t i = 0; i < sizeof numbers / sizeof numbers[0] - !has_tails; i++)
             csv_number(to, numbers[i]);
         for (size_t i = 0; i < CSV_REASONS; i++) {
             const struct avvik__case_reason *reason = i < document->n_reasons ? &document->reasons[i] : NULL;

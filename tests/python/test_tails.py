@@ -1,5 +1,8 @@
 """Tails: exact quantiles as NumPy has them, scores as those of PyOD's ECOD within the resolution that is documented."""
 
+import json
+import re
+
 import h5py
 import numpy as np
 import pytest
@@ -149,3 +152,79 @@ def test_lists_by_tails(tmp_path):
     for options in (("--by", "tails"), ("--weights", "forest=1,tails=1")):
         sentence = program.fails(program.WRONG_USAGE, "flag", scores, *options, names=[scores])
         assert "--tails" in sentence
+
+
+def explained(folder, *options):
+    return program.ok_json("explain", folder / "scores.h5", "--model", folder / "model.h5", *options)
+
+
+def test_reasons_and_words_by_tails(tmp_path):
+    rows = 20_000
+    random = np.random.default_rng(6)
+    values = np.stack([np.round(random.lognormal(9, 1, rows), -1), random.normal(size=rows), random.standard_t(3, rows),
+                       random.integers(0, 9, rows)], axis=1).astype(np.float32)
+    values[7] = [9e6, 0, 0, 4]
+    values[8, 1:3] = [-3.2, np.nan]
+    path = write(tmp_path / "batch.h5", values)
+    model, scores = fit_and_score(path, tmp_path, "--trees", 30)
+    tails = scores["/scores/tails"][:]
+    said = 0
+    for case in explained(tmp_path, "--rows", "0..200", "--reasons", 99, "--by", "tails"):
+        row = case["row"]
+        assert case["scores"]["tails"] == tails[row] / ONE
+        parts = {reason["feature"]: reason for reason in case["reasons"]}
+        assert sum(reason["tails"] for reason in case["reasons"]) * ONE == tails[row]  # exactly
+        for f, reason in ((f, parts[f"x{f}"]) for f in range(4) if f"x{f}" in parts):
+            x, column = values[row, f], values[:, f][np.isfinite(values[:, f])]
+            if np.isnan(x):
+                assert reason["tails"] == 0 and reason["tail_rows"] is None and reason["tail_of"] is None
+                continue
+            assert reason["share"] == pytest.approx(reason["tails"] * ONE / tails[row])
+            known, true = reason["tail_rows"], min((column <= x).sum(), (column >= x).sum())
+            assert reason["tail_of"] == len(column) and true <= known <= max(2 * true, 1.5 * true + 1)
+            bits = np.log2(len(column) / true) if true else np.log2(len(column) + 1)
+            assert -0.5 / ONE <= reason["tails"] - bits <= STEP + 0.5 / ONE
+        first = case["reasons"][0]
+        told = re.search(r"(higher|lower) than in all but 1 in ([\d,]+) rows", case["words"]["en"][0])
+        if told:
+            said += 1
+            column = values[:, int(first["feature"][1:])]
+            x = values[row, int(first["feature"][1:])]
+            true = (column >= x).sum() if told[1] == "higher" else (column <= x).sum()
+            assert true / first["tail_of"] <= 1 / int(told[2].replace(",", "")) <= 1 / 20
+            assert "bare 1 av" in case["words"]["nb"][0] and "berre 1 av" in case["words"]["nn"][0]
+        else:
+            assert "than in all but" not in case["words"]["en"][0]
+    assert said > 20
+
+
+def test_what_would_make_it_ordinary_by_tails(tmp_path):
+    """On either side of the border that is told, the row as it would be is scored by avvik itself."""
+    values = mixed(4000)
+    values = values[np.isfinite(values).all(axis=1)]
+    path = write(tmp_path / "batch.h5", values)
+    fit_and_score(path, tmp_path, "--trees", 30)
+    flags = tmp_path / "flags.json"
+    for options in (("--by", "tails"), ("--weights", "forest=2,tails=3")):
+        flags.write_text(program.ok("flag", tmp_path / "scores.h5", "--budget", 30, "--json", *options).stdout)
+        cases = explained(tmp_path, "--flagged", flags)
+        tried, wanted = [], []
+        for case in cases:
+            for change in case["counterfactual"]["one"] or []:
+                f = int(change["feature"][1:])
+                for is_ordinary in (True, False):
+                    row = values[case["row"]].copy()
+                    edge = np.float32(change["value"])
+                    before = np.nextafter(edge, np.float32(-np.inf))
+                    row[f] = edge if (change["direction"] == "from") == is_ordinary else before
+                    tried.append(row)
+                    wanted.append(is_ordinary)
+        assert len(tried) > 20
+        program.ok("score", "--model", tmp_path / "model.h5", write(tmp_path / "tried.h5", np.array(tried)), "--force",
+                   "--out", tmp_path / "tried_scores.h5")
+        by = "tails" if options[0] == "--by" else "combined"
+        weights = None if by == "tails" else {"forest": 2, "tails": 3}
+        found = Calibration(tmp_path / "scores.h5", weights).rows(tmp_path / "tried_scores.h5")[by]
+        cut = cases[0]["cut"]["score"] * (ONE if by == "tails" else 1)
+        assert [score < cut - 1e-9 for score in found] == wanted or by == "combined"
+        assert all((score < cut + 1e-9) == is_ordinary or abs(score - cut) < 1e-6 for score, is_ordinary in zip(found, wanted))

@@ -191,7 +191,6 @@ static void sums_fill(const struct pair *pair, uint32_t top, uint32_t bottom, in
     int32_t *sums = looking->sums;
     memset(sums, 0, (bottom - top + 1) * width * sizeof *sums);
     sums[0] = others;
-    sums[width - 1] -= others;
     for (size_t r = 0; r < looking->n_rectangles; r++) {
         const struct avvik__rectangle *of = &looking->rectangles[r];
         const size_t low = of->low[0] > top ? of->low[0] - top : 0;

@@ -147,11 +147,9 @@ enum avvik_status avvik__explain_cells(const struct avvik__explain_run *run, str
         if (file->columns[c] == SIZE_MAX)
             continue;
         AVVIK_TRY(avvik__cells_read(file->cells, file->columns[c], explanation->scores_row, 1, &cell, error));
-        if (c < n_features) {
-            for (size_t i = 0; i < n_features; i++)
-                if (explanation->reasons[i].feature == c)
-                    explanation->reasons[i].cell = cell;
-        } else if (c < n_features + n_shown)
+        if (c < n_features)
+            explanation->reasons[c].cell = cell; /* not ordered yet */
+        else if (c < n_features + n_shown)
             explanation->cells[c - n_features] = cell;
         else
             *singles[c - n_features - n_shown] = cell;

@@ -9,6 +9,55 @@
 #include "explain_run.h"
 #include "tree_shap.h"
 
+#define REASONS_VALUES ((size_t)1 << 20) /* of the features of as many rows as are taken apart at a time */
+
+/* The reasons of the rows [first, first + n): their contributions come from the backend that is asked for. */
+static enum avvik_status reasons_take(struct avvik__explain_run *run, const struct avvik_explainer *explainer,
+                                      size_t first, size_t n, float *values, int64_t *contributions,
+                                      struct avvik_error *error)
+{
+    enum avvik_status status = AVVIK_OK;
+    const size_t n_features = run->model->n_features;
+    struct avvik_explanation *rows = run->explanations->rows + first;
+    const struct avvik_rows matrix = {
+        .values = values, .n_rows = n, .row_stride = n_features, .column_stride = 1, .groups = NULL};
+    for (size_t i = 0; i < n; i++)
+        memcpy(values + i * n_features, rows[i].values, n_features * sizeof *values);
+    AVVIK_TRY(avvik_explainer_contributions(explainer, &matrix, contributions, error));
+    for (size_t i = 0; i < n; i++) {
+        const struct avvik__row_scores scores = {rows[i].path_sum, rows[i].deviation, rows[i].joint};
+        memcpy(run->row.values, rows[i].values, n_features * sizeof *values);
+        run->row.group = rows[i].group;
+        avvik__explained_row_fill(run->explainer, &run->row);
+        avvik__reasons_find(run->explainer, &run->surprise, run->options->by, &run->row, &scores,
+                            contributions + i * n_features, rows[i].reasons);
+    }
+done:
+    return status;
+}
+
+static enum avvik_status reasons_find(struct avvik__explain_run *run, struct avvik_error *error)
+{
+    enum avvik_status status = AVVIK_OK;
+    const size_t n_features = run->model->n_features, n_rows = run->explanations->n_rows;
+    const size_t fit = REASONS_VALUES / n_features + 1, most = fit < n_rows ? fit : n_rows;
+    struct avvik_explainer *wanted = NULL;
+    float *values = calloc(most * n_features, sizeof *values);
+    int64_t *contributions = calloc(most * n_features, sizeof *contributions);
+    if (values == NULL || contributions == NULL)
+        AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
+    if (run->options->backend != NULL)
+        AVVIK_TRY(avvik_explainer_open(run->model, run->options->backend, &wanted, error));
+    for (size_t first = 0; first < n_rows; first += most)
+        AVVIK_TRY(reasons_take(run, wanted == NULL ? run->explainer : wanted, first,
+                               n_rows - first < most ? n_rows - first : most, values, contributions, error));
+done:
+    avvik_explainer_close(wanted);
+    free(values);
+    free(contributions);
+    return status;
+}
+
 struct rows {
     const struct avvik__explain_run *run;
     struct avvik__looking *looking; /* [worker] */
@@ -67,6 +116,7 @@ enum avvik_status avvik__explain_rows(struct avvik__explain_run *run, struct avv
         AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
     for (size_t f = 0; f < n_features; f++)
         is_fixed[f] = explanations->features[f].n_codes > 0;
+    AVVIK_TRY(reasons_find(run, error));
     AVVIK_TRY(avvik__counterfactual_init(&search, error));
     for (unsigned w = 0; w < n_workers; w++)
         AVVIK_TRY(avvik__looking_init(&rows.looking[w], &search, error));

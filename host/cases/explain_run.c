@@ -212,8 +212,9 @@ done:
     return status;
 }
 
-static enum avvik_status row_explain(struct avvik__explain_run *run, struct avvik__explained_file *file,
-                                     struct avvik_explanation *explanation, struct avvik_error *error)
+/* Everything of a row that lies in files: its scores, its values, what is shown of it. */
+static enum avvik_status row_take(struct avvik__explain_run *run, struct avvik__explained_file *file,
+                                  struct avvik_explanation *explanation, struct avvik_error *error)
 {
     enum avvik_status status = AVVIK_OK;
     const struct avvik__surprise *surprise = &run->surprise;
@@ -223,6 +224,8 @@ static enum avvik_status row_explain(struct avvik__explain_run *run, struct avvi
     explanation->values = calloc(n_features, sizeof *explanation->values);
     if (explanation->reasons == NULL || explanation->cells == NULL || explanation->values == NULL)
         AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
+    for (uint32_t f = 0; f < n_features; f++)
+        explanation->reasons[f].feature = f;
     explanation->scores_row = explanation->pick.row - file->first_row;
     size_t input = 0;
     while (input + 1 < file->reader.n_inputs && file->reader.input_offsets[input + 1] <= explanation->scores_row)
@@ -239,10 +242,6 @@ static enum avvik_status row_explain(struct avvik__explain_run *run, struct avvi
         explanation->p[d] = avvik__surprise_rank(surprise, (enum avvik_detector)d, of_row) / (surprise->n + 1.0);
     }
     explanation->combined = avvik__surprise_of(surprise, AVVIK_BY_COMBINED, &scores);
-    run->explainer->kernels.forest_reasons(run->contributions, run->row.tile, run->explainer->reasons.stride, 1,
-                                           &run->explainer->reasons);
-    avvik__reasons_find(run->explainer, surprise, run->options->by, &run->row, &scores, run->contributions,
-                        explanation->reasons);
     AVVIK_TRY(avvik__explain_cells(run, file, explanation, error));
 done:
     return status;
@@ -271,7 +270,7 @@ static enum avvik_status file_explain(struct avvik__explain_run *run, struct avv
             AVVIK_FAIL(AVVIK_INTERRUPTED, 0, "interrupted");
         if (i > 0 && sorted[i]->pick.row == sorted[i - 1]->pick.row)
             AVVIK_FAIL(AVVIK_ERR_USAGE, 0, "row %llu is named twice", (unsigned long long)sorted[i]->pick.row);
-        AVVIK_TRY(row_explain(run, file, sorted[i], error));
+        AVVIK_TRY(row_take(run, file, sorted[i], error));
         ++*n_done;
     }
     if (run->explanations->owned == NULL) { /* it has the names of the columns */
@@ -353,12 +352,11 @@ static enum avvik_status run_begin(struct avvik__explain_run *run, const struct 
     const size_t stride = run->explainer->memory.plan.stride;
     run->row.values = avvik__aligned_calloc(stride, sizeof(float));
     run->row.tile = avvik__aligned_calloc(stride, sizeof(float));
-    run->contributions = avvik__aligned_calloc(stride, sizeof(int64_t));
     run->read = calloc(run->model->n_features + run->model->peers.n_keys, sizeof(float));
     explanations->rows = calloc(n_picks, sizeof *explanations->rows);
     struct avvik_explanation **sorted = *sorted_out = calloc(n_picks, sizeof *sorted);
-    if (run->row.values == NULL || run->row.tile == NULL || run->contributions == NULL || run->read == NULL ||
-        explanations->rows == NULL || sorted == NULL)
+    if (run->row.values == NULL || run->row.tile == NULL || run->read == NULL || explanations->rows == NULL ||
+        sorted == NULL)
         AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
     if (run->options->night != NULL && (explanations->night = strdup(run->options->night)) == NULL)
         AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
@@ -406,7 +404,6 @@ done:
     avvik_explainer_close(run.explainer);
     free(run.row.values);
     free(run.row.tile);
-    free(run.contributions);
     free(run.read);
     free(sorted);
     return status;

@@ -25,9 +25,8 @@ struct avvik__explain_run {
     struct avvik_explainer *explainer;
     struct avvik__surprise surprise;
     struct avvik_explanations *explanations;
-    struct avvik__explained_row row; /* scratch, as the two below */
-    int64_t *contributions;
-    float *read; /* a value of each column of a source */
+    struct avvik__explained_row row; /* scratch, as the next */
+    float *read;                     /* a value of each column of a source */
     size_t n_cell_columns;
 };
 
@@ -35,8 +34,8 @@ struct avvik__explain_run {
 enum avvik_status avvik__explain_columns(struct avvik__explain_run *run, struct avvik__explained_file *file,
                                          struct avvik_error *error);
 
-/* What is found out of each row by itself, once all are read and the cut is known: what would make it ordinary, and
- * Shapley values. By all threads, a row at a time. */
+/* What is found out of each row by itself, once all are read and the cut is known: its reasons, what would make it
+ * ordinary, Shapley values. */
 enum avvik_status avvik__explain_rows(struct avvik__explain_run *run, struct avvik_error *error);
 
 /* with_scan: go through all rows of all batches, once everything else is known. */

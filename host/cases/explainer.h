@@ -52,7 +52,8 @@ float avvik__explainer_middle(const struct avvik_explainer *explainer, uint32_t 
 void avvik__explainer_joint(const struct avvik_explainer *explainer, const struct avvik__explained_row *row,
                             double *parts);
 
-/* Fill reasons (n_features) but for their cells, the largest share first. contributions: of the forest. */
+/* Fill reasons (n_features, in the features' order), whose cells are there, and put the largest share first.
+ * contributions: of the forest. */
 void avvik__reasons_find(const struct avvik_explainer *explainer, const struct avvik__surprise *surprise,
                          enum avvik_detector by, const struct avvik__explained_row *row,
                          const struct avvik__row_scores *scores, const int64_t *contributions,

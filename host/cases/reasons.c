@@ -74,7 +74,8 @@ void avvik__reasons_find(const struct avvik_explainer *explainer, const struct a
             .joint = f < model->joint.n_features ? joint[f] : 0,
             .z = avvik__explainer_z(explainer, row->group, f, row->values[f]),
             .center = plan->center[row->group * plan->stride + f],
-            .percentile = isfinite(row->values[f]) ? percentile_of(&model->features[f], row->tile[f]) : NAN};
+            .percentile = isfinite(row->values[f]) ? percentile_of(&model->features[f], row->tile[f]) : NAN,
+            .cell = reason->cell};
         pushes[AVVIK_BY_FOREST] += reason->contribution < 0 ? -(double)reason->contribution : 0;
         pushes[AVVIK_BY_JOINT] += reason->joint > 0 ? reason->joint : 0;
         tail_describe(explainer, row, reason);

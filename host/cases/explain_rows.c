@@ -25,7 +25,7 @@ static enum avvik_status reasons_take(struct avvik__explain_run *run, const stru
         memcpy(values + i * n_features, rows[i].values, n_features * sizeof *values);
     AVVIK_TRY(avvik_explainer_contributions(explainer, &matrix, contributions, error));
     for (size_t i = 0; i < n; i++) {
-        const struct avvik__row_scores scores = {rows[i].path_sum, rows[i].deviation, rows[i].joint};
+        const struct avvik__row_scores scores = {rows[i].path_sum, rows[i].deviation, rows[i].joint, rows[i].tails};
         memcpy(run->row.values, rows[i].values, n_features * sizeof *values);
         run->row.group = rows[i].group;
         avvik__explained_row_fill(run->explainer, &run->row);

@@ -99,8 +99,8 @@ static enum avvik_status job_run(struct avvik_error *error)
            (status = avvik_engine_open(model, "scalar", &engine, error)) != AVVIK_OK ||
            (status = avvik_score_file(model, engine, source, scores_path, &score, &summary, error)) != AVVIK_OK ||
            (status = avvik_flag(score_paths, 1, &flag, &list, error)) != AVVIK_OK ||
-           (status = avvik_evaluate(scores_path, batch, "/glass/label", 0, flag.weights, &evaluation, error)) !=
-               AVVIK_OK);
+           (status = avvik_evaluate(scores_path, batch, "/glass/label", 0, flag.weights, flag.p_by, &evaluation,
+                                    error)) != AVVIK_OK);
     avvik_case_list_destroy(&list);
     avvik_engine_close(engine);
     avvik_model_free(model);

@@ -65,7 +65,7 @@ static void csv_write(const struct avvik_case_list *list, const uint8_t *labels,
             fprintf(stream, ",p_%s", avvik_detector_name((enum avvik_detector)d));
     if (list->has_tails)
         fputs(",tails", stream);
-    fprintf(stream, ",selected_by%s\n", labels == NULL ? "" : ",label");
+    fprintf(stream, ",p_by,p_group,p_rows,selected_by%s\n", labels == NULL ? "" : ",label");
     for (size_t i = 0; i < list->n_cases; i++) {
         const struct avvik_case *one = &list->cases[i];
         const size_t input = avvik_case_list_input(list, one->row);
@@ -82,7 +82,7 @@ static void csv_write(const struct avvik_case_list *list, const uint8_t *labels,
                 fprintf(stream, ",%.9g", one->p[d]);
         if (list->has_tails)
             fprintf(stream, ",%.9g", (double)one->tails / AVVIK_TAIL_ONE);
-        fprintf(stream, ",%s", selected_by(list, one));
+        fprintf(stream, ",%s,%u,%u,%s", avvik_p_by_name(list->p_by), one->p_group, one->p_rows, selected_by(list, one));
         if (labels != NULL)
             fprintf(stream, ",%u", labels[one->row]);
         fputc('\n', stream);
@@ -115,14 +115,14 @@ static json_t *json_of(const struct avvik_case_list *list, const uint8_t *labels
     for (size_t i = 0; is_whole && i < list->n_cases; i++) {
         const struct avvik_case *one = &list->cases[i];
         const size_t input = avvik_case_list_input(list, one->row);
-        json_t *flag = json_pack("{s:o, s:I, s:o, s:I, s:i, s:f, s:f, s:o, s:i, s:i, s:f, s:o, s:s}", "rank",
-                                 one->is_random ? json_null() : json_integer((json_int_t)one->rank), "row",
-                                 (json_int_t)one->row, "input", avvik__json_text(list->inputs[input]), "input_row",
-                                 (json_int_t)(one->row - list->input_offsets[input]), "path_sum", (int)one->path_sum,
-                                 "forest", (double)one->forest, "deviation", (double)one->deviation,
-                                 "deviation_feature", avvik__json_text(list->features[one->deviation_feature]),
-                                 "beyond", (int)one->beyond, "missing", (int)one->missing, "joint", (double)one->joint,
-                                 "p", json_p_values(list, one), "selected_by", selected_by(list, one));
+        json_t *flag = json_pack(
+            "{s:o, s:I, s:o, s:I, s:i, s:f, s:f, s:o, s:i, s:i, s:f, s:o, s:I, s:I, s:s}", "rank",
+            one->is_random ? json_null() : json_integer((json_int_t)one->rank), "row", (json_int_t)one->row, "input",
+            avvik__json_text(list->inputs[input]), "input_row", (json_int_t)(one->row - list->input_offsets[input]),
+            "path_sum", (int)one->path_sum, "forest", (double)one->forest, "deviation", (double)one->deviation,
+            "deviation_feature", avvik__json_text(list->features[one->deviation_feature]), "beyond", (int)one->beyond,
+            "missing", (int)one->missing, "joint", (double)one->joint, "p", json_p_values(list, one), "p_group",
+            (json_int_t)one->p_group, "p_rows", (json_int_t)one->p_rows, "selected_by", selected_by(list, one));
         if (list->has_tails)
             json_object_set_new(flag, "tails", json_real((double)one->tails / AVVIK_TAIL_ONE));
         if (labels != NULL)
@@ -133,12 +133,13 @@ static json_t *json_of(const struct avvik_case_list *list, const uint8_t *labels
         json_decref(flags);
         return NULL;
     }
-    return json_pack("{s:I, s:I, s:s, s:I, s:I, s:f, s:f, s:f, s:s, s:o, s:o, s:o}", "rows", (json_int_t)list->n_rows,
-                     "absent", (json_int_t)list->n_absent, "by", avvik_detector_name(list->by), "random",
-                     (json_int_t)list->n_random, "calibration_rows", (json_int_t)list->n_calibration, "expected",
-                     list->expected, "fdr_estimate", list->fdr_estimate, "fdr_bound", list->fdr_bound, "content_hash",
-                     list->content_hash, "table", avvik__json_text(list->table), "weights", json_weights(list), "flags",
-                     flags);
+    return json_pack("{s:I, s:I, s:s, s:I, s:I, s:s, s:I, s:f, s:f, s:f, s:s, s:o, s:o, s:o}", "rows",
+                     (json_int_t)list->n_rows, "absent", (json_int_t)list->n_absent, "by",
+                     avvik_detector_name(list->by), "random", (json_int_t)list->n_random, "calibration_rows",
+                     (json_int_t)list->n_calibration, "p_by", avvik_p_by_name(list->p_by), "p_groups",
+                     (json_int_t)list->n_p_groups, "expected", list->expected, "fdr_estimate", list->fdr_estimate,
+                     "fdr_bound", list->fdr_bound, "content_hash", list->content_hash, "table",
+                     avvik__json_text(list->table), "weights", json_weights(list), "flags", flags);
 }
 
 enum avvik_status avvik_case_list_write(const struct avvik_case_list *list, const uint8_t *labels,

@@ -66,11 +66,11 @@ static void deviates_say(const struct avvik_explanations *all, const struct avvi
 }
 
 /* "municipality 0301, benefit dagpenger" */
-static void group_name(const struct avvik_explanations *all, const struct avvik_explanation *one,
-                       enum avvik_language language, char *text, size_t size)
+static void group_name(const struct avvik_explanations *all, uint32_t group, enum avvik_language language, char *text,
+                       size_t size)
 {
     struct avvik_group_summary groups[AVVIK_MAX_KEYS];
-    uint32_t depth = one->group_level, group = one->group;
+    const uint32_t depth = all->model->peers.n_keys == 0 ? 0 : all->model->peers.groups.level[group];
     size_t n = 0;
     for (uint32_t level = depth; level > 0; level--) {
         avvik_model_group(all->model, group, &groups[level - 1]);
@@ -94,24 +94,44 @@ static void peers_say(const struct avvik_explanations *all, const struct avvik_e
     char rows[64], name[PART_SIZE];
     avvik_model_group(all->model, one->group, &group);
     avvik__count_text(group.rows, language, rows, sizeof rows);
-    group_name(all, one, language, name, sizeof name);
+    group_name(all, one->group, language, name, sizeof name);
     avvik__words_fill(one->group_level == 0 ? AVVIK_SAY_EVERYONE : AVVIK_SAY_PEERS, language, text, AVVIK_SENTENCE_SIZE,
                       "rows", rows, "noun", noun, "group", name, NULL);
+}
+
+/* Which of the held-out rows p is from, as a part of a sentence: "" if it is all. */
+static void among_say(const struct avvik_explanations *all, const struct avvik_explanation *one,
+                      enum avvik_language language, char *text, size_t size)
+{
+    char name[PART_SIZE];
+    text[0] = '\0';
+    if (all->n_p_groups <= 1)
+        return;
+    const struct avvik__strata *strata = &all->model->calibration.strata;
+    const uint32_t stratum = avvik__strata_of(strata, one->p_group);
+    const int is_rest = stratum + 1 < strata->n && strata->parent[stratum + 1] == stratum; /* those within it follow */
+    group_name(all, one->p_group, language, name, sizeof name);
+    avvik__words_fill(one->p_group == 0 ? AVVIK_SAY_AMONG_OTHERS
+                      : is_rest         ? AVVIK_SAY_AMONG_REST
+                                        : AVVIK_SAY_AMONG_GROUP,
+                      language, text, size, "group", name, NULL);
 }
 
 static void rarity_say(const struct avvik_explanations *all, const struct avvik_explanation *one, const char *noun,
                        enum avvik_language language, char *text)
 {
-    const double rank = one->p[all->by] * (all->n_calibration + 1.0);
+    const double rank = one->p[all->by] * (one->p_rows + 1.0);
     const uint64_t as_high = (uint64_t)llround(rank) - 1;
-    char total[64], count[64];
-    avvik__count_text(all->n_calibration, language, total, sizeof total);
+    char total[64], count[64], among[2 * PART_SIZE];
+    among_say(all, one, language, among, sizeof among);
+    avvik__count_text(one->p_rows, language, total, sizeof total);
     avvik__count_text(as_high, language, count, sizeof count);
     avvik__words_fill(all->n_calibration == 0 ? AVVIK_SAY_NO_COMPARISON
                       : as_high == 0          ? AVVIK_SAY_NONE_AS_HIGH
                       : as_high == 1          ? AVVIK_SAY_ONE_AS_HIGH
                                               : AVVIK_SAY_SOME_AS_HIGH,
-                      language, text, AVVIK_SENTENCE_SIZE, "total", total, "count", count, "noun", noun, NULL);
+                      language, text, AVVIK_SENTENCE_SIZE, "total", total, "count", count, "noun", noun, "among", among,
+                      NULL);
 }
 
 static void change_say(const struct avvik_explanations *all, const struct avvik_change *change,

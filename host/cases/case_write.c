@@ -222,15 +222,15 @@ static json_t *detectors_json(const struct avvik_explanations *all, const struct
     return json;
 }
 
-static json_t *cut_json(const struct avvik_explanations *all)
+static json_t *cut_json(const struct avvik_explanations *all, const struct avvik_explanation *one)
 {
-    if (!all->has_cut)
+    if (!one->has_cut)
         return json_null();
     const double score = all->by == AVVIK_BY_FOREST
-                             ? (double)avvik_forest_score(all->model, (int32_t)fmax(0, ceil(-all->cut)))
-                         : all->by == AVVIK_BY_TAILS ? all->cut / AVVIK_TAIL_ONE
-                                                     : all->cut;
-    return json_pack("{s:f, s:f}", "score", score, "p", all->cut_p);
+                             ? (double)avvik_forest_score(all->model, (int32_t)fmax(0, ceil(-one->cut)))
+                         : all->by == AVVIK_BY_TAILS ? one->cut / AVVIK_TAIL_ONE
+                                                     : one->cut;
+    return json_pack("{s:f, s:f}", "score", score, "p", one->cut_p);
 }
 
 /* The forest's contributions whole, by feature, so that anybody can add them up. */
@@ -295,20 +295,21 @@ static json_t *case_json(const struct avvik_explanations *all, size_t row)
                   avvik__json_text(all->inputs[one->input]), "table", avvik__json_text(all->table), "row",
                   (json_int_t)one->pick.row, "input_row", (json_int_t)one->input_row, "model", all->model->content_hash,
                   "scores_file", all->scores_hash, "language", avvik_language_code(all->language));
-    json_t *more = json_pack(
-        "{s:o, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:{s:b, s:o, s:o}, s:o, s:o, s:o, s:o}",
-        "rank", one->pick.rank == 0 ? json_null() : json_integer((json_int_t)one->pick.rank), "selected_by",
-        selected_by, "by", avvik_detector_name(all->by), "p",
-        all->n_calibration == 0 ? json_null() : json_real(one->p[all->by]), "p_values", detectors_json(all, one, 1),
-        "scores", detectors_json(all, one, 0), "cut", cut_json(all), "time",
-        text_json(&all->time, &one->time, all->language), "office",
-        text_json(&all->office, &one->office, all->language), "entity",
-        text_json(&all->entity, &one->entity, all->language), "entity_column",
-        all->entity.name == NULL ? json_null() : avvik__json_text(all->entity.name), "fields", fields, "reasons",
-        reasons, "peer_group", group_json(all, one), "counterfactual", "is_ordinary", one->is_ordinary, "one",
-        changes_json(all, one->one, one->n_one), "two", changes_json(all, one->two, one->n_two), "words",
-        words_json(all, row), "peer_plot", plot_json(all, one), "timeline", timeline_json(all, one), "forest",
-        forest_json(all, one));
+    json_t *more = json_pack("{s:o, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:{s:b, "
+                             "s:o, s:o}, s:o, s:o, s:o, s:o}",
+                             "rank", one->pick.rank == 0 ? json_null() : json_integer((json_int_t)one->pick.rank),
+                             "selected_by", selected_by, "by", avvik_detector_name(all->by), "p",
+                             all->n_calibration == 0 ? json_null() : json_real(one->p[all->by]), "p_values",
+                             detectors_json(all, one, 1), "scores", detectors_json(all, one, 0), "cut",
+                             cut_json(all, one), "time", text_json(&all->time, &one->time, all->language), "office",
+                             text_json(&all->office, &one->office, all->language), "entity",
+                             text_json(&all->entity, &one->entity, all->language), "entity_column",
+                             all->entity.name == NULL ? json_null() : avvik__json_text(all->entity.name), "fields",
+                             fields, "reasons", reasons, "peer_group", group_json(all, one), "p_group",
+                             (json_int_t)one->p_group, "p_rows", (json_int_t)one->p_rows, "counterfactual",
+                             "is_ordinary", one->is_ordinary, "one", changes_json(all, one->one, one->n_one), "two",
+                             changes_json(all, one->two, one->n_two), "words", words_json(all, row), "peer_plot",
+                             plot_json(all, one), "timeline", timeline_json(all, one), "forest", forest_json(all, one));
     json_object_update(json, more);
     json_decref(more);
     if (one->shap != NULL)

@@ -49,7 +49,6 @@ enum avvik_status avvik__counterfactual_init(struct avvik__counterfactual *searc
     const struct avvik__forest *forest = &search->explainer->model->forest;
     const size_t size = (size_t)1 << forest->height;
     struct avvik__split split;
-    search->slack = search->by == AVVIK_BY_FOREST ? 0 : SLACK * fabs(search->cut);
     search->most_borders = 0;
     search->longest = calloc(forest->n_trees, sizeof *search->longest);
     search->borders = calloc(forest->n_features, sizeof *search->borders);
@@ -229,6 +228,8 @@ enum avvik_status avvik__counterfactual_find(struct avvik__looking *looking, str
     uint32_t *changing = calloc(n_features, sizeof *changing), n_changing = 0;
     if (changing == NULL)
         return avvik__error_set(error, AVVIK_ERR_MEMORY, 0, "out of memory");
+    looking->cut = explanation->cut;
+    looking->slack = search->by == AVVIK_BY_FOREST ? 0 : SLACK * fabs(explanation->cut);
     memcpy(looking->row.values, explanation->values, n_features * sizeof(float));
     looking->row.group = explanation->group;
     avvik__explained_row_fill(search->explainer, &looking->row);

@@ -19,15 +19,13 @@ struct avvik__counterfactual {
     const struct avvik_explainer *explainer;
     const struct avvik__surprise *surprise;
     enum avvik_detector by;
-    double cut;                     /* a row whose surprise is below this is ordinary */
     const uint8_t *is_fixed;        /* [feature]: may not change, because its values are codes; the caller's */
-    double slack;                   /* what lies less than this below the cut may be passed over */
     struct avvik__borders *borders; /* [feature] */
     uint32_t most_borders;          /* of any feature */
     int32_t *longest;               /* [tree]: its largest leaf */
 };
 
-/* explainer, surprise, by, cut and is_fixed are set. AVVIK_OK or AVVIK_ERR_MEMORY. */
+/* explainer, surprise, by and is_fixed are set. AVVIK_OK or AVVIK_ERR_MEMORY. */
 enum avvik_status avvik__counterfactual_init(struct avvik__counterfactual *search, struct avvik_error *error);
 void avvik__counterfactual_destroy(struct avvik__counterfactual *search);
 
@@ -48,6 +46,8 @@ struct avvik__cell {
 struct avvik__looking {
     const struct avvik__counterfactual *search;
     struct avvik__explained_row row;
+    double cut;   /* a row whose surprise is below this is ordinary */
+    double slack; /* what lies less than this below the cut may be passed over */
     struct avvik__profile profile;
     int32_t path_sum, *leaves; /* the row's; [tree] */
     uint32_t *first_tree;      /* [feature + 1]: of the trees in which the row's path asks for the feature, */

@@ -62,15 +62,15 @@ static void sums_fill(const struct line *line)
  * where the least that every detector can say is too much. */
 static int first_find(const struct line *line, float near, float far, int32_t path_sum, float *x_out)
 {
-    const struct avvik__counterfactual *search = line->looking->search;
     const float low = fminf(near, far), high = fmaxf(near, far), middle = avvik__float_between(near, far);
     if (avvik__change_size(line->looking, line->feature, line->from, near) >= line->least)
         return 0;
-    if (avvik__section_least(&line->section, &near, &near, path_sum) < search->cut) {
+    if (avvik__section_least(&line->section, &near, &near, path_sum) < line->looking->cut) {
         *x_out = near;
         return 1;
     }
-    if (near == far || avvik__section_least(&line->section, &low, &high, path_sum) >= search->cut - search->slack)
+    if (near == far ||
+        avvik__section_least(&line->section, &low, &high, path_sum) >= line->looking->cut - line->looking->slack)
         return 0;
     if (middle == near || middle == far)
         return first_find(line, far, far, path_sum, x_out);
@@ -116,11 +116,10 @@ int avvik__counterfactual_line(struct avvik__looking *looking, uint32_t feature,
                         .feature = feature,
                         .from = looking->row.tile[feature],
                         .least = *least};
-    const struct avvik__counterfactual *search = looking->search;
     const struct avvik__borders *borders = line.borders;
     const uint32_t own = avvik__interval_of(borders, line.from);
     const int64_t most = looking->path_sum + looking->gains[feature];
-    if (avvik__section_least_anywhere(&line.section, (int32_t)most) >= search->cut - search->slack)
+    if (avvik__section_least_anywhere(&line.section, (int32_t)most) >= looking->cut - looking->slack)
         return 0;
     sums_fill(&line);
     for (int is_up = 0; is_up < 2; is_up++)

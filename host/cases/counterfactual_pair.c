@@ -246,7 +246,6 @@ static enum avvik_status cells_find(struct pair *pair, uint32_t top, uint32_t bo
 {
     enum avvik_status status = AVVIK_OK;
     struct avvik__looking *looking = pair->looking;
-    const struct avvik__counterfactual *search = looking->search;
     const size_t width = pair->sides[1].n + 1;
     looking->n_cells = 0;
     for (uint32_t i = top; i < bottom; i++) {
@@ -260,7 +259,7 @@ static enum avvik_status cells_find(struct pair *pair, uint32_t top, uint32_t bo
             const struct avvik__cell cell = {{i, k}, sum, size + size_into(pair, 1, k)};
             side_values(&pair->sides[1], k, &low[1], &high[1]);
             if (cell.size < pair->least * NEARER &&
-                avvik__section_least(&pair->section, low, high, sum) < search->cut - search->slack)
+                avvik__section_least(&pair->section, low, high, sum) < pair->looking->cut - pair->looking->slack)
                 AVVIK_TRY(cell_add(looking, cell, error));
         }
     }
@@ -272,7 +271,7 @@ done:
 
 static int is_surely_ordinary(const struct pair *pair, const float *x, int32_t path_sum)
 {
-    return avvik__section_least(&pair->section, x, x, path_sum) < pair->looking->search->cut;
+    return avvik__section_least(&pair->section, x, x, path_sum) < pair->looking->cut;
 }
 
 static void found(struct pair *pair, const float *x)
@@ -288,7 +287,6 @@ static void found(struct pair *pair, const float *x)
 /* From the corner `near` of a box, which is the smallest change into it, to the corner `far`. */
 static void box_look(struct pair *pair, const float *near, const float *far, int32_t path_sum)
 {
-    const struct avvik__counterfactual *search = pair->looking->search;
     const float low[2] = {fminf(near[0], far[0]), fminf(near[1], far[1])};
     const float high[2] = {fmaxf(near[0], far[0]), fmaxf(near[1], far[1])};
     if (size_of(pair, near) >= pair->least * NEARER)
@@ -297,7 +295,7 @@ static void box_look(struct pair *pair, const float *near, const float *far, int
         found(pair, near);
         return;
     }
-    if (avvik__section_least(&pair->section, low, high, path_sum) >= search->cut - search->slack)
+    if (avvik__section_least(&pair->section, low, high, path_sum) >= pair->looking->cut - pair->looking->slack)
         return;
     const double sizes[2] = {avvik__change_size(pair->looking, pair->sides[0].feature, near[0], far[0]),
                              avvik__change_size(pair->looking, pair->sides[1].feature, near[1], far[1])};
@@ -347,13 +345,12 @@ static void cell_look(struct pair *pair, const struct avvik__cell *cell)
 /* The least path sum with which the row could be ordinary at best, up to `most`; INT32_MAX if none. */
 static int32_t least_sum_find(const struct pair *pair, int64_t most)
 {
-    const struct avvik__counterfactual *search = pair->looking->search;
     int32_t low = 0, high = (int32_t)most;
-    if (avvik__section_least_anywhere(&pair->section, high) >= search->cut - search->slack)
+    if (avvik__section_least_anywhere(&pair->section, high) >= pair->looking->cut - pair->looking->slack)
         return INT32_MAX;
     while (low < high) {
         const int32_t middle = low + (high - low) / 2;
-        if (avvik__section_least_anywhere(&pair->section, middle) < search->cut - search->slack)
+        if (avvik__section_least_anywhere(&pair->section, middle) < pair->looking->cut - pair->looking->slack)
             high = middle;
         else
             low = middle + 1;

@@ -53,14 +53,14 @@ int avvik__is_ordinary(const struct avvik__looking *looking, int32_t path_sum)
     struct avvik__row_scores scores = {.path_sum = path_sum};
     if (search->by != AVVIK_BY_FOREST)
         avvik__explained_row_distances(search->explainer, &looking->row, &scores);
-    return avvik__surprise_of(search->surprise, search->by, &scores) < search->cut;
+    return avvik__surprise_of(search->surprise, search->by, &scores) < looking->cut;
 }
 
 int avvik__is_ordinary_walked(const struct avvik__looking *looking)
 {
     const struct avvik__counterfactual *search = looking->search;
     const struct avvik__row_scores scores = avvik__explained_row_score(search->explainer, &looking->row);
-    return avvik__surprise_of(search->surprise, search->by, &scores) < search->cut;
+    return avvik__surprise_of(search->surprise, search->by, &scores) < looking->cut;
 }
 
 struct avvik_change avvik__change_describe(struct avvik__looking *looking, uint32_t feature, float from, float x)

@@ -42,7 +42,7 @@ static void ranking_measure(const struct avvik__rank_key *keys, const uint8_t *l
 }
 
 enum avvik_status avvik_evaluate(const char *path, const char *labels_path, const char *dataset, uint64_t budget,
-                                 const double *weights, struct avvik_evaluation *evaluation_out,
+                                 const double *weights, enum avvik_p_by p_by, struct avvik_evaluation *evaluation_out,
                                  struct avvik_error *error)
 {
     enum avvik_status status = AVVIK_OK;
@@ -53,7 +53,7 @@ enum avvik_status avvik_evaluate(const char *path, const char *labels_path, cons
     struct avvik__surprise surprise = {0};
     AVVIK_TRY(avvik__score_reader_open(&reader, path, error));
     AVVIK_TRY(avvik__score_reader_ranks(&reader, AVVIK_BY_COMBINED, weights, error));
-    AVVIK_TRY(avvik__surprise_init(&surprise, &reader.calibration, weights, error));
+    AVVIK_TRY(avvik__surprise_init(&surprise, &reader.calibration, weights, p_by, path, error));
     evaluation.has_tails = reader.has_tails;
     AVVIK_TRY(avvik_labels_read(labels_path, dataset, reader.n_rows, &labels, error));
     for (int d = 0; d < AVVIK_N_DETECTORS; d++)
@@ -68,9 +68,12 @@ enum avvik_status avvik_evaluate(const char *path, const char *labels_path, cons
                 continue;
             const struct avvik__row_scores row = {reader.path_sum[i], reader.deviation[i], reader.joint[i],
                                                   reader.tails[i]};
-            for (int d = 0; d < AVVIK_N_DETECTORS; d++)
+            const uint32_t stratum = avvik__surprise_stratum(&surprise, reader.has_groups ? reader.peer_group[i] : 0);
+            for (int d = 0; d < AVVIK_N_DETECTORS; d++) {
+                const double of_row = avvik__surprise_of(&surprise, (enum avvik_detector)d, &row);
                 keys[d][evaluation.n_rows] = (struct avvik__rank_key){
-                    avvik__surprise_of(&surprise, (enum avvik_detector)d, &row), reader.next + i};
+                    avvik__surprise_order(&surprise, (enum avvik_detector)d, stratum, of_row), reader.next + i};
+            }
             evaluation.n_rows++;
             evaluation.n_anomalies += labels[reader.next + i];
         }

@@ -89,9 +89,9 @@ static enum avvik_status row_look(void *context, unsigned worker, unsigned slot,
         avvik__explained_row_fill(run->explainer, row);
         one->shap_expected = avvik__tree_shap(&run->model->forest, row->tile, one->shap);
     }
-    if (!run->explanations->has_cut)
+    if (!one->has_cut)
         return AVVIK_OK;
-    one->is_ordinary = avvik__surprise_of(&run->surprise, run->options->by, &scores) < run->explanations->cut;
+    one->is_ordinary = avvik__surprise_of(&run->surprise, run->options->by, &scores) < one->cut;
     one->is_counterfactual = !run->options->no_counterfactual;
     return one->is_ordinary || run->options->no_counterfactual
                ? AVVIK_OK
@@ -104,11 +104,8 @@ enum avvik_status avvik__explain_rows(struct avvik__explain_run *run, struct avv
     const struct avvik_explanations *explanations = run->explanations;
     const size_t n_features = run->model->n_features;
     uint8_t *is_fixed = calloc(n_features, 1);
-    struct avvik__counterfactual search = {.explainer = run->explainer,
-                                           .surprise = &run->surprise,
-                                           .by = run->options->by,
-                                           .cut = explanations->cut,
-                                           .is_fixed = is_fixed};
+    struct avvik__counterfactual search = {
+        .explainer = run->explainer, .surprise = &run->surprise, .by = run->options->by, .is_fixed = is_fixed};
     unsigned n_workers = avvik__worker_count(run->options->threads);
     n_workers = n_workers > explanations->n_rows ? (unsigned)explanations->n_rows : n_workers;
     struct rows rows = {run, calloc(n_workers, sizeof *rows.looking)};

@@ -218,6 +218,7 @@ static enum avvik_status row_take(struct avvik__explain_run *run, struct avvik__
 {
     enum avvik_status status = AVVIK_OK;
     const struct avvik__surprise *surprise = &run->surprise;
+    uint32_t stratum;
     const size_t n_features = run->model->n_features, n_shown = run->explanations->n_shown;
     explanation->reasons = calloc(n_features, sizeof *explanation->reasons);
     explanation->cells = calloc(n_shown + 1, sizeof *explanation->cells);
@@ -237,9 +238,12 @@ static enum avvik_status row_take(struct avvik__explain_run *run, struct avvik__
     memcpy(explanation->values, run->row.values, n_features * sizeof(float));
     const struct avvik__row_scores scores = {explanation->path_sum, explanation->deviation, explanation->joint,
                                              explanation->tails};
+    stratum = avvik__surprise_stratum(surprise, explanation->group);
+    explanation->p_group = avvik__surprise_group(surprise, stratum);
+    explanation->p_rows = surprise->n_in[stratum];
     for (int d = 0; d < AVVIK_N_DETECTORS; d++) {
         const double of_row = avvik__surprise_of(surprise, (enum avvik_detector)d, &scores);
-        explanation->p[d] = avvik__surprise_rank(surprise, (enum avvik_detector)d, of_row) / (surprise->n + 1.0);
+        explanation->p[d] = avvik__surprise_p(surprise, (enum avvik_detector)d, stratum, of_row);
     }
     explanation->combined = avvik__surprise_of(surprise, AVVIK_BY_COMBINED, &scores);
     AVVIK_TRY(avvik__explain_cells(run, file, explanation, error));
@@ -316,30 +320,37 @@ done:
     return status;
 }
 
-/* From which score on a row is not ordinary: that of the last pick that has a rank, or the smallest whose p-value is at
- * most options->p. */
-static void cut_find(struct avvik__explain_run *run)
+/* From which score on rows of each row's group are not ordinary: what the last pick that has a rank is worth among
+ * them, or the smallest whose p-value is at most options->p. */
+static void cuts_find(struct avvik__explain_run *run)
 {
     struct avvik_explanations *explanations = run->explanations;
     const struct avvik__surprise *surprise = &run->surprise;
     const enum avvik_detector by = run->options->by;
-    for (size_t i = 0; run->options->p == 0 && i < explanations->n_rows; i++) {
+    double least = INFINITY;
+    for (size_t i = 0; i < explanations->n_rows; i++) {
         const struct avvik_explanation *one = &explanations->rows[i];
+        const uint32_t stratum = avvik__surprise_stratum(surprise, one->group);
         const double of_row = avvik__surprise_of(
             surprise, by, &(struct avvik__row_scores){one->path_sum, one->deviation, one->joint, one->tails});
-        if (one->pick.rank > 0 && (!explanations->has_cut || of_row < explanations->cut)) {
-            explanations->has_cut = 1;
-            explanations->cut = of_row;
+        if (one->pick.rank > 0)
+            least = fmin(least, avvik__surprise_order(surprise, by, stratum, of_row));
+    }
+    for (size_t i = 0; i < explanations->n_rows; i++) {
+        struct avvik_explanation *one = &explanations->rows[i];
+        const uint32_t stratum = avvik__surprise_stratum(surprise, one->group), n = surprise->n_in[stratum];
+        const uint32_t most = (uint32_t)(run->options->p * (n + 1.0)); /* rank that p allows */
+        if (run->options->p > 0 && most >= 1 && most <= n) {
+            one->has_cut = 1;
+            /* above the most-th largest of the held-out rows, itself not: rank <= most */
+            one->cut = nextafter(surprise->held_out[by][surprise->first[stratum] + n - most], INFINITY);
+        } else if (run->options->p == 0 && isfinite(least)) {
+            one->has_cut = 1;
+            one->cut = avvik__surprise_of_order(surprise, by, stratum, least);
         }
+        if (one->has_cut)
+            one->cut_p = avvik__surprise_p(surprise, by, stratum, one->cut);
     }
-    const uint32_t most = (uint32_t)(run->options->p * (surprise->n + 1.0)); /* rank that p allows */
-    if (run->options->p > 0 && most >= 1 && most <= surprise->n) {
-        explanations->has_cut = 1;
-        /* above the most-th largest of the held-out rows, itself not: rank <= most */
-        explanations->cut = nextafter(surprise->held_out[by][surprise->n - most], INFINITY);
-    }
-    if (explanations->has_cut)
-        explanations->cut_p = avvik__surprise_rank(surprise, by, explanations->cut) / (surprise->n + 1.0);
 }
 
 static enum avvik_status run_begin(struct avvik__explain_run *run, const struct avvik_pick *picks, size_t n_picks,
@@ -348,7 +359,8 @@ static enum avvik_status run_begin(struct avvik__explain_run *run, const struct 
     enum avvik_status status = AVVIK_OK;
     struct avvik_explanations *explanations = run->explanations;
     AVVIK_TRY(avvik__explainer_open(run->model, &run->explainer, error));
-    AVVIK_TRY(avvik__surprise_init(&run->surprise, &run->model->calibration, run->options->weights, error));
+    AVVIK_TRY(avvik__surprise_init(&run->surprise, &run->model->calibration, run->options->weights, run->options->p_by,
+                                   "the model", error));
     const size_t stride = run->explainer->memory.plan.stride;
     run->row.values = avvik__aligned_calloc(stride, sizeof(float));
     run->row.tile = avvik__aligned_calloc(stride, sizeof(float));
@@ -375,6 +387,7 @@ static enum avvik_status run_begin(struct avvik__explain_run *run, const struct 
     explanations->language = run->options->language;
     explanations->n_reasons = run->options->n_reasons;
     explanations->n_calibration = run->surprise.n;
+    explanations->n_p_groups = run->surprise.n_strata;
     explanations->expected_steps = run->explainer->expected;
 done:
     return status;
@@ -392,7 +405,7 @@ enum avvik_status avvik_explain(const struct avvik_model *model, const char *con
     AVVIK_TRY(options_check(options, n_scores, n_picks, error));
     AVVIK_TRY(run_begin(&run, picks, n_picks, &sorted, error));
     AVVIK_TRY(files_explain(&run, scores, n_scores, sorted, n_picks, error));
-    cut_find(&run);
+    cuts_find(&run);
     AVVIK_TRY(avvik__explain_rows(&run, error));
     if (options->with_scan)
         AVVIK_TRY(avvik__explain_scan(&run, error));

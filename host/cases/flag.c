@@ -6,7 +6,7 @@
 #include "avvik_internal.h"
 #include "case_heap.h"
 #include "counter_draw.h"
-#include "fdr.h"
+#include "fdr_strata.h"
 #include "hash_text.h"
 #include "score_reader.h"
 #include "surprise.h"
@@ -19,8 +19,10 @@ struct flagging {
     struct avvik_case_list list;
     struct avvik__surprise surprise;
     uint64_t n_scored;
+    uint64_t *n_in; /* [stratum]: of these */
 
-    uint64_t *counts; /* [rank]: rows of that rank */
+    uint64_t *counts;            /* [surprise.first[stratum] + rank]: rows of that rank in the stratum */
+    struct avvik__p_level level; /* with an fdr: no row with a larger p is ranked */
     struct avvik__case_heap heap;
     uint64_t *listed; /* row numbers in the heap, ascending */
     size_t n_listed;
@@ -98,11 +100,14 @@ static enum avvik_status file_each(struct flagging *flagging, struct avvik__scor
                                            .tails = reader->tails[i],
                                            .deviation_feature = reader->deviation_feature[i],
                                            .beyond = reader->beyond[i],
-                                           .missing = reader->missing[i]};
+                                           .missing = reader->missing[i],
+                                           .peer_group = reader->has_groups ? reader->peer_group[i] : 0};
             if (isnan(one.forest))
                 (*n_absent)++;
-            else
+            else {
+                flagging->n_in[avvik__surprise_stratum(&flagging->surprise, one.peer_group)]++;
                 take(flagging, &one);
+            }
         }
     }
 }
@@ -113,6 +118,7 @@ static enum avvik_status rows_each(struct flagging *flagging, row_fn *take, stru
     enum avvik_status status = AVVIK_OK;
     struct avvik__score_reader reader = {0};
     uint64_t first_row = 0, n_absent = 0;
+    memset(flagging->n_in, 0, flagging->surprise.n_strata * sizeof *flagging->n_in);
     for (size_t i = 0; i < flagging->n_paths; i++) {
         AVVIK_TRY(avvik__score_reader_open(&reader, flagging->paths[i], error));
         if (strcmp(reader.model_hash, flagging->list.model_hash) != 0 ||
@@ -135,15 +141,33 @@ static double surprise_of(const struct flagging *flagging, enum avvik_detector d
     return avvik__surprise_of(&flagging->surprise, detector, &row);
 }
 
+/* The p-value of a row by the detector that it is ranked by. */
+static struct avvik__p_level level_of(const struct flagging *flagging, const struct avvik_case *one)
+{
+    const struct avvik__surprise *surprise = &flagging->surprise;
+    const enum avvik_detector by = flagging->options->by;
+    const uint32_t stratum = avvik__surprise_stratum(surprise, one->peer_group);
+    return (struct avvik__p_level){avvik__surprise_rank(surprise, by, stratum, surprise_of(flagging, by, one)),
+                                   surprise->n_in[stratum]};
+}
+
 static void row_count(struct flagging *flagging, const struct avvik_case *one)
 {
-    const double surprise = surprise_of(flagging, flagging->options->by, one);
-    flagging->counts[avvik__surprise_rank(&flagging->surprise, flagging->options->by, surprise)]++;
+    const uint32_t stratum = avvik__surprise_stratum(&flagging->surprise, one->peer_group);
+    const struct avvik__p_level level = level_of(flagging, one);
+    if (level.rank <= level.n)
+        flagging->counts[flagging->surprise.first[stratum] + level.rank]++;
 }
 
 static void row_offer(struct flagging *flagging, const struct avvik_case *one)
 {
-    avvik__case_heap_offer(&flagging->heap, one, surprise_of(flagging, flagging->options->by, one));
+    const enum avvik_detector by = flagging->options->by;
+    if (flagging->options->fdr != 0 && avvik__p_above(level_of(flagging, one), flagging->level))
+        return;
+    avvik__case_heap_offer(&flagging->heap, one,
+                           avvik__surprise_order(&flagging->surprise, by,
+                                                 avvik__surprise_stratum(&flagging->surprise, one->peer_group),
+                                                 surprise_of(flagging, by, one)));
 }
 
 /* The next of the rows that are drawn is one of those that are not listed, counted in row order. */
@@ -206,8 +230,8 @@ static enum avvik_status flagging_begin(struct flagging *flagging, struct avvik_
         AVVIK_TRY(avvik__score_reader_ranks(&reader, flagging->options->by, flagging->options->weights, error));
         flagging->list.has_tails = reader.has_tails;
         if (i == 0)
-            AVVIK_TRY(
-                avvik__surprise_init(&flagging->surprise, &reader.calibration, flagging->options->weights, error));
+            AVVIK_TRY(avvik__surprise_init(&flagging->surprise, &reader.calibration, flagging->options->weights,
+                                           flagging->options->p_by, reader.path, error));
         AVVIK_TRY(list_extend(&flagging->list, &reader, error));
         XXH3_128bits_update(hashes, reader.content_hash, strlen(reader.content_hash));
         hash_join(hashes, flagging->n_paths, reader.content_hash, flagging->list.content_hash);
@@ -216,6 +240,10 @@ static enum avvik_status flagging_begin(struct flagging *flagging, struct avvik_
     flagging->list.by = flagging->options->by;
     memcpy(flagging->list.weights, flagging->options->weights, sizeof flagging->list.weights);
     flagging->list.n_calibration = flagging->surprise.n;
+    flagging->list.n_p_groups = flagging->surprise.n_strata;
+    flagging->list.p_by = flagging->surprise.n_strata > 1 ? AVVIK_P_BY_GROUP : AVVIK_P_BY_EVERYONE;
+    if ((flagging->n_in = calloc(flagging->surprise.n_strata, sizeof *flagging->n_in)) == NULL)
+        AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
 done:
     avvik__score_reader_close(&reader);
     XXH3_freeState(hashes);
@@ -227,16 +255,21 @@ static enum avvik_status lengths_choose(struct flagging *flagging, uint64_t *n_r
 {
     enum avvik_status status = AVVIK_OK;
     const struct avvik_flag_options *options = flagging->options;
+    struct avvik__fdr_strata strata = {0};
     uint64_t n_random = (uint64_t)llround((double)options->budget * options->random_share);
     uint64_t n_ranked = options->budget - n_random;
     if (options->fdr != 0) {
         if ((flagging->counts = calloc((size_t)flagging->surprise.n + 2, sizeof *flagging->counts)) == NULL)
             AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
         AVVIK_TRY(rows_each(flagging, row_count, error));
-        const uint32_t cut = avvik__fdr_cut(flagging->counts, flagging->surprise.n, flagging->n_scored, options->fdr);
+        AVVIK_TRY(avvik__fdr_strata_init(&strata, flagging->surprise.n_strata, flagging->surprise.n_in, flagging->n_in,
+                                         error));
+        flagging->level = avvik__fdr_strata_cut(&strata, flagging->surprise.first, flagging->counts, options->fdr);
         uint64_t n_safe = 0;
-        for (uint32_t rank = 1; rank <= cut; rank++)
-            n_safe += flagging->counts[rank];
+        for (uint32_t s = 0; s < flagging->surprise.n_strata; s++)
+            for (uint32_t rank = 1; rank <= flagging->surprise.n_in[s]; rank++)
+                if (!avvik__p_above((struct avvik__p_level){rank, flagging->surprise.n_in[s]}, flagging->level))
+                    n_safe += flagging->counts[flagging->surprise.first[s] + rank];
         if (options->budget == 0) {
             const double share = options->random_share;
             n_ranked = share == 1 ? 0 : n_safe;
@@ -247,6 +280,28 @@ static enum avvik_status lengths_choose(struct flagging *flagging, uint64_t *n_r
     flagging->n_random = (size_t)n_random;
     *n_ranked_out = n_ranked;
 done:
+    avvik__fdr_strata_destroy(&strata);
+    return status;
+}
+
+/* What the rows by rank are worth, all of which have p-values up to some largest one. */
+static enum avvik_status rates_tell(struct flagging *flagging, struct avvik_error *error)
+{
+    enum avvik_status status = AVVIK_OK;
+    struct avvik_case_list *list = &flagging->list;
+    struct avvik__fdr_strata strata = {0};
+    struct avvik__p_level largest = {0, 0};
+    for (size_t i = 0; i < list->n_cases; i++) {
+        const struct avvik__p_level level = level_of(flagging, &list->cases[i]);
+        largest = avvik__p_above(level, largest) ? level : largest;
+    }
+    AVVIK_TRY(
+        avvik__fdr_strata_init(&strata, flagging->surprise.n_strata, flagging->surprise.n_in, flagging->n_in, error));
+    list->expected = avvik__fdr_strata_expected(&strata, largest);
+    list->fdr_estimate = fmin(1, list->expected / (double)list->n_cases);
+    list->fdr_bound = avvik__fdr_strata_bound(&strata, largest, list->n_cases);
+done:
+    avvik__fdr_strata_destroy(&strata);
     return status;
 }
 
@@ -270,22 +325,18 @@ static enum avvik_status ranked_take(struct flagging *flagging, struct avvik_err
     }
     list->n_cases = flagging->n_listed = n;
     avvik__rows_sort(flagging->listed, n);
-    if (n > 0) {
-        const uint32_t rank =
-            avvik__surprise_rank(&flagging->surprise, list->by, flagging->heap.entries[n - 1].surprise);
-        list->expected = (double)flagging->n_scored * rank / (flagging->surprise.n + 1.0);
-        list->fdr_estimate = fmin(1, list->expected / (double)n);
-        list->fdr_bound = avvik__fdr_bound(rank, flagging->surprise.n, flagging->n_scored, n);
-    }
-    return AVVIK_OK;
+    return n > 0 ? rates_tell(flagging, error) : AVVIK_OK;
 }
 
 static void p_values_set(const struct flagging *flagging, struct avvik_case *one)
 {
     const struct avvik__surprise *surprise = &flagging->surprise;
+    const uint32_t stratum = avvik__surprise_stratum(surprise, one->peer_group);
+    one->p_group = avvik__surprise_group(surprise, stratum);
+    one->p_rows = surprise->n_in[stratum];
     for (int d = 0; d < AVVIK_N_DETECTORS; d++) {
         const double of_row = surprise_of(flagging, (enum avvik_detector)d, one);
-        one->p[d] = avvik__surprise_rank(surprise, (enum avvik_detector)d, of_row) / (surprise->n + 1.0);
+        one->p[d] = avvik__surprise_p(surprise, (enum avvik_detector)d, stratum, of_row);
     }
 }
 
@@ -312,6 +363,7 @@ done:
     avvik__surprise_destroy(&flagging.surprise);
     avvik__case_heap_destroy(&flagging.heap);
     free(flagging.counts);
+    free(flagging.n_in);
     free(flagging.listed);
     return status;
 }

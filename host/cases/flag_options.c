@@ -18,6 +18,20 @@ const char *avvik_detector_name(enum avvik_detector detector)
     return "unknown";
 }
 
+const char *avvik_p_by_name(enum avvik_p_by p_by)
+{
+    return p_by == AVVIK_P_BY_GROUP ? "group" : "everyone";
+}
+
+int avvik_p_by_parse(const char *text, enum avvik_p_by *p_by_out)
+{
+    const int is_group = strcmp(text, avvik_p_by_name(AVVIK_P_BY_GROUP)) == 0;
+    if (!is_group && strcmp(text, avvik_p_by_name(AVVIK_P_BY_EVERYONE)) != 0)
+        return 0;
+    *p_by_out = is_group ? AVVIK_P_BY_GROUP : AVVIK_P_BY_EVERYONE;
+    return 1;
+}
+
 /* A decimal number without sign; *end_out is what comes after it. NaN if there is none. */
 static double number_parse(const char *text, char **end_out)
 {

@@ -88,12 +88,15 @@ static enum avvik_status json_take(const char *path, const char *text, size_t n,
         AVVIK_FAIL(AVVIK_ERR_FORMAT, 0, "%s: is no JSON: %s in line %d", path, failure.text, failure.line);
     const json_t *list = json_object_get(document, "flags"), *weights = json_object_get(document, "weights");
     const char *hash = json_string_value(json_object_get(document, "content_hash"));
+    const char *p_by = json_string_value(json_object_get(document, "p_by"));
     if (!json_is_array(list) || hash == NULL || strlen(hash) >= sizeof flags->content_hash ||
         !detector_parse(json_string_value(json_object_get(document, "by")), &flags->by))
         AVVIK_FAIL(AVVIK_ERR_FORMAT, 0, "%s: is no list of `avvik flag --json`: it lacks flags, by or content_hash",
                    path);
     snprintf(flags->content_hash, sizeof flags->content_hash, "%s", hash);
     flags->has_weights = json_is_object(weights);
+    if (p_by != NULL && !avvik_p_by_parse(p_by, &flags->p_by))
+        AVVIK_FAIL(AVVIK_ERR_FORMAT, 0, "%s: p_by is '%.40s', neither group nor everyone", path, p_by);
     for (int d = 0; flags->has_weights && d < AVVIK_N_COMBINED; d++) {
         const json_t *weight = json_object_get(weights, avvik_detector_name((enum avvik_detector)d));
         flags->weights[d] = json_number_value(weight);
@@ -151,7 +154,7 @@ static int number_parse(const char *text, intmax_t *number_out)
     return text[0] != '\0' && *end == '\0' && errno == 0;
 }
 
-enum { RANK, ROW, PATH_SUM, SELECTED_BY, N_WANTED };
+enum { RANK, ROW, PATH_SUM, SELECTED_BY, N_WANTED, P_BY = N_WANTED, N_KNOWN };
 
 /* One line; `at` has the places of what is wanted. */
 static int pick_of_csv(char *const *fields, size_t n_fields, const size_t *at, struct avvik_flags *flags,
@@ -165,6 +168,8 @@ static int pick_of_csv(char *const *fields, size_t n_fields, const size_t *at, s
         path_sum < 0 || path_sum > INT32_MAX ||
         (fields[at[RANK]][0] != '\0' && (!number_parse(fields[at[RANK]], &rank) || rank < 1)))
         return 0;
+    if (at[P_BY] < n_fields && !avvik_p_by_parse(fields[at[P_BY]], &flags->p_by))
+        return 0;
     const int is_random = strcmp(fields[at[SELECTED_BY]], "random") == 0;
     *pick = (struct avvik_pick){(uint64_t)row, (uint64_t)rank, is_random, (int32_t)path_sum};
     return is_random || detector_parse(fields[at[SELECTED_BY]], &flags->by);
@@ -172,14 +177,14 @@ static int pick_of_csv(char *const *fields, size_t n_fields, const size_t *at, s
 
 static enum avvik_status csv_take(const char *path, char *text, struct avvik_flags *flags, struct avvik_error *error)
 {
-    static const char *const wanted[N_WANTED] = {"rank", "row", "path_sum", "selected_by"};
+    static const char *const wanted[N_KNOWN] = {"rank", "row", "path_sum", "selected_by", "p_by"};
     enum avvik_status status = AVVIK_OK;
     char *fields[MAX_FIELDS], *line;
-    size_t at[N_WANTED], n_fields = csv_cut(text, fields, &line), capacity = 0;
-    for (int i = 0; i < N_WANTED; i++) {
+    size_t at[N_KNOWN], n_fields = csv_cut(text, fields, &line), capacity = 0;
+    for (int i = 0; i < N_KNOWN; i++) {
         for (at[i] = 0; at[i] < n_fields && strcmp(fields[at[i]], wanted[i]) != 0;)
             at[i]++;
-        if (at[i] == n_fields)
+        if (at[i] == n_fields && i < N_WANTED)
             AVVIK_FAIL(AVVIK_ERR_FORMAT, 0, "%s: is no list of `avvik flag`: its first line has no '%s'", path,
                        wanted[i]);
     }

@@ -34,7 +34,7 @@ static void table_print(const struct avvik_evaluation *evaluation)
 
 static int run(const struct cli_command *command, int argc, char **argv)
 {
-    const char *labels = NULL, *dataset, *weights = NULL;
+    const char *labels = NULL, *dataset, *weights = NULL, *p_by = NULL;
     struct avvik_flag_options flag = AVVIK_FLAG_DEFAULTS;
     char *labels_path;
     uint64_t budget = 0;
@@ -44,6 +44,8 @@ static int run(const struct cli_command *command, int argc, char **argv)
         {"budget", CLI_NUMBER, &budget, "K", "rows that can be looked at (as many as there are anomalies)", 1,
          UINT64_MAX},
         {"weights", CLI_TEXT, &weights, "A=N,...", "of detectors in the combination (forest=4,deviation=1,joint=1)", 0,
+         0},
+        {"p-by", CLI_TEXT, &p_by, "WHOM", "rank rows among their group or everyone (group, where there are groups)", 0,
          0},
         {"json", CLI_FLAG, &is_json, NULL, "one JSON document on standard output", 0, 0},
         {"quiet", CLI_FLAG, &cli_quiet, NULL, "tell nothing but errors", 0, 0}};
@@ -59,10 +61,12 @@ static int run(const struct cli_command *command, int argc, char **argv)
     if (weights != NULL && !avvik_weights_parse(weights, flag.weights))
         return cli_usage_error(command, "--weights takes weights such as forest=4,deviation=1,joint=1, not '%s'",
                                weights);
+    if (p_by != NULL && !avvik_p_by_parse(p_by, &flag.p_by))
+        return cli_usage_error(command, "--p-by takes group or everyone, not '%s'", p_by);
     struct avvik_error error;
     struct avvik_evaluation evaluation;
     const enum avvik_status status =
-        avvik_evaluate(argv[first], labels_path, dataset, budget, flag.weights, &evaluation, &error);
+        avvik_evaluate(argv[first], labels_path, dataset, budget, flag.weights, flag.p_by, &evaluation, &error);
     free(labels_path);
     if (status != AVVIK_OK)
         return cli_error(&error);

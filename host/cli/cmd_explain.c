@@ -151,6 +151,7 @@ static int options_take(const struct cli_command *command, struct explain *expla
             return cli_usage_error(command, "--by takes forest, deviation, joint, tails or combined, not '%s'",
                                    explain->by);
     }
+    options->p_by = explain->flags.p_by;
     if (explain->flags.has_weights)
         memcpy(options->weights, explain->flags.weights, sizeof options->weights);
     if (explain->weights != NULL && !avvik_weights_parse(explain->weights, options->weights))

@@ -11,14 +11,23 @@ static void explanation_print(const struct avvik_case_list *list, const uint8_t 
     printf("\n%s of %s rows by %s", cli_count(n_ranked), cli_count(list->n_rows), avvik_detector_name(list->by));
     if (list->n_random > 0)
         printf(", and %s drawn at random from the others", cli_count(list->n_random));
+    printf(". p: share of past rows%s that score as high;\n", list->p_by == AVVIK_P_BY_GROUP ? " of its group" : "");
+    if (list->p_by == AVVIK_P_BY_GROUP)
+        puts("among: how many these are; group: the peer group that they are of, 0: all that are in none of the "
+             "others;");
     printf(
-        ". p: share of past rows that score as high;\n"
         "forest: anomaly score, 0 to 1, higher is more unusual; deviation: the largest |z| of the row and the feature\n"
         "that has it; beyond: features with |z| above %.1f.\n",
         (double)AVVIK_DEVIATION_CUT);
     if (list->n_calibration == 0)
         puts("The model was fitted without calibration rows: every p is 1, and no rate of false discoveries can be "
              "told.");
+    else if (n_ranked > 0 && list->p_by == AVVIK_P_BY_GROUP)
+        printf("Of as many rows like those %s that calibrate, in %s groups, %.3g would have so small a p: if they are "
+               "what is\n"
+               "usual, the rate of false discoveries is about %.2g (%.2g or less nine times in ten).\n",
+               cli_count(list->n_calibration), cli_count(list->n_p_groups), list->expected, list->fdr_estimate,
+               list->fdr_bound);
     else if (n_ranked > 0)
         printf("Of as many rows like those %s that calibrate, %.3g would score as high: if they are what is usual, the "
                "rate of\n"
@@ -43,9 +52,10 @@ static void table_print(const struct avvik_case_list *list, const uint8_t *label
     }
     if (widest > 32)
         widest = 32;
-    printf("%6s  %12s  %8s  %7s  %10s  %-*s  %6s%s%s%s\n", "rank", "row", "p", "forest", "deviation", (int)widest,
-           "feature", "beyond", has_missing ? "  missing" : "", labels == NULL ? "" : "  label",
-           list->n_inputs > 1 ? "  input" : "");
+    const int is_by_group = list->p_by == AVVIK_P_BY_GROUP;
+    printf("%6s  %12s  %8s  %s%7s  %10s  %-*s  %6s%s%s%s\n", "rank", "row", "p", is_by_group ? " among  group  " : "",
+           "forest", "deviation", (int)widest, "feature", "beyond", has_missing ? "  missing" : "",
+           labels == NULL ? "" : "  label", list->n_inputs > 1 ? "  input" : "");
     for (size_t i = 0; i < list->n_cases; i++) {
         const struct avvik_case *one = &list->cases[i];
         const char *name = list->features[one->deviation_feature];
@@ -53,8 +63,10 @@ static void table_print(const struct avvik_case_list *list, const uint8_t *label
             printf("%6s", "random");
         else
             printf("%6llu", (unsigned long long)one->rank);
-        printf("  %12llu  %8.2g  %7.4f  %10.4g  ", (unsigned long long)one->row, one->p[list->by], (double)one->forest,
-               (double)one->deviation);
+        printf("  %12llu  %8.2g  ", (unsigned long long)one->row, one->p[list->by]);
+        if (is_by_group)
+            printf("%6u  %5u  ", one->p_rows, one->p_group);
+        printf("%7.4f  %10.4g  ", (double)one->forest, (double)one->deviation);
         char shown[33];
         snprintf(shown, sizeof shown, "%s", name);
         cli_print_text(stdout, shown);
@@ -91,7 +103,7 @@ static enum avvik_status list_make(const char *path, struct avvik_flag_options *
 
 /* -1, or the exit code of an option that cannot be. */
 static int options_take(const struct cli_command *command, const char *by, const char *fdr, const char *share,
-                        const char *weights, struct avvik_flag_options *options)
+                        const char *weights, const char *p_by, struct avvik_flag_options *options)
 {
     for (options->by = 0; options->by < AVVIK_N_DETECTORS; options->by++)
         if (strcmp(by, avvik_detector_name(options->by)) == 0)
@@ -105,12 +117,15 @@ static int options_take(const struct cli_command *command, const char *by, const
     if (weights != NULL && !avvik_weights_parse(weights, options->weights))
         return cli_usage_error(command, "--weights takes weights such as forest=4,deviation=1,joint=1, not '%s'",
                                weights);
+    if (p_by != NULL && !avvik_p_by_parse(p_by, &options->p_by))
+        return cli_usage_error(command, "--p-by takes group or everyone, not '%s'", p_by);
     return -1;
 }
 
 static int run(const struct cli_command *command, int argc, char **argv)
 {
     const char *by = "combined", *labels_text = NULL, *dataset = NULL, *fdr = NULL, *share = NULL, *weights = NULL;
+    const char *p_by = NULL;
     struct avvik_flag_options flag = AVVIK_FLAG_DEFAULTS;
     uint64_t budget = 0;
     int is_json = 0, is_csv = 0, first;
@@ -124,6 +139,7 @@ static int run(const struct cli_command *command, int argc, char **argv)
          0},
         {"weights", CLI_TEXT, &weights, "A=N,...", "of detectors in the combination (forest=4,deviation=1,joint=1)", 0,
          0},
+        {"p-by", CLI_TEXT, &p_by, "WHOM", "p among the row's group or everyone (group, where there are groups)", 0, 0},
         {"labels", CLI_TEXT, &labels_text, "FILE:/DATA", "show known labels (0 or 1) beside the rows", 0, 0},
         {"csv", CLI_FLAG, &is_csv, NULL, "comma-separated values", 0, 0},
         {"json", CLI_FLAG, &is_json, NULL, "one JSON document on standard output", 0, 0},
@@ -135,7 +151,7 @@ static int run(const struct cli_command *command, int argc, char **argv)
         return cli_usage_error(command, "one score file is needed");
     if (is_json && is_csv)
         return cli_usage_error(command, "--csv and --json exclude one another");
-    if ((code = options_take(command, by, fdr, share, weights, &flag)) >= 0)
+    if ((code = options_take(command, by, fdr, share, weights, p_by, &flag)) >= 0)
         return code;
     if (budget > 0 || fdr != NULL)
         flag.budget = budget;

@@ -89,6 +89,22 @@ void avvik__calibration_destroy(struct avvik__calibration *calibration)
 {
     scored_destroy(&calibration->reference);
     scored_destroy(&calibration->held_out);
+    free(calibration->held_out_groups);
+    calibration->held_out_groups = NULL;
+    avvik__strata_destroy(&calibration->strata);
+}
+
+enum avvik_status avvik__calibration_part(struct avvik__calibration *calibration, const struct avvik__groups *groups,
+                                          const uint32_t *of_row, struct avvik_error *error)
+{
+    const uint32_t n = calibration->held_out.n;
+    if (n == 0)
+        return AVVIK_OK;
+    if ((calibration->held_out_groups = malloc(n * sizeof *of_row)) == NULL ||
+        !avvik__strata_make(&calibration->strata, groups, of_row, n))
+        return avvik__error_set(error, AVVIK_ERR_MEMORY, 0, "not enough memory for the groups of %u rows", n);
+    memcpy(calibration->held_out_groups, of_row, n * sizeof *of_row);
+    return AVVIK_OK;
 }
 
 static enum avvik_status scored_put(const struct avvik__scored *scored, const char *group, struct avvik__record *record,
@@ -117,8 +133,49 @@ done:
 enum avvik_status avvik__calibration_put(const struct avvik__calibration *calibration, struct avvik__record *record,
                                          struct avvik_error *error)
 {
-    const enum avvik_status status = scored_put(&calibration->reference, "/reference", record, error);
-    return status != AVVIK_OK ? status : scored_put(&calibration->held_out, "/calibration", record, error);
+    enum avvik_status status = AVVIK_OK;
+    const uint64_t n[1] = {calibration->held_out.n}, n_strata[1] = {calibration->strata.n};
+    AVVIK_TRY(scored_put(&calibration->reference, "/reference", record, error));
+    AVVIK_TRY(scored_put(&calibration->held_out, "/calibration", record, error));
+    if (calibration->held_out_groups == NULL)
+        goto done;
+    AVVIK_TRY(
+        avvik__record_put(record, "/calibration/peer_group", AVVIK_U32, 1, n, calibration->held_out_groups, error));
+    AVVIK_TRY(
+        avvik__record_put(record, "/calibration/among", AVVIK_U32, 1, n_strata, calibration->strata.group, error));
+    AVVIK_TRY(
+        avvik__record_put(record, "/calibration/among_last", AVVIK_U32, 1, n_strata, calibration->strata.last, error));
+done:
+    return status;
+}
+
+/* Files without peer groups, and those of earlier versions, do not have them. */
+static enum avvik_status groups_get(struct avvik__calibration *calibration, struct avvik__record *record,
+                                    const char *path, struct avvik_error *error)
+{
+    enum avvik_status status = AVVIK_OK;
+    struct avvik__strata *strata = &calibration->strata;
+    const uint64_t dims[1] = {calibration->held_out.n};
+    uint64_t n_strata[1];
+    if (!avvik__record_has(record, "/calibration/peer_group"))
+        return AVVIK_OK;
+    AVVIK_TRY(avvik__record_get(record, "/calibration/peer_group", AVVIK_U32, 1, dims,
+                                (void **)&calibration->held_out_groups, error));
+    AVVIK_TRY(avvik__record_dims(record, "/calibration/among", 1, n_strata, error));
+    if (n_strata[0] == 0 || n_strata[0] > dims[0])
+        AVVIK_FAIL(AVVIK_ERR_FORMAT, 0, "%s: %llu groups of %u held-out rows cannot be", path,
+                   (unsigned long long)n_strata[0], calibration->held_out.n);
+    AVVIK_TRY(avvik__record_get(record, "/calibration/among", AVVIK_U32, 1, n_strata, (void **)&strata->group, error));
+    AVVIK_TRY(
+        avvik__record_get(record, "/calibration/among_last", AVVIK_U32, 1, n_strata, (void **)&strata->last, error));
+    strata->n = (uint32_t)n_strata[0];
+    const int fits = avvik__strata_check(strata);
+    if (fits < 0)
+        AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
+    if (!fits)
+        AVVIK_FAIL(AVVIK_ERR_FORMAT, 0, "%s: the groups of held-out rows do not fit together", path);
+done:
+    return status;
 }
 
 /* Path sums from 0 on and deviations, of one feature or joint, and tails that are no less than 0, ascending where they
@@ -185,6 +242,7 @@ enum avvik_status avvik__calibration_get(struct avvik__calibration *calibration,
     *calibration = (struct avvik__calibration){0};
     AVVIK_TRY(scored_get(&calibration->reference, "/reference", AVVIK_REFERENCE_ROWS, 1, record, path, error));
     AVVIK_TRY(scored_get(&calibration->held_out, "/calibration", AVVIK_CALIBRATION_ROWS, 0, record, path, error));
+    AVVIK_TRY(groups_get(calibration, record, path, error));
 done:
     if (status != AVVIK_OK)
         avvik__calibration_destroy(calibration);

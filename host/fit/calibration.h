@@ -8,6 +8,7 @@
 
 #include "avvik/status.h"
 #include "record_file.h"
+#include "strata.h"
 
 #define AVVIK_CALIBRATION_ROWS 65536        /* held out, at most */
 #define AVVIK_CALIBRATION_VALUES (4u << 20) /* rows x features, at most */
@@ -28,6 +29,8 @@ struct avvik__calibration {
     struct avvik__scored reference; /* rows that the trees grew from: each array ascending by itself. They put detectors
                                        on one scale */
     struct avvik__scored held_out;  /* rows that no tree has seen, in the order of their numbers. They give p-values */
+    uint32_t *held_out_groups;      /* the innermost peer group of each; NULL without peer groups, or without rows */
+    struct avvik__strata strata;    /* of these: n is 0 without them */
 };
 
 /* How many of n_rows rows are held out: `wanted`, unless that is too much of the table or of memory. */
@@ -46,6 +49,11 @@ enum avvik_status avvik__scored_init(struct avvik__scored *scored, uint32_t n, i
 /* Sort each array by itself. */
 void avvik__scored_sort(struct avvik__scored *scored);
 void avvik__calibration_destroy(struct avvik__calibration *calibration);
+
+/* Which peer groups the held-out rows are told apart by. of_row: the innermost group of each. AVVIK_OK or
+ * AVVIK_ERR_MEMORY. */
+enum avvik_status avvik__calibration_part(struct avvik__calibration *calibration, const struct avvik__groups *groups,
+                                          const uint32_t *of_row, struct avvik_error *error);
 
 /* /reference and /calibration of a model or score file. What is read is checked: AVVIK_ERR_FORMAT, named after `path`.
  * On error nothing is held. */

@@ -261,6 +261,28 @@ static enum avvik_status tails_get(struct avvik_model *model, struct avvik__reco
     return status;
 }
 
+/* The strata of held-out rows follow from their groups. A model of an earlier version has neither. */
+static enum avvik_status strata_check(const struct avvik_model *model, const char *path, struct avvik_error *error)
+{
+    const struct avvik__calibration *calibration = &model->calibration;
+    const struct avvik__groups *groups = &model->peers.groups;
+    struct avvik__strata strata = {0};
+    int fits = model->peers.n_keys > 0;
+    if (calibration->held_out_groups == NULL)
+        return AVVIK_OK;
+    for (uint32_t i = 0; i < calibration->held_out.n && fits; i++)
+        fits = calibration->held_out_groups[i] < groups->n;
+    if (fits && !avvik__strata_make(&strata, groups, calibration->held_out_groups, calibration->held_out.n))
+        return avvik__error_set(error, AVVIK_ERR_MEMORY, 0, "out of memory");
+    fits = fits && strata.n == calibration->strata.n &&
+           memcmp(strata.group, calibration->strata.group, strata.n * sizeof *strata.group) == 0 &&
+           memcmp(strata.last, calibration->strata.last, strata.n * sizeof *strata.last) == 0;
+    avvik__strata_destroy(&strata);
+    return fits ? AVVIK_OK
+                : avvik__error_set(error, AVVIK_ERR_FORMAT, 0,
+                                   "%s: the groups of held-out rows do not follow from the peer groups", path);
+}
+
 enum avvik_status avvik_model_load(const char *path, struct avvik_model **model_out, struct avvik_error *error)
 {
     enum avvik_status status = AVVIK_OK;
@@ -283,6 +305,7 @@ enum avvik_status avvik_model_load(const char *path, struct avvik_model **model_
     AVVIK_TRY(avvik__joint_get(&model->joint, model->n_features, record, path, error));
     AVVIK_TRY(tails_get(model, record, path, error));
     AVVIK_TRY(avvik__calibration_get(&model->calibration, record, path, error));
+    AVVIK_TRY(strata_check(model, path, error));
     for (int i = 0; i < 2; i++) {
         const struct avvik__scored *scored = i == 0 ? &model->calibration.reference : &model->calibration.held_out;
         if (scored->n > 0 && (scored->tails != NULL) != (model->tails.n_features > 0))

@@ -105,6 +105,7 @@ static enum avvik_status list_explain(const struct avvik__night *night, const ch
     AVVIK_TRY(scores_find(night, paths, &n_paths, error));
     options.by = night->config->flag.by;
     memcpy(options.weights, night->config->flag.weights, sizeof options.weights);
+    options.p_by = list.p_by;
     options.night = night->date;
     options.threads = night->config->threads;
     options.stop = night->options->stop;

@@ -30,7 +30,7 @@ struct avvik__night_yaml {
         char *backend, *threads, *memory, *compress, *damaged;
     } * score;
     struct flag_yaml {
-        char *budget, *by, *fdr, *random_share, *seed, *weights;
+        char *budget, *by, *fdr, *random_share, *seed, *weights, *p_by;
     } * flag;
     struct explain_yaml {
         char **show;
@@ -63,13 +63,11 @@ static const cyaml_schema_field_t score_fields[] = {
     TEXT("backend", struct score_yaml, backend), TEXT("threads", struct score_yaml, threads),
     TEXT("memory", struct score_yaml, memory),   TEXT("compress", struct score_yaml, compress),
     TEXT("damaged", struct score_yaml, damaged), CYAML_FIELD_END};
-static const cyaml_schema_field_t flag_fields[] = {TEXT("budget", struct flag_yaml, budget),
-                                                   TEXT("by", struct flag_yaml, by),
-                                                   TEXT("fdr", struct flag_yaml, fdr),
-                                                   TEXT("random_share", struct flag_yaml, random_share),
-                                                   TEXT("seed", struct flag_yaml, seed),
-                                                   TEXT("weights", struct flag_yaml, weights),
-                                                   CYAML_FIELD_END};
+static const cyaml_schema_field_t flag_fields[] = {
+    TEXT("budget", struct flag_yaml, budget), TEXT("by", struct flag_yaml, by),
+    TEXT("fdr", struct flag_yaml, fdr),       TEXT("random_share", struct flag_yaml, random_share),
+    TEXT("seed", struct flag_yaml, seed),     TEXT("weights", struct flag_yaml, weights),
+    TEXT("p_by", struct flag_yaml, p_by),     CYAML_FIELD_END};
 static const cyaml_schema_field_t explain_fields[] = {TEXTS("show", struct explain_yaml, show, n_show),
                                                       TEXT("language", struct explain_yaml, language),
                                                       TEXT("reasons", struct explain_yaml, reasons),
@@ -310,6 +308,9 @@ static enum avvik_status flag_take(struct avvik_night_config *config, const stru
             AVVIK_TRY(avvik__yaml_bad(file, "flag.weights", error,
                                       "takes weights such as forest=4,deviation=1,joint=1, not '%.60s'",
                                       yaml->flag->weights));
+        if (yaml->flag->p_by != NULL && !avvik_p_by_parse(yaml->flag->p_by, &flag->p_by))
+            AVVIK_TRY(
+                avvik__yaml_bad(file, "flag.p_by", error, "takes group or everyone, not '%.60s'", yaml->flag->p_by));
         if (yaml->flag->by != NULL) {
             for (flag->by = 0; flag->by < AVVIK_N_DETECTORS; flag->by++)
                 if (strcmp(yaml->flag->by, avvik_detector_name(flag->by)) == 0)

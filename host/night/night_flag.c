@@ -93,10 +93,10 @@ enum avvik_status avvik__step_flag(struct avvik__night *night, struct avvik_erro
     if (budget > n_rows) /* a small night is no failure */
         budget = n_rows;
     const struct avvik_flag_options *flag = &night->config->flag;
-    avvik__unit_key(key, "flag|%s|%llu|%d|%.17g|%.17g|%llu|%.17g|%.17g|%.17g|%.17g", hash, (unsigned long long)budget,
-                    (int)flag->by, flag->fdr, flag->random_share, (unsigned long long)flag->seed,
-                    flag->weights[AVVIK_BY_FOREST], flag->weights[AVVIK_BY_DEVIATION], flag->weights[AVVIK_BY_JOINT],
-                    flag->weights[AVVIK_BY_TAILS]);
+    avvik__unit_key(key, "flag|%s|%llu|%d|%.17g|%.17g|%llu|%.17g|%.17g|%.17g|%.17g|%d", hash,
+                    (unsigned long long)budget, (int)flag->by, flag->fdr, flag->random_share,
+                    (unsigned long long)flag->seed, flag->weights[AVVIK_BY_FOREST], flag->weights[AVVIK_BY_DEVIATION],
+                    flag->weights[AVVIK_BY_JOINT], flag->weights[AVVIK_BY_TAILS], (int)flag->p_by);
     if (avvik__unit_is_done(night, unit, key))
         goto done;
     AVVIK_TRY(avvik__unit_begin(night, unit, key, error));

@@ -104,6 +104,8 @@ enum avvik_status avvik__fit_calibrate(struct fit *fit, struct avvik_error *erro
     if (avvik__is_stopped(fit->options->stop))
         AVVIK_FAIL(AVVIK_INTERRUPTED, 0, "interrupted");
     avvik__scored_sort(&calibration->reference);
+    if (groups != NULL)
+        AVVIK_TRY(avvik__calibration_part(calibration, &fit->model->peers.groups, groups + fit->n_draws, error));
 done:
     avvik_engine_close(work.engine);
     return status;

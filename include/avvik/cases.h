@@ -31,6 +31,19 @@ enum avvik_detector {
 /* "forest", "deviation", "joint", "tails", "combined"; static storage. */
 const char *avvik_detector_name(enum avvik_detector detector);
 
+/* Whom a row's p-value compares it with (host/cases/README.md, "Whom p is about"): the held-out rows of its peer group,
+ * where there are enough of them; all of them. */
+enum avvik_p_by {
+    AVVIK_P_BY_WHAT_THERE_IS, /* by group where the model has groups for it, else everyone */
+    AVVIK_P_BY_GROUP,
+    AVVIK_P_BY_EVERYONE
+};
+
+/* "group", "everyone"; static storage. */
+const char *avvik_p_by_name(enum avvik_p_by p_by);
+/* 1 on success. */
+int avvik_p_by_parse(const char *text, enum avvik_p_by *p_by_out);
+
 struct avvik_case {
     uint64_t rank; /* from 1 among those by rank; 0 for a row that was drawn at random */
     uint64_t row;  /* from 0, over all inputs of the run */
@@ -40,6 +53,10 @@ struct avvik_case {
     uint16_t deviation_feature, beyond, missing;
     int is_random;               /* drawn at random from the rows that the ranking left out */
     double p[AVVIK_N_DETECTORS]; /* conformal p-values: the share of held-out rows, and this one, that score as high */
+    uint32_t peer_group;         /* the row's, as in the score file; 0 without peer groups */
+    uint32_t p_group;            /* the peer group whose held-out rows p is from; 0: everyone, or those in no other such
+                                    group */
+    uint32_t p_rows;             /* how many these are */
 };
 
 /* Which rows get into a list; start from AVVIK_FLAG_DEFAULTS. */
@@ -50,13 +67,11 @@ struct avvik_flag_options {
     uint64_t seed;       /* of that draw */
     enum avvik_detector by;
     double weights[AVVIK_N_COMBINED]; /* of the detectors in the combination, no less than 0 */
+    enum avvik_p_by p_by;
 };
 #define AVVIK_FLAG_DEFAULTS                                                                                            \
     {                                                                                                                  \
-        100, 0, 0, 1, AVVIK_BY_COMBINED,                                                                               \
-        {                                                                                                              \
-            4, 1, 1, 0                                                                                                 \
-        }                                                                                                              \
+        100, 0, 0, 1, AVVIK_BY_COMBINED, {4, 1, 1, 0}, AVVIK_P_BY_WHAT_THERE_IS                                        \
     }
 
 /* "0.05", "5%" or "5 %" as a share from 0 to 1. 1 on success. */
@@ -79,10 +94,12 @@ struct avvik_case_list {
     uint64_t n_absent;                /* of these, rows without a score: they were damaged, and are in no list */
     uint32_t n_calibration;           /* rows that were held out when the model was made; 0: all p-values are 1 */
     int has_tails;                    /* the model has tails: they are told */
-    double expected;     /* rows that would score as high as the last one listed by rank, if all were like the
-                            calibration rows */
+    enum avvik_p_by p_by;             /* group or everyone */
+    uint32_t n_p_groups;              /* groups that p is told by; 1: everyone */
+    double expected;     /* rows that would have a p as small as the largest of those listed by rank, if all were
+                            like the calibration rows (of their group) */
     double fdr_estimate; /* of the rows listed by rank, at most this share is expected to be such as the calibration
-                            rows are: rows x p of the last one / rows listed (Benjamini and Hochberg 1995) */
+                            rows are: expected / rows listed (Benjamini and Hochberg 1995) */
     double fdr_bound;    /* the share that nine in ten such lists keep (host/cases/fdr.h) */
     char **features;     /* names, by number */
     size_t n_features;
@@ -102,7 +119,8 @@ struct avvik_case_list {
  * rows that would be exchangeable with the calibration rows if there was nothing unusual about them.
  *
  * Returns AVVIK_OK; AVVIK_ERR_USAGE (a budget of 0 without an fdr, or above the number of rows: the text says how many
- * there are; fdr, share or weights outside their range; an fdr where no rows were held out); AVVIK_ERR_IO;
+ * there are; fdr, share or weights outside their range; an fdr where no rows were held out; p by group where the file
+ * has no groups of held-out rows); AVVIK_ERR_IO;
  * AVVIK_ERR_FORMAT (not a score file, damaged or changed; the models differ); AVVIK_ERR_MEMORY. */
 enum avvik_status avvik_flag(const char *const *paths, size_t n_paths, const struct avvik_flag_options *options,
                              struct avvik_case_list *list_out, struct avvik_error *error);
@@ -141,10 +159,10 @@ struct avvik_evaluation {
 };
 
 /* Compare the score file `path` with the labels in `dataset` of `labels_path`. budget 0: as many as there are
- * anomalies; weights: as in struct avvik_flag_options. Returns as avvik_flag() and avvik_labels_read();
+ * anomalies; weights, p_by: as in struct avvik_flag_options. Returns as avvik_flag() and avvik_labels_read();
  * AVVIK_ERR_FORMAT if all labels are the same. Needs about 48 bytes a row. */
 enum avvik_status avvik_evaluate(const char *path, const char *labels_path, const char *dataset, uint64_t budget,
-                                 const double *weights, struct avvik_evaluation *evaluation_out,
+                                 const double *weights, enum avvik_p_by p_by, struct avvik_evaluation *evaluation_out,
                                  struct avvik_error *error);
 
 #ifdef __cplusplus

@@ -59,6 +59,7 @@ struct avvik_flags {
     enum avvik_detector by;
     int has_weights;
     double weights[AVVIK_N_COMBINED];
+    enum avvik_p_by p_by;  /* what there is, in lists of earlier versions */
     char content_hash[48]; /* of the score file; "" in a CSV file */
 };
 
@@ -90,12 +91,13 @@ struct avvik_explain_options {
     const char *backend; /* of the contributions, as avvik_explainer_open() has it: the same from any. NULL: the CPU */
     uint32_t threads;    /* 0: one per CPU; explanations are the same for any number */
     const volatile int *stop; /* polled; non-zero: AVVIK_INTERRUPTED; may be NULL */
+    enum avvik_p_by p_by;     /* as in struct avvik_flag_options */
 };
 #define AVVIK_EXPLAIN_DEFAULTS                                                                                         \
     {                                                                                                                  \
         AVVIK_BY_COMBINED, {4, 1, 1, 0}, 0, 5, NULL, 0, NULL, 0, NULL, NULL, NULL, NULL, AVVIK_ENGLISH, 0, 0, 0, NULL, \
-            0, NULL, 0, NULL                                                                                           \
-    }
+            0, NULL, 0, NULL, AVVIK_P_BY_WHAT_THERE_IS
+}
 
 /* A value as the batch has it. */
 enum avvik_cell_kind { AVVIK_CELL_MISSING, AVVIK_CELL_SIGNED, AVVIK_CELL_UNSIGNED, AVVIK_CELL_REAL };
@@ -168,6 +170,9 @@ struct avvik_explanation {
     int32_t tails;   /* in steps of 1/256 bit; 0 without */
     double combined; /* in bits */
     double p[AVVIK_N_DETECTORS];
+    uint32_t p_group, p_rows; /* as in struct avvik_case */
+    int has_cut;
+    double cut, cut_p; /* the score of `by` from which on a row of its group is not ordinary; the p-value of that */
     uint32_t group, group_level;
     struct avvik_reason *reasons; /* of all features, the largest share first */
     float *values;                /* of the features, as float32; NaN where missing */
@@ -206,8 +211,7 @@ struct avvik_explanations {
     size_t n_history;
     int64_t expected_steps; /* avvik_explainer_expected() of the model */
     uint32_t n_calibration;
-    int has_cut;
-    double cut, cut_p; /* the score of `by` from which on a row is not ordinary; the p-value that belongs to it */
+    uint32_t n_p_groups; /* as in struct avvik_case_list */
     struct avvik_explained_column *features, *shown, *keys;
     size_t n_features, n_shown, n_keys;
     struct avvik_explained_column id, entity, time, office; /* name NULL where there is none */

@@ -16,7 +16,7 @@ enum avvik_report_file { AVVIK_REPORT_PAGE, AVVIK_REPORT_TABLE, AVVIK_REPORT_DOC
 
 /* Start from AVVIK_REPORT_DEFAULTS. */
 struct avvik_report_options {
-    const char *language; /* "en", "nb" or "nn": of the report, whatever the documents were written in */
+    const char *language;      /* "en", "nb" or "nn": of the report, whatever the documents were written in */
     const char *const *checks; /* n_checks documents of `avvik check --json` */
     size_t n_checks;
     int replace; /* files that are there */

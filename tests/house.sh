@@ -43,7 +43,7 @@ may_include host/fit host kernels host/io
 may_include host/engine host kernels host/io host/fit
 may_include host/run host kernels host/io host/fit host/engine
 may_include host/cases host kernels host/io host/fit host/engine host/run
-may_include host/check host kernels host/io host/fit host/run
+may_include host/check host kernels host/io host/fit host/run host/cases
 may_include host/night host host/io host/check
 may_include host/web host host/io host/cases
 may_include datasets/synth host host/io host/run

@@ -78,6 +78,7 @@ void avvik__score_reader_close(struct avvik__score_reader *reader)
 {
     avvik__record_close(reader->record);
     avvik__calibration_destroy(&reader->calibration);
+    avvik__outline_destroy(&reader->outline);
     free(reader->path_sum);
     free(reader->forest);
     free(reader->deviation);
@@ -127,6 +128,7 @@ enum avvik_status avvik__score_reader_open(struct avvik__score_reader *reader, c
     AVVIK_TRY(avvik__record_get(reader->record, "/run/input_offset", AVVIK_U64, 1, dims, &offsets, error));
     reader->input_offsets = offsets;
     AVVIK_TRY(avvik__calibration_get(&reader->calibration, reader->record, path, error));
+    AVVIK_TRY(avvik__outline_get(&reader->outline, reader->features, reader->n_features, reader->record, path, error));
     AVVIK_TRY(absent_read(reader, error));
     reader->has_groups = avvik__record_has(reader->record, columns[7].path);
     reader->has_tails = avvik__record_has(reader->record, columns[9].path);

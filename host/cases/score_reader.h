@@ -4,6 +4,7 @@
 
 #include "avvik/cases.h"
 #include "calibration.h"
+#include "outline.h"
 #include "record_file.h"
 
 #define AVVIK_READER_ROWS 65536
@@ -24,6 +25,7 @@ struct avvik__score_reader {
     uint16_t *peer_level;
     int32_t *tails;                        /* 0 where there are none */
     struct avvik__calibration calibration; /* of the model */
+    struct avvik__outline outline;         /* of the batch; without features in files of earlier versions */
     int has_absent;                        /* some rows have no score: those whose forest score is NaN */
     char **features, **inputs;             /* names */
     uint64_t *input_offsets;

@@ -1,4 +1,4 @@
-/* avvik compare: which features have drifted between two models. */
+/* avvik compare: which features have drifted between two models or nights. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -57,7 +57,7 @@ static void table_print(const struct avvik_drift *drifts, size_t n, size_t n_dri
             printf("  %8.4f  %8.4f  %+9.3f  %13.6g  %13.6g", one->psi, one->ks, one->shift, one->center[0],
                    one->center[1]);
         else
-            printf("  %-59s", one->is_before ? "only in the first model" : "only in the second model");
+            printf("  %-59s", one->is_before ? "only in the first file" : "only in the second file");
         share_print(one->missing_share[0]);
         share_print(one->missing_share[1]);
         puts(one->has_drifted ? "  drifted" : "");
@@ -79,7 +79,7 @@ static int run(const struct cli_command *command, int argc, char **argv)
     if (code >= 0)
         return code;
     if (first + 2 != argc)
-        return cli_usage_error(command, "it takes two model files, the earlier one first");
+        return cli_usage_error(command, "it takes two models or score files, the earlier one first");
     if (gate != NULL && limit != NULL)
         return cli_usage_error(command, "--gate has the limits, and --limits cannot stand beside it");
     const char *given = gate != NULL ? gate : limit;
@@ -88,12 +88,12 @@ static int run(const struct cli_command *command, int argc, char **argv)
                                "--%s takes limits such as psi=0.25,ks=0.2,shift=1,missing_change=0.1, not '%s'",
                                gate != NULL ? "gate" : "limits", given);
     struct avvik_error error;
-    struct avvik_model *models[2] = {NULL, NULL};
+    struct avvik_outlines *outlines[2] = {NULL, NULL};
     struct avvik_drift *drifts = NULL;
     size_t n = 0, n_drifted = 0;
-    if (avvik_model_load(argv[first], &models[0], &error) != AVVIK_OK ||
-        avvik_model_load(argv[first + 1], &models[1], &error) != AVVIK_OK ||
-        avvik_model_compare(models[0], models[1], &limits, &drifts, &n, &error) != AVVIK_OK) {
+    if (avvik_outlines_load(argv[first], &outlines[0], &error) != AVVIK_OK ||
+        avvik_outlines_load(argv[first + 1], &outlines[1], &error) != AVVIK_OK ||
+        avvik_outlines_compare(outlines[0], outlines[1], &limits, &drifts, &n, &error) != AVVIK_OK) {
         code = cli_error(&error);
         goto done;
     }
@@ -108,13 +108,14 @@ static int run(const struct cli_command *command, int argc, char **argv)
         code = CLI_GATE_BREACHED;
 done:
     free(drifts);
-    avvik_model_free(models[0]);
-    avvik_model_free(models[1]);
+    avvik_outlines_free(outlines[0]);
+    avvik_outlines_free(outlines[1]);
     return code;
 }
 
 const struct cli_command cli_compare = {
-    "compare", "BEFORE AFTER", "tell which features have drifted between two models",
+    "compare", "BEFORE AFTER", "tell which features have drifted between two models or score files",
     "Each feature's distribution (population stability index, Kolmogorov-Smirnov), center and share of\n"
-    "missing values, as two models learnt them.",
+    "missing values, as two models learnt them, as two batches that were scored have them, or as a model\n"
+    "learnt them and a batch has them.",
     run};

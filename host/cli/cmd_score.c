@@ -10,10 +10,11 @@
 #define MAX_PATH 4096
 
 struct score {
-    const char *model_path, *table, *out, *out_dir, *backend;
+    const char *model_path, *table, *out, *out_dir, *backend, *baseline_path;
     uint64_t threads, memory, compress, checkpoint_s;
     int is_json, replace, resume, skip_damaged;
     struct avvik_model *model;
+    struct avvik_outlines *baseline; /* NULL: none */
     struct avvik_engine *engine;
     struct avvik_selection selection;
     const char **names;
@@ -137,6 +138,40 @@ static void warnings_tell(const struct score *score, const struct avvik_score_su
         cli_warn("a device computed something wrong: everything was scored again by the CPU, and %s is right", out);
 }
 
+/* Which features have drifted since the baseline, in words and as "drifted" of the document, if there is one. */
+static int drift_tell(const struct score *score, const char *out, json_t *document)
+{
+    static const struct avvik_drift_limits limits = AVVIK_DRIFT_LIMITS;
+    struct avvik_error error;
+    struct avvik_outlines *now = NULL;
+    struct avvik_drift *drifts = NULL;
+    char names[512] = "";
+    size_t n = 0, n_drifted = 0, length = 0;
+    int code = CLI_DONE;
+    if (avvik_outlines_load(out, &now, &error) != AVVIK_OK ||
+        avvik_outlines_compare(score->baseline, now, &limits, &drifts, &n, &error) != AVVIK_OK)
+        code = cli_error(&error);
+    json_t *drifted = json_array();
+    for (size_t i = 0; i < n && code == CLI_DONE; i++) {
+        if (!drifts[i].has_drifted)
+            continue;
+        if (length < sizeof names)
+            length += (size_t)snprintf(names + length, sizeof names - length, "%s%s", n_drifted == 0 ? "" : ", ",
+                                       drifts[i].name);
+        n_drifted++;
+        json_array_append_new(drifted, cli_json_text(drifts[i].name));
+    }
+    if (n_drifted > 0)
+        cli_warn("%zu of %zu features have drifted since %s: %s%s; `avvik compare` has the numbers", n_drifted, n,
+                 score->baseline_path, names, length < sizeof names ? "" : " ...");
+    if (document != NULL)
+        json_object_set(document, "drifted", drifted);
+    json_decref(drifted);
+    free(drifts);
+    avvik_outlines_free(now);
+    return code;
+}
+
 /* Score one source into one file. A JSON document of it goes to *document_out if that is not NULL. */
 static int source_score(const struct score *score, struct avvik_source *source, const char *out, const char *name,
                         json_t **document_out)
@@ -166,7 +201,14 @@ static int source_score(const struct score *score, struct avvik_source *source, 
         summary_print(score, &summary, out);
     if (document_out != NULL)
         *document_out = summary_json(score, &summary, out);
-    return CLI_DONE;
+    if (score->baseline == NULL)
+        return CLI_DONE;
+    const int code = drift_tell(score, out, document_out == NULL ? NULL : *document_out);
+    if (code != CLI_DONE && document_out != NULL) {
+        json_decref(*document_out);
+        *document_out = NULL;
+    }
+    return code;
 }
 
 /* All batches as one table into one file. */
@@ -252,6 +294,8 @@ static int score_prepare(struct score *score)
     struct avvik_model_summary learnt;
     if (avvik_model_load(score->model_path, &score->model, &error) != AVVIK_OK)
         return cli_error(&error);
+    if (score->baseline_path != NULL && avvik_outlines_load(score->baseline_path, &score->baseline, &error) != AVVIK_OK)
+        return cli_error(&error);
     avvik_model_summarize(score->model, &learnt);
     if ((score->names = calloc(learnt.n_features + learnt.n_keys, sizeof *score->names)) == NULL)
         return CLI_INTERNAL;
@@ -283,6 +327,8 @@ static int run(const struct cli_command *command, int argc, char **argv)
         {"model", CLI_TEXT, &score.model_path, "FILE", "the model (needed)", 0, 0},
         {"out", CLI_TEXT, &score.out, "FILE", "one score file for all batches (this or --out-dir)", 0, 0},
         {"out-dir", CLI_TEXT, &score.out_dir, "DIR", "a score file for each batch: DIR/NAME.scores.h5", 0, 0},
+        {"baseline", CLI_TEXT, &score.baseline_path, "FILE",
+         "earlier scores, or a model: name the features that have drifted since", 0, 0},
         {"table", CLI_TEXT, &score.table, "PATH", "the table; default: the one the model was fitted on", 0, 0},
         {"backend", CLI_TEXT, &score.backend, "NAME",
          "auto, scalar, avx2, avx512, avx512vbmi, opencl[:P.D,...|all] (auto)", 0, 0},
@@ -311,7 +357,8 @@ static int run(const struct cli_command *command, int argc, char **argv)
     if (!cli_log_set(log))
         return cli_usage_error(command, "--log takes auto, text or json, not '%s'", log);
     for (int i = first; i < argc && score.out != NULL; i++)
-        if (cli_same_file(argv[i], score.out) || cli_same_file(score.model_path, score.out))
+        if (cli_same_file(argv[i], score.out) || cli_same_file(score.model_path, score.out) ||
+            (score.baseline_path != NULL && cli_same_file(score.baseline_path, score.out)))
             return cli_usage_error(command, "%s is an input and cannot be the output as well", score.out);
     code = score_prepare(&score);
     if (code == CLI_DONE)
@@ -320,6 +367,7 @@ static int run(const struct cli_command *command, int argc, char **argv)
     free(score.names);
     avvik_engine_close(score.engine);
     avvik_model_free(score.model);
+    avvik_outlines_free(score.baseline);
     return code;
 }
 

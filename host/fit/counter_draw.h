@@ -11,7 +11,8 @@ enum avvik__draw_purpose {
     AVVIK_DRAW_ROWS = 1,
     AVVIK_DRAW_SPLIT = 2,
     AVVIK_DRAW_CALIBRATION = 3,
-    AVVIK_DRAW_AUDIT = 4
+    AVVIK_DRAW_AUDIT = 4,
+    AVVIK_DRAW_OUTLINE = 5
 };
 
 struct avvik__draw {

@@ -223,6 +223,17 @@ enum avvik_status avvik__record_resume(const char *path, const char *kind, int r
     return record_begin(path, kind, replace, created, 1, record_out, error);
 }
 
+int avvik__record_is(const char *path, const char *kind)
+{
+    char found[32];
+    hid_t file;
+    if (avvik__h5_open(path, &file, NULL) != AVVIK_OK)
+        return 0;
+    const int is = avvik__h5_string_attribute(file, "avvik_kind", found, sizeof found) && strcmp(found, kind) == 0;
+    H5Fclose(file);
+    return is;
+}
+
 enum avvik_status avvik__record_open(const char *path, const char *kind, struct avvik__record **record_out,
                                      struct avvik_error *error)
 {

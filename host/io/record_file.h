@@ -39,6 +39,9 @@ void avvik__record_now(char *text);
 int avvik__record_descriptor(const struct avvik__record *record);
 enum avvik_status avvik__record_sync_failed(const struct avvik__record *record, int code, struct avvik_error *error);
 
+/* 1 if `path` is a file of that kind made by avvik, whatever else may be wrong with it. */
+int avvik__record_is(const char *path, const char *kind);
+
 /* Read PATH, which must be of `kind` and of this format version. Untrusted. AVVIK_ERR_IO or AVVIK_ERR_FORMAT. */
 enum avvik_status avvik__record_open(const char *path, const char *kind, struct avvik__record **record_out,
                                      struct avvik_error *error);

@@ -152,7 +152,7 @@ static void groups_find(const struct score_run *run, const struct score_worker *
 
 /* Rows [first, first + n) of a block: from the file to their results. */
 static enum avvik_status piece_score(const struct score_run *run, struct score_worker *worker, struct block *block,
-                                     size_t first, size_t n, struct avvik_error *error)
+                                     uint64_t first_of_block, size_t first, size_t n, struct avvik_error *error)
 {
     enum avvik_status status = AVVIK_OK;
     const size_t stride = run->cut.piece_rows;
@@ -165,6 +165,7 @@ static enum avvik_status piece_score(const struct score_run *run, struct score_w
         for (size_t f = 0; f < run->n_inputs; f++)
             *digest++ =
                 avvik__input_digest(worker->piece + f * stride + i, n - i < AVVIK_HASH_ROWS ? n - i : AVVIK_HASH_ROWS);
+    avvik__score_outline_keep(run, worker, first_of_block + first, n);
     if (run->model->peers.n_keys > 0)
         groups_find(run, worker, block, first, n);
     AVVIK_TRY(rows_score(run, worker, block, first, n, error));
@@ -224,7 +225,7 @@ enum avvik_status avvik__score_block_work(void *context, unsigned number, unsign
     struct score_worker *worker = &run->workers[number];
     struct block *block = &run->blocks[slot];
     const size_t n_rows = avvik__score_block_rows(run, number_of_block), n_features = run->model->n_features;
-    const uint64_t start = avvik__now_ns();
+    const uint64_t start = avvik__now_ns(), first_row = number_of_block * run->cut.block_rows;
     const uint16_t *missing = block->results[MISSING];
     struct avvik__fetch_times times;
     block->totals = (struct block_totals){0};
@@ -232,13 +233,16 @@ enum avvik_status avvik__score_block_work(void *context, unsigned number, unsign
     memset(worker->counts, 0, 2 * n_features * sizeof *worker->counts);
     avvik__plan_decode(block->plan, worker->fetcher);
     for (size_t first = 0; first < n_rows; first += run->cut.piece_rows)
-        AVVIK_TRY(piece_score(run, worker, block, first,
+        AVVIK_TRY(piece_score(run, worker, block, first_row, first,
                               n_rows - first < run->cut.piece_rows ? n_rows - first : run->cut.piece_rows, error));
     for (size_t f = 0; f < n_features; f++) {
         block->totals.values_missing += worker->counts[f];
         block->totals.values_infinite += worker->counts[n_features + f];
     }
-    rows_remove(block, number_of_block * run->cut.block_rows);
+    rows_remove(block, first_row);
+    const struct looked_at *at = &run->looked_at;
+    for (uint32_t i = avvik__score_outline_place(run, first_row); i < at->n && at->rows[i] < first_row + n_rows; i++)
+        at->is_there[i] = (uint8_t)!isnan(((const float *)block->results[FOREST])[at->rows[i] - first_row]);
     for (size_t i = 0; i < n_rows; i++)
         block->totals.rows_with_missing +=
             (uint64_t)(missing[i] > 0 && !isnan(((const float *)block->results[FOREST])[i]));

@@ -1,5 +1,6 @@
 /* What the parts of a scoring run share: score_run.c (its course), score_blocks.c (a block's way through it),
- * score_output.c (what is written beside the columns) and score_resume.c (going on where another run stopped). */
+ * score_output.c (what is written beside the columns), score_outline.c (what the batch was like) and score_resume.c
+ * (going on where another run stopped). */
 #ifndef AVVIK_SCORE_INTERNAL_H
 #define AVVIK_SCORE_INTERNAL_H
 
@@ -10,6 +11,7 @@
 #include "input_hash.h"
 #include "journal.h"
 #include "model_internal.h"
+#include "outline.h"
 #include "record_file.h"
 #include "source_plan.h"
 
@@ -70,6 +72,14 @@ struct score_worker {
     struct avvik__fetch_times times; /* when the last block was done */
 };
 
+/* Rows whose values are outlined. Each belongs to one block, whose worker writes what is of it. */
+struct looked_at {
+    uint32_t n;
+    uint64_t *rows;    /* ascending */
+    float *values;     /* [row][feature] as read */
+    uint8_t *is_there; /* [row]: it has a score */
+};
+
 struct score_run {
     const struct avvik_model *model;
     struct avvik_engine *engine;
@@ -91,6 +101,7 @@ struct score_run {
     struct avvik__input_hash hash;
     struct absent *absent;
     size_t n_absent, absent_capacity;
+    struct looked_at looked_at;
 };
 
 size_t avvik__score_block_rows(const struct score_run *run, uint64_t block);
@@ -110,6 +121,15 @@ enum avvik_status avvik__score_absent_add(struct score_run *run, const struct ab
 /* Everything that does not depend on the rows, and the columns; after the last row, what could only be known then. */
 enum avvik_status avvik__score_output_begin(struct score_run *run, struct avvik_error *error);
 enum avvik_status avvik__score_output_end(struct score_run *run, struct avvik_error *error);
+
+/* score_outline.c: which rows are outlined; the first of them, by its place, that is not before `row`; keep values of
+ * rows [first, first + n), which are in the worker's piece; write what they were like. */
+enum avvik_status avvik__score_outline_init(struct score_run *run, struct avvik_error *error);
+void avvik__score_outline_free(struct score_run *run);
+uint32_t avvik__score_outline_place(const struct score_run *run, uint64_t row);
+void avvik__score_outline_keep(const struct score_run *run, const struct score_worker *worker, uint64_t first,
+                               size_t n);
+enum avvik_status avvik__score_outline_put(const struct score_run *run, struct avvik_error *error);
 
 /* Is a finished score file at `path` the one that this run would write, and nobody was about to replace it? The content
  * of the inputs is judged by their sizes and times of change. Sets *is_same_out; AVVIK_OK also where there is no such

@@ -114,6 +114,7 @@ enum avvik_status avvik__score_output_end(struct score_run *run, struct avvik_er
     char input_hash[AVVIK_HASH_SIZE];
     avvik__input_hash_text(&run->hash, input_hash);
     AVVIK_TRY(absent_put(run, error));
+    AVVIK_TRY(avvik__score_outline_put(run, error));
     AVVIK_TRY(avvik__record_put_text(run->record, "/run", "input_hash", input_hash, 1, error));
     /* last, because their lengths may differ between the run that began the file and the one that ends it */
     AVVIK_TRY(avvik__record_put_text(run->record, "/run", "backend", avvik_engine_backend(run->engine), 0, error));

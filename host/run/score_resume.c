@@ -9,7 +9,8 @@
 
 #define DIGEST_BYTES sizeof(XXH128_canonical_t)
 
-/* A record of the journal; then n_absent runs of absent rows. */
+/* A record of the journal; then n_absent runs of absent rows, and of the rows that are outlined whether each has a
+ * score, and its values. */
 struct block_record {
     uint64_t block;
     struct block_totals totals;
@@ -19,6 +20,20 @@ struct block_record {
     uint64_t n_absent;
 };
 
+/* Which of the rows that are outlined lie in a block, and how many bytes the journal has of them. */
+struct outlined {
+    uint32_t first, n;
+    size_t bytes;
+};
+
+static struct outlined outlined_of(const struct score_run *run, uint64_t block)
+{
+    const uint64_t first_row = block * run->cut.block_rows;
+    const uint32_t first = avvik__score_outline_place(run, first_row);
+    const uint32_t n = avvik__score_outline_place(run, first_row + avvik__score_block_rows(run, block)) - first;
+    return (struct outlined){first, n, n * (1 + run->model->n_features * sizeof(float))};
+}
+
 enum avvik_status avvik__score_journal_add(struct score_run *run, uint64_t block, const struct block *written,
                                            struct avvik_error *error)
 {
@@ -26,7 +41,8 @@ enum avvik_status avvik__score_journal_add(struct score_run *run, uint64_t block
     const struct avvik__damage *damage = avvik__plan_damage(written->plan, &n_damage);
     const size_t n_rows = avvik__score_block_rows(run, block);
     struct block_record head = {.block = block, .totals = written->totals, .hash = run->hash, .n_absent = n_damage};
-    const size_t bytes = sizeof head + n_damage * sizeof(struct absent);
+    const struct outlined outlined = outlined_of(run, block);
+    const size_t bytes = sizeof head + n_damage * sizeof(struct absent) + outlined.bytes;
     char *record = malloc(bytes), *place = record;
     if (record == NULL)
         return avvik__error_set(error, AVVIK_ERR_MEMORY, 0, "out of memory");
@@ -46,6 +62,9 @@ enum avvik_status avvik__score_journal_add(struct score_run *run, uint64_t block
         snprintf(absent.reason, sizeof absent.reason, "%s", damage[i].reason);
         memcpy(place, &absent, sizeof absent);
     }
+    memcpy(place, run->looked_at.is_there + outlined.first, outlined.n);
+    memcpy(place + outlined.n, run->looked_at.values + (size_t)outlined.first * run->model->n_features,
+           outlined.bytes - outlined.n);
     const enum avvik_status status = avvik__journal_append(run->journal, record, bytes, error);
     free(record);
     return status;
@@ -90,7 +109,7 @@ enum avvik_status avvik__score_replay(struct score_run *run, uint64_t *first_blo
             break;
         memcpy(&head, place, sizeof head);
         if (head.block != block || head.n_absent > n / sizeof(struct absent) ||
-            n != sizeof head + head.n_absent * sizeof(struct absent))
+            n != sizeof head + head.n_absent * sizeof(struct absent) + outlined_of(run, block).bytes)
             break;
         AVVIK_TRY(columns_replay(run, &head, &is_whole, error));
         if (!is_whole)
@@ -103,6 +122,10 @@ enum avvik_status avvik__score_replay(struct score_run *run, uint64_t *first_blo
             absent.reason[sizeof absent.reason - 1] = '\0';
             AVVIK_TRY(avvik__score_absent_add(run, &absent, error));
         }
+        const struct outlined outlined = outlined_of(run, block);
+        memcpy(run->looked_at.is_there + outlined.first, place, outlined.n);
+        memcpy(run->looked_at.values + (size_t)outlined.first * run->model->n_features, place + outlined.n,
+               outlined.bytes - outlined.n);
         run->summary->rows_with_missing += head.totals.rows_with_missing;
         run->summary->values_missing += head.totals.values_missing;
         run->summary->values_infinite += head.totals.values_infinite;

@@ -122,6 +122,7 @@ static enum avvik_status run_once(struct score_run *run, const char *path, struc
     enum avvik_status status = AVVIK_OK;
     AVVIK_TRY(rows_cut(run, error));
     AVVIK_TRY(avvik__score_blocks_init(run, error));
+    AVVIK_TRY(avvik__score_outline_init(run, error));
     if (!avvik__score_table_init(&run->table, &run->model->forest))
         AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
     run->pipeline = (struct avvik__pipeline){.n_blocks = (run->n_rows + run->cut.block_rows - 1) / run->cut.block_rows,
@@ -146,6 +147,7 @@ done:
     run->summary->stages.write_ns += run->pipeline.write_ns;
     run_end(run, status, error);
     avvik__score_blocks_free(run);
+    avvik__score_outline_free(run);
     avvik__score_table_destroy(&run->table);
     run->hash = (struct avvik__input_hash){0};
     return status;

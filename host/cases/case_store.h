@@ -20,8 +20,15 @@ struct avvik__person {
 enum avvik_status avvik__account_check(struct avvik_store *store, const char *name, const char *password,
                                        const char *address, int *is_right_out, struct avvik_error *error);
 
-/* Sessions. A token is 64 hex digits drawn at random; the store has its hash only. Times are of the wall clock. */
 #define AVVIK_TOKEN_SIZE 65
+/* Give the account `name` the password `next`, if `password` is its own; end all its sessions and begin another, whose
+ * token is token_out. *is_right_out 0: it was not (logged, with the address), or was changed meanwhile; nothing was
+ * done. AVVIK_ERR_USAGE: `next` is too short or too long. Takes as avvik__account_check() twice. */
+enum avvik_status avvik__password_change(struct avvik_store *store, const char *name, const char *password,
+                                         const char *next, const char *address, int *is_right_out,
+                                         char token_out[AVVIK_TOKEN_SIZE], struct avvik_error *error);
+
+/* Sessions. A token is 64 hex digits drawn at random; the store has its hash only. Times are of the wall clock. */
 enum avvik_status avvik__session_begin(struct avvik_store *store, const char *account, char token_out[AVVIK_TOKEN_SIZE],
                                        struct avvik_error *error);
 /* Whose session is it? person_out->name is "" where it is nobody's, or has ended: unused for idle_s seconds, begun

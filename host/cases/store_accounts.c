@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "audit_log.h"
+#include "case_store.h"
 #include "store_accounts.h"
 #include "store_entries.h"
 
@@ -50,8 +51,8 @@ void avvik__account_detail(const char *role, int is_disabled, const char *passwo
              hash, role);
 }
 
-/* Log what an account is from now on, within a transaction. */
-static enum avvik_status account_log(struct avvik_store *store, const char *action, const char *name,
+/* Log what an account is from now on, within a transaction. by: who changed it; "": whoever has the file. */
+static enum avvik_status account_log(struct avvik_store *store, const char *by, const char *name,
                                      struct avvik_error *error)
 {
     sqlite3_stmt *statement = NULL;
@@ -68,7 +69,7 @@ static enum avvik_status account_log(struct avvik_store *store, const char *acti
     avvik__sql_text(statement, 2, hash, sizeof hash);
     avvik__account_detail(role, sqlite3_column_int(statement, 1), hash, detail);
     avvik__time_text(at);
-    AVVIK_TRY(avvik__audit_append(store, at, "", action, name, detail, NULL, error));
+    AVVIK_TRY(avvik__audit_append(store, at, by, "account", name, detail, NULL, error));
 done:
     sqlite3_finalize(statement);
     return status;
@@ -93,7 +94,7 @@ enum avvik_status avvik_account_add(struct avvik_store *store, const char *name,
     avvik__time_text(now);
     AVVIK_TRY(avvik__sql_run(store, error, "INSERT INTO accounts (name, role, password, created) VALUES (?, ?, ?, ?)",
                              "tttt", name, role_names[role], hash, now));
-    AVVIK_TRY(account_log(store, "account", name, error));
+    AVVIK_TRY(account_log(store, "", name, error));
 done:
     sodium_memzero(hash, sizeof hash);
     return avvik__store_end(store, status, error);
@@ -108,7 +109,7 @@ enum avvik_status avvik_account_password(struct avvik_store *store, const char *
         return status;
     AVVIK_TRY(avvik__sql_run(store, error, "UPDATE accounts SET password = ? WHERE name = ?", "tt", hash, name));
     AVVIK_TRY(avvik__sessions_end(store, name, error));
-    AVVIK_TRY(account_log(store, "account", name, error));
+    AVVIK_TRY(account_log(store, "", name, error));
 done:
     sodium_memzero(hash, sizeof hash);
     return avvik__store_end(store, status, error);
@@ -121,7 +122,7 @@ enum avvik_status avvik_account_disable(struct avvik_store *store, const char *n
         return status;
     AVVIK_TRY(avvik__sql_run(store, error, "UPDATE accounts SET is_disabled = 1 WHERE name = ?", "t", name));
     AVVIK_TRY(avvik__sessions_end(store, name, error));
-    AVVIK_TRY(account_log(store, "account", name, error));
+    AVVIK_TRY(account_log(store, "", name, error));
 done:
     return avvik__store_end(store, status, error);
 }
@@ -188,27 +189,80 @@ done:
     return avvik__store_end(store, status, error);
 }
 
-enum avvik_status avvik__account_check(struct avvik_store *store, const char *name, const char *password,
-                                       const char *address, int *is_right_out, struct avvik_error *error)
+/* Does a password belong to an account? The hash it was compared with; "" for an account that may not log in. */
+static enum avvik_status password_check(struct avvik_store *store, const char *name, const char *password,
+                                        char hash[crypto_pwhash_STRBYTES], int *is_right_out, struct avvik_error *error)
 {
     /* The hash of nobody's password, so that an unknown name takes as long. */
     static const char nobody[crypto_pwhash_STRBYTES] = "$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$"
                                                        "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
-    char hash[crypto_pwhash_STRBYTES], at[32];
-    enum avvik_status status = hash_read(store, name, hash, error);
+    const enum avvik_status status = hash_read(store, name, hash, error);
+    if (status == AVVIK_OK)
+        *is_right_out = (crypto_pwhash_str_verify(hash[0] != '\0' ? hash : nobody, password, strlen(password)) == 0) &
+                        (hash[0] != '\0');
+    return status;
+}
+
+/* Log one thing that somebody did or tried at an account, in a transaction of its own. */
+static enum avvik_status attempt_log(struct avvik_store *store, const char *name, const char *action,
+                                     const char *address, struct avvik_error *error)
+{
+    char at[32];
+    const enum avvik_status status = avvik__store_begin(store, 1, error);
     if (status != AVVIK_OK)
         return status;
-    const int is_there = hash[0] != '\0';
-    const int is_right = crypto_pwhash_str_verify(is_there ? hash : nobody, password, strlen(password)) == 0;
-    sodium_memzero(hash, sizeof hash);
-    if ((status = avvik__store_begin(store, 1, error)) != AVVIK_OK)
-        return status;
     avvik__time_text(at);
+    return avvik__store_end(store, avvik__audit_append(store, at, name, action, name, address, NULL, error), error);
+}
+
+enum avvik_status avvik__account_check(struct avvik_store *store, const char *name, const char *password,
+                                       const char *address, int *is_right_out, struct avvik_error *error)
+{
+    char hash[crypto_pwhash_STRBYTES];
+    int is_right = 0;
+    enum avvik_status status = password_check(store, name, password, hash, &is_right, error);
+    if (status != AVVIK_OK)
+        return status;
     /* What was typed as a name may be a password: only a name that is an account's is kept. */
-    status = avvik__audit_append(store, at, is_there ? name : "", is_there && is_right ? "login" : "login refused",
-                                 is_there ? name : "", address, NULL, error);
+    status = attempt_log(store, hash[0] != '\0' ? name : "", is_right ? "login" : "login refused", address, error);
+    sodium_memzero(hash, sizeof hash);
+    if (status == AVVIK_OK)
+        *is_right_out = is_right;
+    return status;
+}
+
+enum avvik_status avvik__password_change(struct avvik_store *store, const char *name, const char *password,
+                                         const char *next, const char *address, int *is_right_out,
+                                         char token_out[AVVIK_TOKEN_SIZE], struct avvik_error *error)
+{
+    char hash[crypto_pwhash_STRBYTES], next_hash[crypto_pwhash_STRBYTES] = "";
+    int is_right = 0;
+    int64_t n = 0;
+    enum avvik_status status = password_check(store, name, password, hash, &is_right, error);
+    if (status == AVVIK_OK && !is_right)
+        status = attempt_log(store, name, "password refused", address, error);
+    if (status != AVVIK_OK || !is_right) {
+        *is_right_out = 0;
+        return status;
+    }
+    if ((status = password_hash(next, next_hash, error)) != AVVIK_OK ||
+        (status = avvik__store_begin(store, 1, error)) != AVVIK_OK)
+        return status;
+    AVVIK_TRY(avvik__sql_run(store, error, "UPDATE accounts SET password = ? WHERE name = ? AND password = ?", "ttt",
+                             next_hash, name, hash));
+    AVVIK_TRY(avvik__sql_number(store, 0, &n, error, "SELECT count(*) FROM accounts WHERE name = ? AND password = ?",
+                                "tt", name, next_hash));
+    is_right = n > 0; /* 0: somebody has given it another one meanwhile */
+    if (is_right) {
+        AVVIK_TRY(avvik__sessions_end(store, name, error));
+        AVVIK_TRY(account_log(store, name, name, error));
+        AVVIK_TRY(avvik__session_insert(store, name, token_out, error));
+    }
+done:
+    sodium_memzero(hash, sizeof hash);
+    sodium_memzero(next_hash, sizeof next_hash);
     status = avvik__store_end(store, status, error);
     if (status == AVVIK_OK)
-        *is_right_out = is_there && is_right;
+        *is_right_out = is_right;
     return status;
 }

@@ -10,4 +10,8 @@ void avvik__account_detail(const char *role, int is_disabled, const char *passwo
 /* End all sessions of an account, within a writing transaction. */
 enum avvik_status avvik__sessions_end(struct avvik_store *store, const char *account, struct avvik_error *error);
 
+/* Begin a session of an account, within a writing transaction. */
+enum avvik_status avvik__session_insert(struct avvik_store *store, const char *account, char *token_out,
+                                        struct avvik_error *error);
+
 #endif

@@ -13,20 +13,27 @@ static void token_hash(const char *token, unsigned char hash[TOKEN_BYTES])
     crypto_generichash(hash, TOKEN_BYTES, (const unsigned char *)token, strlen(token), NULL, 0);
 }
 
-enum avvik_status avvik__session_begin(struct avvik_store *store, const char *account, char token_out[AVVIK_TOKEN_SIZE],
-                                       struct avvik_error *error)
+enum avvik_status avvik__session_insert(struct avvik_store *store, const char *account, char *token_out,
+                                        struct avvik_error *error)
 {
     unsigned char bytes[TOKEN_BYTES], hash[TOKEN_BYTES];
-    enum avvik_status status = avvik__store_begin(store, 1, error);
-    if (status != AVVIK_OK)
-        return status;
+    const int64_t now = time(NULL);
     randombytes_buf(bytes, sizeof bytes);
     sodium_bin2hex(token_out, AVVIK_TOKEN_SIZE, bytes, sizeof bytes);
     token_hash(token_out, hash);
-    const int64_t now = time(NULL);
-    AVVIK_TRY(avvik__sql_run(store, error, "DELETE FROM sessions WHERE began < ?", "i", now - 7 * 86400));
-    AVVIK_TRY(avvik__sql_run(store, error, "INSERT INTO sessions (token, account, began, seen) VALUES (?, ?, ?, ?)",
-                             "btii", hash, sizeof hash, account, now, now));
+    return avvik__sql_run(store, error, "INSERT INTO sessions (token, account, began, seen) VALUES (?, ?, ?, ?)",
+                          "btii", hash, sizeof hash, account, now, now);
+}
+
+enum avvik_status avvik__session_begin(struct avvik_store *store, const char *account, char token_out[AVVIK_TOKEN_SIZE],
+                                       struct avvik_error *error)
+{
+    enum avvik_status status = avvik__store_begin(store, 1, error);
+    if (status != AVVIK_OK)
+        return status;
+    AVVIK_TRY(
+        avvik__sql_run(store, error, "DELETE FROM sessions WHERE began < ?", "i", (int64_t)time(NULL) - 7 * 86400));
+    AVVIK_TRY(avvik__session_insert(store, account, token_out, error));
 done:
     return avvik__store_end(store, status, error);
 }

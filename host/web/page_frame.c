@@ -53,9 +53,10 @@ void avvik__frame_begin(struct avvik__request *request, struct avvik__html *html
                         "<a href=\"/progress\"%s>%s</a></li></ul></nav>",
                         W(main_menu), tab == AVVIK_TAB_CASES ? " aria-current=\"page\"" : "", W(cases),
                         tab == AVVIK_TAB_PROGRESS ? " aria-current=\"page\"" : "", W(progress));
-        avvik__html_add(html,
-                        "<form class=\"who\" method=\"post\" action=\"/logout\"><span>%s <small>%s</small></span>",
-                        request->person.name, role_word(request));
+        avvik__html_add(
+            html,
+            "<form class=\"who\" method=\"post\" action=\"/logout\"><a href=\"/account\">%s <small>%s</small></a>",
+            request->person.name, role_word(request));
         avvik__frame_token(request, html);
         avvik__html_add(html, "<button class=\"quiet\">%s</button></form>", W(log_out));
     }

@@ -65,13 +65,41 @@ static void enter(struct avvik__request *request, struct avvik__answer *answer, 
     avvik__page_case(request, answer, avvik__case_of(kept->path), &notice);
 }
 
+/* Before a password is checked: may it be? NULL, or why not, with answer->code set. */
+static const char *attempt_begin(struct avvik__request *request, struct avvik__answer *answer, const char *name)
+{
+    struct avvik__review *review = request->review;
+    if (!avvik__login_allowed(review->limit, name, request->address, seconds_now())) {
+        answer->code = 429;
+        answer->retry_after_s = AVVIK_LOGIN_WINDOW_S;
+        return W(login_often);
+    }
+    if (__atomic_add_fetch(&review->logins_now, 1, __ATOMIC_SEQ_CST) > MAX_LOGINS) {
+        __atomic_sub_fetch(&review->logins_now, 1, __ATOMIC_SEQ_CST);
+        answer->code = 503;
+        answer->retry_after_s = 2;
+        return W(login_busy);
+    }
+    /* It counts as refused until it was not, also for those beside. */
+    avvik__login_refused(review->limit, name, request->address, seconds_now());
+    return NULL;
+}
+
+static void attempt_end(struct avvik__request *request, const char *name, int is_right)
+{
+    struct avvik__review *review = request->review;
+    __atomic_sub_fetch(&review->logins_now, 1, __ATOMIC_SEQ_CST);
+    if (is_right)
+        avvik__login_forget(review->limit, name, request->address, seconds_now());
+}
+
 void avvik__login_take(struct avvik__request *request, struct avvik__answer *answer)
 {
     struct avvik__review *review = request->review;
     struct avvik_error error;
     char token[AVVIK_TOKEN_SIZE];
     const char *name = avvik__form_value(&request->form, "name"),
-               *password = avvik__form_value(&request->form, "password");
+               *password = avvik__form_value(&request->form, "password"), *refused;
     int is_right = 0;
     if (!avvik__token_fits(request, request->door)) {
         avvik__door_show(request, answer, 400, W(login_stale));
@@ -81,21 +109,12 @@ void avvik__login_take(struct avvik__request *request, struct avvik__answer *ans
         avvik__door_show(request, answer, 401, W(login_wrong));
         return;
     }
-    if (!avvik__login_allowed(review->limit, name, request->address, seconds_now())) {
-        answer->retry_after_s = AVVIK_LOGIN_WINDOW_S;
-        avvik__door_show(request, answer, 429, W(login_often));
+    if ((refused = attempt_begin(request, answer, name)) != NULL) {
+        avvik__door_show(request, answer, answer->code, refused);
         return;
     }
-    if (__atomic_add_fetch(&review->logins_now, 1, __ATOMIC_SEQ_CST) > MAX_LOGINS) {
-        __atomic_sub_fetch(&review->logins_now, 1, __ATOMIC_SEQ_CST);
-        answer->retry_after_s = 2;
-        avvik__door_show(request, answer, 503, W(login_busy));
-        return;
-    }
-    avvik__login_refused(review->limit, name, request->address,
-                         seconds_now()); /* until it was not, also for those beside */
     enum avvik_status status = avvik__account_check(review->store, name, password, request->address, &is_right, &error);
-    __atomic_sub_fetch(&review->logins_now, 1, __ATOMIC_SEQ_CST);
+    attempt_end(request, name, status == AVVIK_OK && is_right);
     if (status == AVVIK_OK && is_right)
         status = avvik__session_begin(review->store, name, token, &error);
     if (status != AVVIK_OK)
@@ -103,8 +122,42 @@ void avvik__login_take(struct avvik__request *request, struct avvik__answer *ans
     else if (!is_right)
         avvik__door_show(request, answer, 401, W(login_wrong));
     else {
-        avvik__login_forget(review->limit, name, request->address, seconds_now());
         enter(request, answer, token);
+    }
+}
+
+void avvik__password_take(struct avvik__request *request, struct avvik__answer *answer)
+{
+    const struct avvik__form *form = &request->form;
+    const char *password = avvik__form_value(form, "password"), *next = avvik__form_value(form, "next"),
+               *again = avvik__form_value(form, "again"), *refused;
+    const size_t n = strlen(next);
+    struct avvik_error error;
+    char token[AVVIK_TOKEN_SIZE];
+    int is_right = 0;
+    answer->code = 422;
+    if (strcmp(next, again) != 0)
+        refused = W(password_differs);
+    else if (n < AVVIK_PASSWORD_MIN || n > AVVIK_PASSWORD_MAX || strlen(password) > AVVIK_PASSWORD_MAX)
+        refused = W(password_unfit);
+    else if (strcmp(next, password) == 0)
+        refused = W(password_same);
+    else
+        refused = attempt_begin(request, answer, request->person.name);
+    if (refused != NULL) {
+        avvik__page_account(request, answer, refused, 1);
+        return;
+    }
+    const enum avvik_status status = avvik__password_change(request->review->store, request->person.name, password,
+                                                            next, request->address, &is_right, token, &error);
+    attempt_end(request, request->person.name, status == AVVIK_OK && is_right);
+    if (status != AVVIK_OK)
+        avvik__page_error(request, answer, 500);
+    else if (!is_right)
+        avvik__page_account(request, answer, W(password_wrong), 1);
+    else {
+        snprintf(answer->cookies[0], sizeof answer->cookies[0], AVVIK_TOKEN_COOKIE "=%s", token);
+        avvik__send_on(answer, "/account?done=password");
     }
 }
 

@@ -169,7 +169,7 @@ static void kept_read(struct avvik__request *request)
     const int is_login = is(request->path, "/login");
     const char *path = is_login ? avvik__form_value(form, "back") : request->path;
     request->kept = (struct avvik__kept){"", avvik__form_value(form, "note"), avvik__form_value(form, "decision")};
-    if (avvik__case_of(path) >= 0 || is(path, "/cases") || is(path, "/progress"))
+    if (avvik__case_of(path) >= 0 || is(path, "/cases") || is(path, "/progress") || is(path, "/account"))
         request->kept.path = path;
 }
 
@@ -182,6 +182,8 @@ static void inside_answer(struct avvik__request *request, struct avvik__answer *
         avvik__page_problem(request, answer, 400, W(stale_form));
     else if (is_post && is(request->path, "/logout"))
         avvik__logout_take(request, answer);
+    else if (is_post && is(request->path, "/account"))
+        avvik__password_take(request, answer);
     else if (is_post && id >= 0)
         case_take(request, answer, id);
     else if (is_post)
@@ -190,6 +192,9 @@ static void inside_answer(struct avvik__request *request, struct avvik__answer *
         avvik__send_on(answer, "/cases");
     else if (is(request->path, "/cases"))
         avvik__page_list(request, answer);
+    else if (is(request->path, "/account"))
+        avvik__page_account(request, answer,
+                            is(avvik__form_value(&request->query, "done"), "password") ? W(password_changed) : NULL, 0);
     else if (is(request->path, "/progress"))
         avvik__page_progress(request, answer);
     else if (id >= 0)

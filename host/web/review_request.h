@@ -69,9 +69,13 @@ void avvik__send_on(struct avvik__answer *answer, const char *path);
 void avvik__door_show(struct avvik__request *request, struct avvik__answer *answer, int code, const char *message);
 void avvik__login_take(struct avvik__request *request, struct avvik__answer *answer);
 void avvik__logout_take(struct avvik__request *request, struct avvik__answer *answer);
+/* A person's own new password; all other sessions of the account end. */
+void avvik__password_take(struct avvik__request *request, struct avvik__answer *answer);
 
 /* Pages. Each writes into answer->html and sets answer->code where it is not 200. */
 void avvik__page_login(struct avvik__request *request, struct avvik__answer *answer, const char *message);
+void avvik__page_account(struct avvik__request *request, struct avvik__answer *answer, const char *message,
+                         int is_problem);
 void avvik__page_list(struct avvik__request *request, struct avvik__answer *answer);
 void avvik__page_progress(struct avvik__request *request, struct avvik__answer *answer);
 /* What a page of a case tells beside the case. */

@@ -17,7 +17,7 @@ for source in tests/fuzz/fuzz_*.c; do
   cmake --build build/fuzz --target "$target" >>build/fuzz.log
   corpus=build/fuzz/corpus-$target
   mkdir -p "$corpus"
-  [ "$target" != fuzz_chunk_decode ] || build/venv/bin/python tests/fuzz/seeds.py "$corpus"
+  build/venv/bin/python tests/fuzz/seeds.py "$target" "$corpus"
   echo "$target: $seconds s"
   build/fuzz/tests/"$target" -max_total_time="$seconds" -max_len=8192 -rss_limit_mb=1024 -timeout=10 -verbosity=0 \
     -print_final_stats=1 -artifact_prefix=build/fuzz/ "$corpus"

@@ -1,5 +1,9 @@
-"""Writes inputs that fuzz_chunk_decode accepts, from chunks that HDF5 and its plugins wrote: seeds.py FOLDER"""
+"""Writes first inputs of a fuzz target: seeds.py TARGET FOLDER
 
+fuzz_chunk_decode gets chunks that HDF5 and its plugins wrote, fuzz_form what a browser sent, fuzz_case case documents.
+"""
+
+import json
 import pathlib
 import sys
 
@@ -21,8 +25,7 @@ WRITERS = {
 }
 
 
-def main(folder):
-    folder.mkdir(parents=True, exist_ok=True)
+def chunks(folder):
     random = np.random.default_rng(1)
     for rows in (1, 40, 1000):
         values = (random.normal(size=rows) * 10).round().astype(np.float32)
@@ -35,4 +38,24 @@ def main(folder):
                 (folder / f"{name}-{rows}").write_bytes(header + stored)
 
 
-main(pathlib.Path(sys.argv[1]))
+def requests(folder):
+    lines = (HERE / "form_requests.txt").read_text(encoding="utf-8").splitlines()[1:]
+    for i in range(0, len(lines), 3):
+        (folder / f"request-{i // 3}").write_bytes("\n".join(lines[i:i + 3]).encode())
+
+
+def documents(folder):
+    sys.path.insert(0, str(HERE.parent / "python"))
+    import cases
+    wide = cases.document(3, rank=3)
+    wide["fields"] = [wide["fields"][0] | {"name": f"f{i}"} for i in range(20)]
+    for i, case in enumerate([cases.document(1, rank=1), cases.document(2), wide]):
+        case["peer_plot"]["quantiles"] = [round(q) for q in case["peer_plot"]["quantiles"]]
+        (folder / f"case-{i}").write_text(json.dumps(case, ensure_ascii=False), encoding="utf-8")
+    (folder / "bare").write_text('{"avvik_case":1,"key":"t/1","row":0,"selected_by":"row","words":{"en":["Odd."]}}')
+
+
+HERE = pathlib.Path(__file__).resolve().parent
+target, into = sys.argv[1], pathlib.Path(sys.argv[2])
+into.mkdir(parents=True, exist_ok=True)
+{"fuzz_chunk_decode": chunks, "fuzz_form": requests, "fuzz_case": documents}[target](into)

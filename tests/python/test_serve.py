@@ -265,6 +265,43 @@ def test_guessing_is_slowed(tmp_path):
     assert rows(store, "SELECT count(*) FROM audit WHERE subject LIKE '%nobody%'") == [(0,)]
 
 
+def test_a_password_of_ones_own(tmp_path):
+    """Who got a password from a lead changes it: nobody else can, other places are logged out, and the log says who did it."""
+    store, new = make(tmp_path, 1, 0), "another horse, another battery"
+    with Server(store) as server:
+        rune, elsewhere, ola = logged_in(server, "rune"), logged_in(server, "rune"), logged_in(server, "ola")
+        page = rune.get("/account")[2]
+        fields = {"token": token(page), "password": PASSWORD, "next": new, "again": new}
+        for value in ("", "0" * 64, token(ola.get("/account")[2])):
+            assert rune.form("/account", {**fields, "token": value})[0] == 400
+        assert rune.form("/account", fields, Origin="https://elsewhere.example")[0] == 400
+        assert ola.form("/account", fields)[0] == 400  # the token of another's session
+        assert Client(server).form("/account", fields)[0] == 401
+        for wrong, word in (({"password": "not the password"}, "not right"), ({"again": new + "x"}, "not the same"), ({"next": "short", "again": "short"}, "12 to"),
+                            ({"next": PASSWORD, "again": PASSWORD}, "is the current one"), ({"next": "x" * 1025, "again": "x" * 1025}, "12 to")):
+            status, _, page = rune.form("/account", {**fields, **wrong})
+            assert status == 422 and word in page and "horse" not in page, word
+        assert elsewhere.get("/cases")[0] == 200 and Client(server).log_in("rune", new)[0] == 401
+        before = dict(rune.cookies)
+        status, headers, _ = rune.form("/account", fields)
+        assert status == 303 and headers["Location"] == "/account?done=password"
+        assert "is changed" in rune.get("/account?done=password")[2] and elsewhere.get("/cases")[0] == 401
+        assert rune.cookies["avvik_session"] != before["avvik_session"]
+        elsewhere.cookies = before
+        assert elsewhere.get("/cases")[0] == 401  # the session that changed it goes on under another token only
+        assert Client(server).log_in("rune")[0] == 401 and Client(server).log_in("rune", new)[0] == 303
+        assert ola.get("/cases")[0] == 200
+        page = ola.get("/account")[2]
+        for code in 5 * [422] + [429]:
+            assert ola.form("/account", {"token": token(page), "password": "a guess of mine", "next": new, "again": new})[0] == code
+        assert ola.form("/account", {"token": token(page), "password": PASSWORD, "next": new, "again": new})[0] == 429
+        assert Client(server).log_in("ola")[0] == 429
+    log = rows(store, "SELECT account, action, subject FROM audit WHERE action = 'account' ORDER BY id DESC LIMIT 1")
+    assert log == [("rune", "account", "rune")]
+    assert rows(store, "SELECT count(*), min(detail) FROM audit WHERE action = 'password refused' AND account = 'ola'") == [(5, "127.0.0.1")]
+    program.ok("audit", "verify", store)
+
+
 def test_sessions_end(tmp_path):
     store = make(tmp_path, 2, 0)
     with Server(store, "--idle", "2s", "--session", 4) as server:

@@ -294,6 +294,14 @@ def visit_all(person, store):
         for each in kari.locator("summary").all():
             each.click()
         yield "case, with tables", kari
+        kari.get_by_role("link", name="kari").click()
+        yield "account", kari
+        for label in ("Current password", "New password at least", "New password again"):
+            kari.get_by_label(label).fill("a guess of mine" + label)
+        kari.get_by_role("button", name="Change the password").click()
+        yield "account, refused", kari
+        kari.goto("/account?done=password")
+        yield "account, changed", kari
         kari.goto("/cases?from=abc&a=%zz")
         yield "bad request", kari
         rune.goto("/case/40")
@@ -345,4 +353,4 @@ def test_every_page_and_state(person, served):
                 assert not found, f"{name}, {scheme}, {width} px: " + "; ".join(
                     f"{each['id']}: {each['help']} {each['nodes'][0]['html'][:300]} {each['nodes'][0]['failureSummary'][:400]}" for each in found)
         seen.append(name)
-    assert len(seen) == 18 and "conflict" in seen
+    assert len(seen) == 21 and "conflict" in seen

@@ -281,7 +281,7 @@ static void run_deal(any_fn *f, struct work *w)
 {
     enum { BUCKETS = 256, PIECE = AVVIK_STATISTICS_ROWS };
     static uint16_t order[PIECE + AVVIK_LANES];
-    static size_t places[BUCKETS];
+    static uint32_t places[BUCKETS];
     for (size_t first = 0; first < w->n_rows; first += PIECE) {
         const size_t left = w->n_rows - first, n = left < PIECE ? left : PIECE;
         uint32_t starts[BUCKETS + 1] = {0}, next[BUCKETS];

@@ -7,7 +7,7 @@
 #define AHEAD 8
 
 void avvik__deal_avx2(float *values, const float *column, const uint16_t *order, const uint32_t *starts,
-                      const size_t *places, size_t n_hands)
+                      const uint32_t *places, size_t n_hands)
 {
     const __m256 tiny = _mm256_set1_ps(FLT_MIN), sign = _mm256_set1_ps(-0.0f), zero = _mm256_setzero_ps();
     const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);

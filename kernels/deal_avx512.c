@@ -8,7 +8,7 @@
 #define AHEAD 8
 
 void avvik__deal_avx512(float *values, const float *column, const uint16_t *order, const uint32_t *starts,
-                        const size_t *places, size_t n_hands)
+                        const uint32_t *places, size_t n_hands)
 {
     const __m512 tiny = _mm512_set1_ps(FLT_MIN);
     for (size_t h = 0; h < n_hands; h++) {

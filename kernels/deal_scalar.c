@@ -5,7 +5,7 @@
 #include "kernels.h"
 
 void avvik__deal_scalar(float *values, const float *column, const uint16_t *order, const uint32_t *starts,
-                        const size_t *places, size_t n_hands)
+                        const uint32_t *places, size_t n_hands)
 {
     for (size_t h = 0; h < n_hands; h++)
         for (uint32_t i = starts[h]; i < starts[h + 1]; i++) {

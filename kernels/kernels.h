@@ -86,7 +86,7 @@ typedef size_t avvik__narrow_fn(float *kept, size_t *below, const float *values,
  * order   numbers of rows; AVVIK_LANES more can be read.
  * starts  n_hands + 1, ascending. */
 typedef void avvik__deal_fn(float *values, const float *column, const uint16_t *order, const uint32_t *starts,
-                            const size_t *places, size_t n_hands);
+                            const uint32_t *places, size_t n_hands);
 
 /* Keep the values of a column that the search for its median and MAD has to look at, and count the others by where they
  * lie. Values with |x| < FLT_MIN are 0; NaN and infinities are neither kept nor counted.

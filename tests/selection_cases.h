@@ -107,8 +107,7 @@ static void compare_deal(size_t n_rows, size_t n_hands, uint64_t seed)
     snprintf(now.size, sizeof now.size, "%zu rows, %zu hands", n_rows, n_hands);
     struct guarded column = guarded_alloc(n_rows * sizeof(float), seed % 2 ? GUARD_BEHIND : GUARD_BEFORE);
     struct guarded order = guarded_alloc((n_rows + AVVIK_LANES) * sizeof(uint16_t), GUARD_BEHIND);
-    uint32_t starts[64] = {0};
-    size_t places[64] = {0}, next = 0;
+    uint32_t starts[64] = {0}, places[64] = {0}, next = 0;
     for (size_t i = 0; i < n_rows; i++)
         ((float *)column.data)[i] = random_of_kind((enum data_kind)(seed % N_DATA_KINDS), &state);
     for (size_t i = 0; i < n_rows + AVVIK_LANES; i++)

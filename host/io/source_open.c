@@ -456,6 +456,14 @@ const char *avvik_source_key(const struct avvik_source *source, size_t key)
     return source->names[source->n_features + key];
 }
 
+int avvik__source_columns_lie_apart(const struct avvik_source *source)
+{
+    for (size_t i = 0; i < source->n_files; i++)
+        if (source->files[i].n_stores < source->n_features + source->n_keys)
+            return 0;
+    return 1;
+}
+
 size_t avvik__source_n_columns(const struct avvik_source *source)
 {
     return source->n_columns;

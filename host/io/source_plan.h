@@ -18,6 +18,9 @@
 /* Columns are the features of a source and, behind them, its keys. */
 size_t avvik__source_n_columns(const struct avvik_source *source);
 
+/* Can a column be read without the others? Not where rows lie as they are. */
+int avvik__source_columns_lie_apart(const struct avvik_source *source);
+
 struct avvik__plan;
 struct avvik__fetcher;
 

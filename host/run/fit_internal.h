@@ -30,7 +30,7 @@ struct fit_slot {
 /* How the rows of a piece are dealt out to buckets: avvik__deal_fn. */
 struct deal {
     uint32_t *starts; /* [bucket + 1], and one more for rows that go nowhere */
-    size_t *places;   /* [bucket] */
+    uint32_t *places; /* [bucket] */
     uint16_t *order;  /* [piece_rows + AVVIK_LANES] */
 };
 
@@ -67,10 +67,12 @@ struct fit {
     struct avvik__journal *journal;        /* NULL: none is wanted */
     struct avvik__median_search *searches; /* [feature] */
     char *is_taking_part;                  /* [column]: what the pass that is going on reads */
+    char *is_searched;                     /* [feature]: whose median it looks for */
     struct fit_peers *peers;               /* of the passes for peer groups */
     struct fit_tails *tails;               /* of those for tails */
     uint32_t *sample_groups;               /* of each row of `sample`; NULL without peer groups */
     uint64_t memory_bytes;                 /* that those passes may take for what they keep */
+    uint64_t kept_limit;                   /* of these, for what the pass that is going on keeps for medians */
     atomic_ullong kept_bytes;              /* of these, taken */
     uint64_t rows_before;                  /* rows that earlier passes went over, and that all known of will */
     uint64_t rows_planned;
@@ -101,6 +103,15 @@ void avvik__fit_share(struct fit *fit, void *(*work)(void *));
  * them returns. */
 enum avvik_status avvik__fit_medians(struct fit *fit, struct avvik_error *error);
 
+/* Part of that in a pass that somebody else makes over features [first, first + n), if `bytes` of memory allow:
+ * avvik__fit_search_begin() before it, avvik__fit_search_take() for n_rows values of every feature that the pass reads,
+ * avvik__fit_search_end() once it is over, whether it came to its end or not. */
+enum avvik_status avvik__fit_search_begin(struct fit *fit, size_t first, size_t n, uint64_t bytes,
+                                          struct avvik_error *error);
+void avvik__fit_search_take(struct fit *fit, struct fit_worker *worker, size_t feature, const float *column,
+                            size_t n_rows);
+void avvik__fit_search_end(struct fit *fit, int is_whole);
+
 /* One more pass over all rows, which reads the columns that take part: `work` for every block. What reading returns.
  * Afterwards, AVVIK_ERR_FORMAT if fit->has_changed, AVVIK_ERR_MEMORY if fit->is_short. */
 enum avvik_status avvik__fit_pass(struct fit *fit, avvik__work_fn *work, struct avvik_error *error);
@@ -116,9 +127,11 @@ enum avvik_status avvik__fit_census_begin(struct fit *fit, struct avvik_error *e
 enum avvik_status avvik__fit_census_take(struct fit *fit, unsigned worker, uint64_t first, size_t n_rows,
                                          struct avvik_error *error);
 
-/* Groups and what their z-scores are measured with; the features are finished. AVVIK_ERR_USAGE if there is too little
- * memory for them; what reading returns. */
+/* Groups and what their z-scores are measured with, but for what they take from everyone: that is settled once the
+ * features are finished. Searches for medians go on in the same passes. AVVIK_ERR_USAGE if there is too little memory;
+ * what reading returns. */
 enum avvik_status avvik__fit_peers(struct fit *fit, struct avvik_error *error);
+void avvik__fit_peers_settle(struct avvik_model *model);
 void avvik__fit_peers_free(struct fit *fit);
 
 /* Lists of drawn rows: one a tree, and one of those that are held out. */

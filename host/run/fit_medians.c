@@ -38,7 +38,7 @@ static size_t features_choose(struct fit *fit, unsigned pass)
     uint64_t bytes = 0, largest = 0;
     for (size_t f = 0; f < fit->model->n_features; f++) {
         struct avvik__median_search *search = &fit->searches[f];
-        fit->is_taking_part[f] = 0;
+        fit->is_searched[f] = 0;
         if (search->phase == AVVIK_SEARCH_DONE)
             continue;
         uint64_t kept = search->phase == AVVIK_SEARCH_SIFT ? kept_bytes(fit, search) : 0;
@@ -50,7 +50,7 @@ static size_t features_choose(struct fit *fit, unsigned pass)
         const uint64_t selecting = fit->cut.n_workers * (kept > largest ? kept : largest);
         if (n > 0 && bytes + needed + selecting > fit->memory_bytes)
             continue;
-        fit->is_taking_part[f] = 1;
+        fit->is_searched[f] = 1;
         bytes += needed;
         largest = kept > largest ? kept : largest;
         n++;
@@ -83,9 +83,10 @@ static void parts_free(struct fit *fit)
     }
 }
 
-static int parts_make(struct fit *fit)
+static int parts_make(struct fit *fit, uint64_t limit)
 {
     const size_t n_features = fit->model->n_features;
+    fit->kept_limit = limit;
     atomic_store(&fit->kept_bytes, 0);
     for (unsigned i = 0; i < fit->cut.n_workers; i++) {
         struct fit_worker *worker = &fit->workers[i];
@@ -97,7 +98,7 @@ static int parts_make(struct fit *fit)
             struct avvik__search_part *part = &worker->parts[f];
             const struct avvik__median_search *search = &fit->searches[f];
             part->next = UINT32_MAX;
-            if (!fit->is_taking_part[f])
+            if (!fit->is_searched[f])
                 continue;
             atomic_fetch_add(&fit->kept_bytes, part_bytes(search));
             if ((avvik__search_needs_buckets(search) &&
@@ -119,7 +120,7 @@ static int part_grow(struct fit *fit, struct avvik__search_part *part, struct ke
     size_t capacity = run == NULL ? 0 : run->capacity < RUN_FLOATS / 2 ? 2 * run->capacity : RUN_FLOATS;
     capacity = capacity < n + AVVIK_LANES ? n + AVVIK_LANES : capacity;
     const size_t bytes = sizeof *run + capacity * sizeof(float);
-    if (atomic_fetch_add(&fit->kept_bytes, bytes) + bytes > fit->memory_bytes || (run = malloc(bytes)) == NULL)
+    if (atomic_fetch_add(&fit->kept_bytes, bytes) + bytes > fit->kept_limit || (run = malloc(bytes)) == NULL)
         return 0;
     if (*newest != NULL)
         (*newest)->n = part->n_kept;
@@ -128,6 +129,19 @@ static int part_grow(struct fit *fit, struct avvik__search_part *part, struct ke
     part->kept = run->values;
     part->n_kept = 0;
     return 1;
+}
+
+void avvik__fit_search_take(struct fit *fit, struct fit_worker *worker, size_t feature, const float *column,
+                            size_t n_rows)
+{
+    if (!fit->is_searched[feature])
+        return;
+    struct avvik__search_part *part = &worker->parts[feature];
+    if (fit->searches[feature].phase == AVVIK_SEARCH_SIFT && !part->is_full &&
+        !part_grow(fit, part, &worker->runs[feature], n_rows))
+        part->is_full = 1;
+    if (!part->is_full)
+        avvik__search_take(&fit->searches[feature], part, &fit->kernels, column, n_rows);
 }
 
 static enum avvik_status block_search(void *context, unsigned number, unsigned slot_number, uint64_t block,
@@ -143,15 +157,8 @@ static enum avvik_status block_search(void *context, unsigned number, unsigned s
     for (size_t first = 0; first < n_rows; first += stride) {
         const size_t n = n_rows - first < stride ? n_rows - first : stride;
         AVVIK_TRY(avvik__plan_fetch(slot->plan, worker->fetcher, first, n, worker->piece, stride, 0, error));
-        for (size_t f = 0; f < fit->model->n_features; f++) {
-            struct avvik__search_part *part = &worker->parts[f];
-            if (!fit->is_taking_part[f] || part->is_full)
-                continue;
-            if (fit->searches[f].phase == AVVIK_SEARCH_SIFT && !part_grow(fit, part, &worker->runs[f], n))
-                part->is_full = 1;
-            else
-                avvik__search_take(&fit->searches[f], part, &fit->kernels, worker->piece + f * stride, n);
-        }
+        for (size_t f = 0; f < fit->model->n_features; f++)
+            avvik__fit_search_take(fit, worker, f, worker->piece + f * stride, n);
     }
     avvik__fit_stages_take(worker, slot, start);
 done:
@@ -189,47 +196,78 @@ static size_t kept_count(const struct fit_worker *worker, size_t f)
 static void *features_advance(void *context)
 {
     struct fit *fit = context;
+    float *memory = NULL; /* used again: a thread's features keep about as much */
+    size_t capacity = 0;
     for (size_t f; (f = atomic_fetch_add(&fit->next, 1)) < fit->model->n_features;) {
-        if (!fit->is_taking_part[f])
+        if (!fit->is_searched[f])
             continue;
         struct avvik__search_part *all = &fit->workers[0].parts[f];
         size_t n_kept = 0, n_moved = 0;
         for (unsigned i = 0; i < fit->cut.n_workers; i++)
             n_kept += kept_count(&fit->workers[i], f);
-        float *kept = malloc((n_kept + 1) * sizeof *kept);
-        float *scratch = kept == NULL ? NULL : malloc(2 * (n_kept + AVVIK_LANES) * sizeof *scratch);
-        if (scratch == NULL) {
-            free(kept);
+        if (3 * (n_kept + AVVIK_LANES) > capacity) {
+            free(memory);
+            capacity = 3 * (n_kept + AVVIK_LANES);
+            memory = malloc(capacity * sizeof *memory);
+        }
+        if (memory == NULL) {
             atomic_store(&fit->is_short, 1);
-            continue;
+            break;
         }
         for (unsigned i = 0; i < fit->cut.n_workers; i++) {
-            n_moved = kept_move(&fit->workers[i], f, kept, n_moved);
+            n_moved = kept_move(&fit->workers[i], f, memory, n_moved);
             if (i > 0)
                 avvik__search_join(all, &fit->workers[i].parts[f]);
         }
-        all->kept = kept;
+        all->kept = memory;
         all->n_kept = n_moved;
-        if (!avvik__search_advance(&fit->searches[f], all, &fit->kernels, scratch))
+        if (!avvik__search_advance(&fit->searches[f], all, &fit->kernels, memory + n_kept + AVVIK_LANES))
             atomic_store(&fit->has_changed, 1);
-        free(scratch);
-        free(kept);
         all->kept = NULL;
         all->n_kept = 0;
     }
+    free(memory);
     return NULL;
+}
+
+enum avvik_status avvik__fit_search_begin(struct fit *fit, size_t first, size_t n, uint64_t bytes,
+                                          struct avvik_error *error)
+{
+    uint64_t needed = 0, largest = 0;
+    memset(fit->is_searched, 0, fit->model->n_features);
+    for (size_t f = first; fit->model->deviation == AVVIK_DEVIATION_ROBUST && f < first + n; f++) {
+        const struct avvik__median_search *search = &fit->searches[f];
+        const uint64_t kept = kept_bytes(fit, search);
+        if (search->phase != AVVIK_SEARCH_SIFT)
+            continue;
+        fit->is_searched[f] = 1;
+        needed += kept + fit->cut.n_workers * part_bytes(search);
+        largest = kept > largest ? kept : largest;
+    }
+    if (needed + 3 * fit->cut.n_workers * largest > bytes)
+        memset(fit->is_searched, 0, fit->model->n_features);
+    return parts_make(fit, bytes) ? AVVIK_OK : avvik__error_set(error, AVVIK_ERR_MEMORY, 0, "out of memory");
+}
+
+void avvik__fit_search_end(struct fit *fit, int is_whole)
+{
+    if (is_whole && memchr(fit->is_searched, 1, fit->model->n_features) != NULL)
+        avvik__fit_share(fit, features_advance);
+    parts_free(fit);
+    memset(fit->is_searched, 0, fit->model->n_features);
 }
 
 static enum avvik_status search_run(struct fit *fit, struct avvik_error *error)
 {
     enum avvik_status status = AVVIK_OK;
-    if (!parts_make(fit))
+    if (!parts_make(fit, fit->memory_bytes))
         AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
+    memcpy(fit->is_taking_part, fit->is_searched, fit->model->n_features);
     AVVIK_TRY(avvik__fit_pass(fit, block_search, error));
-    avvik__fit_share(fit, features_advance);
+    avvik__fit_search_end(fit, 1);
     AVVIK_TRY(avvik__fit_pass_check(fit, error));
 done:
-    parts_free(fit);
+    avvik__fit_search_end(fit, 0);
     return status;
 }
 

@@ -113,11 +113,13 @@ static void *cells_find(void *context)
 
 /* ---- The passes ---- */
 
-static enum avvik_status pass_run(struct fit *fit, struct avvik_error *error)
+static enum avvik_status pass_run(struct fit *fit, uint64_t bytes_left, struct avvik_error *error)
 {
     enum avvik_status status = AVVIK_OK;
     struct fit_peers *pass = fit->peers;
+    AVVIK_TRY(avvik__fit_search_begin(fit, pass->first_feature, pass->n_features, bytes_left, error));
     AVVIK_TRY(avvik__fit_gather(fit, error));
+    avvik__fit_search_end(fit, 1);
     atomic_store(&pass->n_started, 0);
     atomic_store(&pass->next, 0);
     avvik__fit_share(fit, cells_find);
@@ -125,6 +127,7 @@ static enum avvik_status pass_run(struct fit *fit, struct avvik_error *error)
     if (avvik__is_stopped(fit->options->stop))
         AVVIK_FAIL(AVVIK_INTERRUPTED, 0, "interrupted");
 done:
+    avvik__fit_search_end(fit, 0);
     return status;
 }
 
@@ -159,21 +162,22 @@ static enum avvik_status gather_all(struct fit *fit, struct avvik_error *error)
         pass->first_group = first;
         pass->end_group = groups_fitting(groups, first, n_floats / 2 < UINT32_MAX ? n_floats / 2 : UINT32_MAX - 1);
         pass->n_places = (size_t)(pass->starts[pass->end_group] - pass->starts[first]);
-        const size_t fitting = (size_t)(n_floats / pass->n_places) - 1, n_features = fit->model->n_features;
-        const size_t n_passes = (n_features + fitting - 1) / fitting, even = (n_features + n_passes - 1) / n_passes;
-        for (size_t f = 0; f < n_features; f += pass->n_features) {
+        uint64_t bytes = n_floats * sizeof(float);
+        enum avvik_status status = avvik__fit_gather_begin(fit, &bytes, error);
+        const size_t n_features = fit->model->n_features;
+        for (size_t f = 0; status == AVVIK_OK && f < n_features; f += pass->n_features) {
             pass->first_feature = f;
-            pass->n_features = n_features - f < even ? n_features - f : even;
-            const enum avvik_status status = pass_run(fit, error);
-            if (status != AVVIK_OK)
-                return status;
+            pass->n_features = n_features - f < pass->features_at_most ? n_features - f : pass->features_at_most;
+            status = pass_run(fit, bytes, error);
         }
+        if (status != AVVIK_OK)
+            return status;
     }
     return AVVIK_OK;
 }
 
 /* What a group does not know of a feature, it takes from its parent; everyone has what the feature has. */
-static void cells_settle(struct avvik_model *model)
+void avvik__fit_peers_settle(struct avvik_model *model)
 {
     struct avvik__peers *peers = &model->peers;
     const size_t n_features = model->n_features;
@@ -195,20 +199,21 @@ enum avvik_status avvik__fit_peers(struct fit *fit, struct avvik_error *error)
     struct avvik__peers *peers = &fit->model->peers;
     AVVIK_TRY(avvik__fit_census(fit, error));
     const size_t n_cells = (size_t)peers->groups.n * fit->model->n_features;
-    const uint64_t model_bytes =
-        n_cells * 2 * sizeof(float) + peers->groups.n * (uint64_t)GROUP_BYTES + avvik__fit_gather_cut(fit);
+    const uint64_t cell_bytes = n_cells * 2 * sizeof(float) + peers->groups.n * (uint64_t)GROUP_BYTES;
+    const uint64_t model_bytes = cell_bytes + avvik__fit_gather_cut(fit);
     if (model_bytes > fit->memory_bytes / 2)
         AVVIK_FAIL(AVVIK_ERR_USAGE, 0,
                    "%s: %u peer groups take %llu MiB, more than half of the memory that is left; allow more, or raise "
                    "the least number of peers",
                    avvik_source_path(fit->source, 0), peers->groups.n, (unsigned long long)(model_bytes >> 20) + 1);
+    const uint64_t left = fit->memory_bytes - cell_bytes; /* once what is gathered has gone */
     fit->memory_bytes -= model_bytes;
     peers->center32 = calloc(n_cells, sizeof *peers->center32);
     peers->rscale32 = calloc(n_cells, sizeof *peers->rscale32);
     if (peers->center32 == NULL || peers->rscale32 == NULL || !avvik__fit_gather_init(fit))
         AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
     AVVIK_TRY(gather_all(fit, error));
-    cells_settle(fit->model);
+    fit->memory_bytes = left;
 done:
     avvik__fit_peers_free(fit);
     return status;

@@ -28,9 +28,13 @@ struct fit_peers {
     uint32_t *n_placed;     /* [group]: of these, placed */
     uint32_t first_group, end_group;
     size_t first_feature, n_features;
-    size_t n_places;   /* of all groups from first_group to end_group - 1 */
-    size_t stride;     /* of a column in the workers' pieces: rows there is room for */
-    size_t piece_rows; /* rows that are dealt out at once */
+    size_t n_places;         /* of all groups from first_group to end_group - 1 */
+    size_t features_at_most; /* of these groups' passes */
+    size_t stride;           /* of a column in the workers' pieces: rows there is room for */
+    size_t piece_rows;       /* rows that are dealt out at once */
+    struct deal *deals;      /* [piece]; NULL: there is no room to keep them */
+    void *deals_memory;
+    int is_dealt; /* deals and numbers are those of an earlier pass */
     struct bucket *buckets;
     uint32_t n_buckets, max_buckets;
     uint32_t *bucket_of; /* [group]: the bucket of a group's own rows; n_buckets for groups that are not in the pass */
@@ -56,12 +60,29 @@ static inline const float *avvik__fit_keys(const struct fit *fit, const struct f
 /* The groups of the model, and those of the drawn rows. AVVIK_ERR_USAGE for too many groups. */
 enum avvik_status avvik__fit_census(struct fit *fit, struct avvik_error *error);
 
+/* fit_deal.c: which rows go where. Buckets for the groups of the pass; how many there may be. */
+void avvik__fit_buckets_make(struct fit *fit);
+size_t avvik__fit_buckets_at_most(const struct fit *fit);
+/* Room to keep the deals of all pieces, and the bytes that it takes. 0 without memory. */
+uint64_t avvik__fit_deals_bytes(const struct fit *fit);
+int avvik__fit_deals_make(struct fit *fit);
+void avvik__fit_deals_free(struct fit_peers *pass);
+/* The deal of a piece, rows [first, first + n_rows), whose keys the worker has where groups are not kept. NULL if there
+ * are rows that were not there before. */
+const struct deal *avvik__fit_deal(struct fit *fit, const struct fit_worker *worker, uint64_t first, size_t n_rows);
+/* After a pass: places within buckets. fit->has_changed if rows are missing. */
+void avvik__fit_deal_finish(struct fit *fit);
+
 /* Decide how large the workers' pieces are. Returns the bytes that gathering takes beside the values and their numbers.
  */
 uint64_t avvik__fit_gather_cut(struct fit *fit);
 /* What does not change from pass to pass: room for places and buckets. 0 without memory. */
 int avvik__fit_gather_init(struct fit *fit);
 void avvik__fit_gather_free(struct fit *fit);
+
+/* Before the passes over some groups: buckets, memory for values, how many features a pass has at most. *bytes: how
+ * many there are; then how many are left. AVVIK_ERR_MEMORY. */
+enum avvik_status avvik__fit_gather_begin(struct fit *fit, uint64_t *bytes, struct avvik_error *error);
 
 /* One pass over the features of the pass: their values in pass->values, by bucket, with where they belong in it. */
 enum avvik_status avvik__fit_gather(struct fit *fit, struct avvik_error *error);

@@ -206,11 +206,13 @@ static enum avvik_status fit_init(struct fit *fit, struct avvik_error *error)
     fit->sample = avvik__aligned_alloc(n_kept * n_features, sizeof *fit->sample);
     fit->searches = calloc(n_features, sizeof *fit->searches);
     fit->is_taking_part = calloc(fit->n_columns, 1);
+    fit->is_searched = calloc(n_features, 1);
     const uint64_t limit = fit->options->memory_bytes == 0 ? AVVIK_MEMORY_DEFAULT : fit->options->memory_bytes;
     fit->memory_bytes = LEAST_KEPT_BYTES + (limit > fit->cut.bytes ? limit - fit->cut.bytes : 0);
     fit->rows_planned = fit->model->n_rows * ((fit->model->deviation == AVVIK_DEVIATION_ROBUST ? 2u : 1u) +
                                               (fit->options->with_tails ? AVVIK_RANK_PASSES : 0u));
-    if (fit->draws == NULL || fit->sample == NULL || fit->searches == NULL || fit->is_taking_part == NULL)
+    if (fit->draws == NULL || fit->sample == NULL || fit->searches == NULL || fit->is_taking_part == NULL ||
+        fit->is_searched == NULL)
         AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "not enough memory for %zu sampled rows", n_kept);
     avvik__calibration_draw(fit->model->seed, fit->model->n_rows, fit->n_held_out, fit->draws + fit->n_draws);
     avvik__fit_share(fit, rows_draw);
@@ -288,12 +290,14 @@ static enum avvik_status features_finish(struct fit *fit, struct avvik_error *er
     avvik__fit_share(fit, features_fill);
     if (atomic_load(&fit->is_short))
         AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
+    if (model->peers.n_keys > 0 && !is_stopped(fit))
+        AVVIK_TRY(avvik__fit_peers(fit, error));
     if (model->deviation == AVVIK_DEVIATION_ROBUST && !is_stopped(fit))
         AVVIK_TRY(avvik__fit_medians(fit, error));
     for (size_t f = 0; f < model->n_features; f++)
         avvik__feature_finish(&model->features[f], model->deviation);
     if (model->peers.n_keys > 0 && !is_stopped(fit))
-        AVVIK_TRY(avvik__fit_peers(fit, error));
+        avvik__fit_peers_settle(model);
     if (fit->options->with_tails && !is_stopped(fit))
         AVVIK_TRY(avvik__fit_tails(fit, error));
 done:
@@ -347,5 +351,6 @@ done:
     free(fit.weights);
     free(fit.sample_groups);
     free(fit.is_taking_part);
+    free(fit.is_searched);
     return status;
 }

@@ -96,8 +96,8 @@ struct avvik_explain_options {
 #define AVVIK_EXPLAIN_DEFAULTS                                                                                         \
     {                                                                                                                  \
         AVVIK_BY_COMBINED, {4, 1, 1, 0}, 0, 5, NULL, 0, NULL, 0, NULL, NULL, NULL, NULL, AVVIK_ENGLISH, 0, 0, 0, NULL, \
-            0, NULL, 0, NULL, AVVIK_P_BY_WHAT_THERE_IS
-}
+            0, NULL, 0, NULL, AVVIK_P_BY_WHAT_THERE_IS                                                                 \
+    }
 
 /* A value as the batch has it. */
 enum avvik_cell_kind { AVVIK_CELL_MISSING, AVVIK_CELL_SIGNED, AVVIK_CELL_UNSIGNED, AVVIK_CELL_REAL };

@@ -139,7 +139,7 @@ def test_lists_by_tails(tmp_path):
     assert {one["row"] for one in listed["flags"]} == set(np.argsort(-combined, kind="stable")[:50].tolist())
     default = program.ok("flag", scores, "--budget", 50).stdout
     csv = program.ok("flag", scores, "--budget", 50, "--csv").stdout.splitlines()
-    assert csv[0].endswith("p_tails,p_combined,tails,selected_by")
+    assert csv[0].endswith("p_tails,p_combined,tails,p_by,p_group,p_rows,selected_by")
     # Without tails nothing is told of them, the list is the same, and none can be made by them.
     program.ok("fit", labelled.path, "--seed", 4, "--force", "--out", tmp_path / "model.h5")
     program.ok("score", "--model", tmp_path / "model.h5", labelled.path, "--force", "--out", scores)

@@ -56,8 +56,21 @@ static int reference_lattice(double drawn, unsigned feature, float min, float ma
     return 0;
 }
 
+/* Of a column, to the nearest 1/256, as SciPy's kurtosis(fisher=False). */
+static double reference_kurtosis(const float *const *rows, unsigned n, unsigned feature)
+{
+    long double mean = 0, second = 0, fourth = 0;
+    for (unsigned i = 0; i < n; i++)
+        mean += (long double)rows[i][feature] / n;
+    for (unsigned i = 0; i < n; i++) {
+        second += powl(rows[i][feature] - mean, 2) / n;
+        fourth += powl(rows[i][feature] - mean, 4) / n;
+    }
+    return (double)roundl(256 * fourth / (second * second));
+}
+
 static struct itree *reference_grow(const float *const *rows, unsigned n, unsigned n_features, unsigned depth,
-                                    unsigned limit, uint64_t seed, unsigned tree, unsigned node)
+                                    unsigned limit, uint64_t seed, unsigned tree, unsigned node, int by_kurtosis)
 {
     struct itree *made = calloc(1, sizeof *made);
     ck_assert_ptr_nonnull(made);
@@ -77,7 +90,16 @@ static struct itree *reference_grow(const float *const *rows, unsigned n, unsign
     for (unsigned number = 0; n > 1 && depth < limit && n_varying > 0; number++) {
         double choice, place;
         reference_draw(seed, tree, node, number, &choice, &place);
-        const unsigned chosen = (unsigned)(choice * n_varying), q = varying[chosen];
+        unsigned chosen = (unsigned)(choice * n_varying);
+        if (by_kurtosis) {
+            double all = 0;
+            for (unsigned v = 0; v < n_varying; v++)
+                all += reference_kurtosis(rows, n, varying[v]);
+            choice *= all;
+            for (chosen = 0; choice >= reference_kurtosis(rows, n, varying[chosen]); chosen++)
+                choice -= reference_kurtosis(rows, n, varying[chosen]);
+        }
+        const unsigned q = varying[chosen];
         float p = (float)(min[q] + place * ((double)max[q] - min[q]));
         if (n_features > 64 ? (p = p > min[q] ? p : nextafterf(min[q], INFINITY), 1)
                             : reference_lattice(p, q, min[q], max[q], &p)) {
@@ -90,9 +112,9 @@ static struct itree *reference_grow(const float *const *rows, unsigned n, unsign
                     parts[n - ++n_right] = rows[i];
             made->feature = q;
             made->threshold = p;
-            made->left = reference_grow(parts, n_left, n_features, depth + 1, limit, seed, tree, 2 * node);
-            made->right =
-                reference_grow(parts + n_left, n_right, n_features, depth + 1, limit, seed, tree, 2 * node + 1);
+            made->left = reference_grow(parts, n_left, n_features, depth + 1, limit, seed, tree, 2 * node, by_kurtosis);
+            made->right = reference_grow(parts + n_left, n_right, n_features, depth + 1, limit, seed, tree,
+                                         2 * node + 1, by_kurtosis);
             free(parts);
             break;
         }
@@ -143,7 +165,11 @@ static float value_make(unsigned feature)
 
 static const struct shape {
     unsigned trees, sample, features;
-} shapes[] = {{20, 16, 1}, {20, 17, 3}, {30, 100, 5}, {40, 256, 9}, {12, 300, 64}, {8, 256, 70}, {3, 4096, 6}};
+    enum avvik_splits splits;
+} shapes[] = {{20, 16, 1, AVVIK_SPLITS_UNIFORM},   {20, 17, 3, AVVIK_SPLITS_MIXED},
+              {30, 100, 5, AVVIK_SPLITS_UNIFORM},  {40, 256, 9, AVVIK_SPLITS_MIXED},
+              {12, 300, 64, AVVIK_SPLITS_UNIFORM}, {8, 256, 70, AVVIK_SPLITS_KURTOSIS},
+              {8, 256, 70, AVVIK_SPLITS_UNIFORM},  {3, 4096, 6, AVVIK_SPLITS_MIXED}};
 
 START_TEST(test_path_sums_follow_the_paper)
 {
@@ -153,7 +179,8 @@ START_TEST(test_path_sums_follow_the_paper)
     struct avvik__forest forest = {.n_trees = shape.trees,
                                    .sample = shape.sample,
                                    .height = avvik__forest_height(shape.sample),
-                                   .n_features = shape.features};
+                                   .n_features = shape.features,
+                                   .splits = shape.splits};
     noise_state = (unsigned)_i;
     ck_assert_int_eq(avvik__forest_init(&forest, NULL), AVVIK_OK);
     enum { N_ROWS = 200 };
@@ -172,8 +199,9 @@ START_TEST(test_path_sums_follow_the_paper)
         avvik__forest_grow(&forest, tree, sample, shape.features, seed, scratch);
         for (unsigned i = 0; i < shape.sample; i++)
             pointers[i] = sample + (size_t)i * shape.features;
-        struct itree *reference = reference_grow(pointers, shape.sample, shape.features, 0,
-                                                 (unsigned)ceil(log2(shape.sample)), seed, tree, 1);
+        struct itree *reference = reference_grow(
+            pointers, shape.sample, shape.features, 0, (unsigned)ceil(log2(shape.sample)), seed, tree, 1,
+            shape.splits == AVVIK_SPLITS_KURTOSIS || (shape.splits == AVVIK_SPLITS_MIXED && tree % 2 != 0));
         for (size_t r = 0; r < N_ROWS; r++)
             expected[r] += reference_path(reference, rows + r * stride, 0);
         reference_free(reference);

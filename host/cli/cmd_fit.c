@@ -80,11 +80,12 @@ static int is_saved(const struct avvik_model *model, const char *path)
     avvik_model_summarize(model, &ours);
     avvik_model_summarize(saved, &theirs);
     int is_same = strcmp(ours.table, theirs.table) == 0 && strcmp(ours.input_hash, theirs.input_hash) == 0 &&
-                  ours.seed == theirs.seed && ours.deviation == theirs.deviation && ours.n_keys == theirs.n_keys &&
-                  ours.n_groups == theirs.n_groups && ours.min_peers == theirs.min_peers &&
-                  ours.n_rows == theirs.n_rows && ours.trees == theirs.trees && ours.sample == theirs.sample &&
-                  ours.held_out == theirs.held_out && ours.has_joint == theirs.has_joint &&
-                  ours.has_tails == theirs.has_tails && ours.n_features == theirs.n_features;
+                  ours.seed == theirs.seed && ours.splits == theirs.splits && ours.deviation == theirs.deviation &&
+                  ours.n_keys == theirs.n_keys && ours.n_groups == theirs.n_groups &&
+                  ours.min_peers == theirs.min_peers && ours.n_rows == theirs.n_rows && ours.trees == theirs.trees &&
+                  ours.sample == theirs.sample && ours.held_out == theirs.held_out &&
+                  ours.has_joint == theirs.has_joint && ours.has_tails == theirs.has_tails &&
+                  ours.n_features == theirs.n_features;
     for (uint32_t f = 0; is_same && f < ours.n_features; f++) {
         struct avvik_feature_summary our, their;
         avvik_model_feature(model, f, &our);
@@ -97,15 +98,17 @@ static int is_saved(const struct avvik_model *model, const char *path)
 
 /* What the command line says. */
 struct settings {
-    const char *out, *table, *features, *deviation, *peers, *weight, *log;
+    const char *out, *table, *features, *splits, *deviation, *peers, *weight, *log;
     uint64_t trees, sample, calibration, min_peers, seed, threads, memory, checkpoint_s;
     int no_joint, with_tails, resume, replace, is_json;
+    enum avvik_splits drawn;
 };
 
 /* -1 if there is something to do, else the exit code of what was told. */
 static int settings_take(const struct cli_command *command, struct settings *set, int argc, char **argv, int *first)
 {
-    *set = (struct settings){.deviation = "robust",
+    *set = (struct settings){.splits = "mixed",
+                             .deviation = "robust",
                              .log = "auto",
                              .trees = 128,
                              .sample = 256,
@@ -119,6 +122,8 @@ static int settings_take(const struct cli_command *command, struct settings *set
         {"features", CLI_TEXT, &set->features, "A,B,C", "the columns that take part; default: all that may", 0, 0},
         {"trees", CLI_NUMBER, &set->trees, "N", "trees of the forest, 1 to 10000 (128)", 1, 10000},
         {"sample", CLI_NUMBER, &set->sample, "N", "rows a tree grows from, 16 to 4096 (256)", 16, 4096},
+        {"splits", CLI_TEXT, &set->splits, "KIND",
+         "trees choose features uniform(ly), by kurtosis, or mixed: half of them each (mixed)", 0, 0},
         {"deviation", CLI_TEXT, &set->deviation, "KIND", "robust: median and MAD; classical: mean and sd (robust)", 0,
          0},
         {"calibration", CLI_NUMBER, &set->calibration, "N", "rows held out to calibrate scores; 0: none (65536)", 0,
@@ -153,6 +158,8 @@ static int settings_take(const struct cli_command *command, struct settings *set
         return cli_usage_error(command, "--out FILE is needed");
     if (!cli_log_set(set->log))
         return cli_usage_error(command, "--log takes auto, text or json, not '%s'", set->log);
+    if (!avvik_splits_parse(set->splits, &set->drawn))
+        return cli_usage_error(command, "--splits takes uniform, mixed or kurtosis, not '%s'", set->splits);
     if (strcmp(set->deviation, "classical") != 0 && strcmp(set->deviation, "robust") != 0)
         return cli_usage_error(command, "--deviation takes robust or classical, not '%s'", set->deviation);
     for (int i = *first; i < argc; i++)
@@ -212,6 +219,7 @@ static int fit_and_save(const struct settings *set, struct avvik_source *source,
         .summary = fitted,
         .weights = weights,
         .min_peers = set->min_peers,
+        .splits = set->drawn,
         .deviation = strcmp(set->deviation, "classical") == 0 ? AVVIK_DEVIATION_CLASSICAL : AVVIK_DEVIATION_ROBUST};
     if (avvik_model_fit(source, &options, model_out, &error) != AVVIK_OK)
         return cli_error(&error);

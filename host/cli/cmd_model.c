@@ -27,14 +27,14 @@ static int json_print(const struct avvik_model *model, const struct avvik_model_
     for (uint32_t k = 0; k < summary->n_keys; k++)
         json_array_append_new(peers, cli_json_text(avvik_model_key(model, k)));
     return cli_print_json(json_pack(
-        "{s:o, s:i, s:I, s:o, s:o, s:o, s:o, s:o, s:I, s:i, s:I, s:i, s:i, s:i, s:s, s:s, s:o}", "peers", peers,
+        "{s:o, s:i, s:I, s:o, s:o, s:o, s:o, s:o, s:I, s:i, s:I, s:i, s:i, s:i, s:s, s:s, s:s, s:o}", "peers", peers,
         "groups", (int)summary->n_groups - 1, "min_peers", (json_int_t)(summary->n_keys == 0 ? 0 : summary->min_peers),
         "table", cli_json_text(summary->table), "created", cli_json_text(summary->created), "producer",
         cli_json_text(summary->producer), "content_hash", cli_json_text(summary->content_hash), "input_hash",
         cli_json_text(summary->input_hash), "rows", (json_int_t)summary->n_rows, "held_out", (int)summary->held_out,
         "seed", (json_int_t)summary->seed, "trees", (int)summary->trees, "sample", (int)summary->sample, "height",
-        (int)summary->height, "layout", summary->is_wide ? "wide" : "packed", "deviation", deviation_name(summary),
-        "features", features));
+        (int)summary->height, "layout", summary->is_wide ? "wide" : "packed", "splits",
+        avvik_splits_name(summary->splits), "deviation", deviation_name(summary), "features", features));
 }
 
 static void line_print(const char *name, const char *value)
@@ -51,8 +51,9 @@ static void table_print(const struct avvik_model *model, const struct avvik_mode
     line_print("table", summary->table);
     line_print("rows", cli_count(summary->n_rows));
     line_print("held out", cli_count(summary->held_out));
-    printf("%-13s %u trees of %u rows, height %u, %s nodes, seed %llu\n", "forest", summary->trees, summary->sample,
-           summary->height, summary->is_wide ? "wide" : "packed", (unsigned long long)summary->seed);
+    printf("%-13s %u trees of %u rows, height %u, %s nodes, splits %s, seed %llu\n", "forest", summary->trees,
+           summary->sample, summary->height, summary->is_wide ? "wide" : "packed", avvik_splits_name(summary->splits),
+           (unsigned long long)summary->seed);
     line_print("deviation", is_robust ? "robust: 0.6745 (x - median) / MAD" : "classical: (x - mean) / sd");
     if (summary->n_keys > 0)
         printf("%-13s", "peers");

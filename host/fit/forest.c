@@ -9,6 +9,8 @@
 #include "counter_draw.h"
 #include "kernel_types.h"
 
+#define KURTOSIS_ONE 256
+
 enum avvik_status avvik__forest_init(struct avvik__forest *forest, struct avvik_error *error)
 {
     const size_t n_nodes = (size_t)forest->n_trees << forest->height;
@@ -100,6 +102,7 @@ struct growth {
     const float *rows;
     size_t stride;
     uint64_t seed;
+    int by_kurtosis; /* how this tree chooses features */
     uint32_t *order; /* row numbers; a node owns a range */
 };
 
@@ -129,37 +132,66 @@ static uint32_t weight_of(const struct avvik__forest *forest, uint32_t feature)
     return forest->weights == NULL ? 1 : forest->weights[feature];
 }
 
-/* Draw a split of the rows order[begin, end) for node k. Returns 0 if no feature can separate them. */
-static int split_draw(const struct growth *growth, uint32_t k, uint32_t begin, uint32_t end, uint32_t *feature_out,
-                      float *threshold_out)
+static float value_at(const struct growth *growth, uint32_t place, uint32_t feature)
+{
+    return growth->rows[growth->order[place] * growth->stride + feature];
+}
+
+/* Kurtosis n m4 / m2^2 of a feature that is not constant in order[begin, end), in steps of 1 / KURTOSIS_ONE: from 1,
+ * where half of the values are one and half another, to about n, where one is unlike all others. The sums run in the
+ * order of the rows, in double, where no power of a float32 overflows. */
+static uint32_t kurtosis_of(const struct growth *growth, uint32_t feature, uint32_t begin, uint32_t end)
+{
+    double sum = 0, second = 0, fourth = 0;
+    for (uint32_t i = begin; i < end; i++)
+        sum += value_at(growth, i, feature);
+    const double n = end - begin, mean = sum / n;
+    for (uint32_t i = begin; i < end; i++) {
+        const double difference = value_at(growth, i, feature) - mean, square = difference * difference;
+        second += square;
+        fourth += square * square;
+    }
+    return (uint32_t)lrint(KURTOSIS_ONE * n * fourth / (second * second));
+}
+
+static uint64_t chance(const struct avvik__forest *forest, uint32_t feature, uint32_t kurtosis)
+{
+    return (uint64_t)weight_of(forest, feature) * kurtosis;
+}
+
+/* Draw a split of the rows order[begin, end) for node k. Returns 0 if no feature can separate them. Not inlined: its
+ * arrays would lie on the stack once a level. */
+__attribute__((noinline)) static int split_draw(const struct growth *growth, uint32_t k, uint32_t begin, uint32_t end,
+                                                uint32_t *feature_out, float *threshold_out)
 {
     struct avvik__forest *forest = growth->forest;
     const uint32_t n_features = forest->n_features;
     uint16_t open[UINT16_MAX];
-    uint32_t n_open = 0;
-    uint64_t all = 0; /* weights of the open features */
+    uint32_t kurtosis[UINT16_MAX], n_open = 0;
+    uint64_t all = 0; /* chances of the open features: at most 2^16 of 2^26 x 2^20 */
     for (uint32_t f = 0; f < n_features; f++) {
         if (weight_of(forest, f) == 0)
             continue;
-        const float value = growth->rows[growth->order[begin] * growth->stride + f];
-        for (uint32_t i = begin + 1; i < end; i++) {
-            if (growth->rows[growth->order[i] * growth->stride + f] != value) {
-                open[n_open++] = (uint16_t)f;
-                all += weight_of(forest, f);
-                break;
-            }
-        }
+        const float value = value_at(growth, begin, f);
+        uint32_t i = begin + 1;
+        while (i < end && value_at(growth, i, f) == value)
+            i++;
+        if (i == end)
+            continue;
+        open[n_open] = (uint16_t)f;
+        kurtosis[n_open] = growth->by_kurtosis ? kurtosis_of(growth, f, begin, end) : 1;
+        all += chance(forest, f, kurtosis[n_open++]);
     }
     for (uint32_t number = 0; n_open > 0; number++) {
         const struct avvik__draw draw = avvik__draw_make(growth->seed, AVVIK_DRAW_SPLIT, growth->tree, k, number);
         uint64_t place = avvik__draw_below(draw.first, all);
         uint32_t chosen = 0;
-        for (; place >= weight_of(forest, open[chosen]); chosen++)
-            place -= weight_of(forest, open[chosen]);
+        for (; place >= chance(forest, open[chosen], kurtosis[chosen]); chosen++)
+            place -= chance(forest, open[chosen], kurtosis[chosen]);
         const uint32_t f = open[chosen];
         float min = INFINITY, max = -INFINITY;
         for (uint32_t i = begin; i < end; i++) {
-            const float x = growth->rows[growth->order[i] * growth->stride + f];
+            const float x = value_at(growth, i, f);
             min = x < min ? x : min;
             max = x > max ? x : max;
         }
@@ -177,8 +209,9 @@ static int split_draw(const struct growth *growth, uint32_t k, uint32_t begin, u
             memcpy(threshold_out, &word, sizeof word);
             return 1;
         }
-        all -= weight_of(forest, f);
+        all -= chance(forest, f, kurtosis[chosen]);
         open[chosen] = open[--n_open];
+        kurtosis[chosen] = kurtosis[n_open];
     }
     return 0;
 }
@@ -223,7 +256,9 @@ static uint64_t expected_fill(const struct avvik__forest *forest, uint32_t tree,
 void avvik__forest_grow(struct avvik__forest *forest, uint32_t tree, const float *rows, size_t stride, uint64_t seed,
                         uint32_t *scratch)
 {
-    const struct growth growth = {forest, tree, rows, stride, seed, scratch};
+    const int by_kurtosis =
+        forest->splits == AVVIK_SPLITS_KURTOSIS || (forest->splits == AVVIK_SPLITS_MIXED && tree % 2 == 1);
+    const struct growth growth = {forest, tree, rows, stride, seed, by_kurtosis, scratch};
     for (uint32_t i = 0; i < forest->sample; i++)
         scratch[i] = i;
     node_grow(&growth, 1, 0, 0, forest->sample);

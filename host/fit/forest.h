@@ -5,7 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "avvik/status.h"
+#include "avvik/model.h"
 
 /* Heap order: the root is node 1, the children of node k are 2k and 2k + 1. Word 0 of every tree is unused and 0.
  * Packed: nodes is set; wide (more than AVVIK_PACKED_FEATURES features): thresholds and features are. */
@@ -14,6 +14,7 @@ struct avvik__forest {
     uint32_t sample; /* rows a tree was grown from */
     uint32_t height;
     uint32_t n_features;
+    enum avvik_splits splits; /* how its trees chose features */
     const uint32_t
         *weights;        /* [feature]: how often it is chosen, relative to the others; NULL: equally; the caller's */
     double average_path; /* c(sample), by which a score is normalised */

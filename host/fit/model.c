@@ -5,6 +5,7 @@
 #include <float.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 void avvik__moments_add(struct avvik__moments_total *total, const struct avvik__moments *block)
 {
@@ -79,6 +80,25 @@ void avvik_model_free(struct avvik_model *model)
     free(model);
 }
 
+static const char *const splits_names[] = {
+    [AVVIK_SPLITS_UNIFORM] = "uniform", [AVVIK_SPLITS_MIXED] = "mixed", [AVVIK_SPLITS_KURTOSIS] = "kurtosis"};
+
+const char *avvik_splits_name(enum avvik_splits splits)
+{
+    return splits_names[splits];
+}
+
+int avvik_splits_parse(const char *name, enum avvik_splits *splits_out)
+{
+    for (size_t i = 0; i < sizeof splits_names / sizeof splits_names[0]; i++) {
+        if (strcmp(name, splits_names[i]) == 0) {
+            *splits_out = (enum avvik_splits)i;
+            return 1;
+        }
+    }
+    return 0;
+}
+
 void avvik_model_summarize(const struct avvik_model *model, struct avvik_model_summary *summary_out)
 {
     *summary_out = (struct avvik_model_summary){.table = model->table,
@@ -92,6 +112,7 @@ void avvik_model_summarize(const struct avvik_model *model, struct avvik_model_s
                                                 .sample = model->forest.sample,
                                                 .height = model->forest.height,
                                                 .n_features = model->n_features,
+                                                .splits = model->forest.splits,
                                                 .deviation = model->deviation,
                                                 .held_out = model->calibration.held_out.n,
                                                 .n_keys = model->peers.n_keys,

@@ -143,6 +143,7 @@ static enum avvik_status forest_put(const struct avvik_model *model, struct avvi
     AVVIK_TRY(avvik__record_put_u64(record, "/forest", "sample", forest->sample, 1, error));
     AVVIK_TRY(avvik__record_put_u64(record, "/forest", "height", forest->height, 1, error));
     AVVIK_TRY(avvik__record_put_u64(record, "/forest", "seed", model->seed, 1, error));
+    AVVIK_TRY(avvik__record_put_text(record, "/forest", "splits", avvik_splits_name(forest->splits), 1, error));
     AVVIK_TRY(avvik__record_put_text(record, "/forest", "layout", forest->nodes != NULL ? "packed" : "wide", 1, error));
     if (forest->nodes != NULL) {
         AVVIK_TRY(avvik__record_put(record, "/forest/nodes", AVVIK_U32, 2, dims, forest->nodes, error));
@@ -176,12 +177,16 @@ static enum avvik_status forest_get(struct avvik_model *model, struct avvik__rec
     enum avvik_status status = AVVIK_OK;
     struct avvik__forest *forest = &model->forest;
     uint64_t trees, sample, height;
-    char layout[16];
+    char layout[16], splits[16];
+    enum avvik_splits drawn;
     AVVIK_TRY(avvik__record_get_u64(record, "/forest", "trees", &trees, error));
     AVVIK_TRY(avvik__record_get_u64(record, "/forest", "sample", &sample, error));
     AVVIK_TRY(avvik__record_get_u64(record, "/forest", "height", &height, error));
     AVVIK_TRY(avvik__record_get_u64(record, "/forest", "seed", &model->seed, error));
     AVVIK_TRY(avvik__record_get_text(record, "/forest", "layout", layout, sizeof layout, 1, error));
+    AVVIK_TRY(avvik__record_get_text(record, "/forest", "splits", splits, sizeof splits, 1, error));
+    if (!avvik_splits_parse(splits, &drawn))
+        AVVIK_FAIL(AVVIK_ERR_FORMAT, 0, "%s: splits '%s' are not known", path, splits);
     if (trees < 1 || trees > MAX_TREES || sample < 16 || sample > 4096 ||
         height != avvik__forest_height((uint32_t)sample))
         AVVIK_FAIL(AVVIK_ERR_FORMAT, 0, "%s: a forest of %llu trees, %llu rows and height %llu cannot be", path,
@@ -193,6 +198,7 @@ static enum avvik_status forest_get(struct avvik_model *model, struct avvik__rec
                                      .sample = (uint32_t)sample,
                                      .height = (uint32_t)height,
                                      .n_features = model->n_features};
+    forest->splits = drawn;
     AVVIK_TRY(avvik__forest_init(forest, error));
     const uint64_t dims[2] = {trees, UINT64_C(1) << height}, all[2] = {trees, UINT64_C(2) << height};
     if (forest->nodes != NULL) {

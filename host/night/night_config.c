@@ -23,7 +23,7 @@ struct avvik__night_yaml {
         struct fit_yaml {
             char **from, **peers;
             uint32_t n_from, n_peers;
-            char *every, *trees, *sample, *seed, *min_peers, *weights, *tails;
+            char *every, *trees, *sample, *splits, *seed, *min_peers, *weights, *tails;
         } * fit;
     } * model;
     struct score_yaml {
@@ -51,12 +51,17 @@ struct avvik__night_yaml {
 #define BLOCK(key, type, member, fields) CYAML_FIELD_MAPPING_PTR(key, OPTIONAL, type, member, fields)
 
 static const cyaml_schema_value_t entry = {CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char *, 1, 4096)};
-static const cyaml_schema_field_t fit_fields[] = {
-    TEXTS("from", struct fit_yaml, from, n_from),  TEXT("every", struct fit_yaml, every),
-    TEXT("trees", struct fit_yaml, trees),         TEXT("sample", struct fit_yaml, sample),
-    TEXT("seed", struct fit_yaml, seed),           TEXTS("peers", struct fit_yaml, peers, n_peers),
-    TEXT("min_peers", struct fit_yaml, min_peers), TEXT("weights", struct fit_yaml, weights),
-    TEXT("tails", struct fit_yaml, tails),         CYAML_FIELD_END};
+static const cyaml_schema_field_t fit_fields[] = {TEXTS("from", struct fit_yaml, from, n_from),
+                                                  TEXT("every", struct fit_yaml, every),
+                                                  TEXT("trees", struct fit_yaml, trees),
+                                                  TEXT("sample", struct fit_yaml, sample),
+                                                  TEXT("splits", struct fit_yaml, splits),
+                                                  TEXT("seed", struct fit_yaml, seed),
+                                                  TEXTS("peers", struct fit_yaml, peers, n_peers),
+                                                  TEXT("min_peers", struct fit_yaml, min_peers),
+                                                  TEXT("weights", struct fit_yaml, weights),
+                                                  TEXT("tails", struct fit_yaml, tails),
+                                                  CYAML_FIELD_END};
 static const cyaml_schema_field_t model_fields[] = {TEXT("path", struct model_yaml, path),
                                                     BLOCK("fit", struct model_yaml, fit, fit_fields), CYAML_FIELD_END};
 static const cyaml_schema_field_t score_fields[] = {
@@ -181,6 +186,7 @@ static enum avvik_status model_take(struct avvik_night_config *config, const str
     AVVIK_TRY(path_take(config, file, "model.path", model->path, &config->model, error));
     config->trees = 128;
     config->sample = 256;
+    config->splits = AVVIK_SPLITS_MIXED;
     config->seed = 1;
     config->min_peers = AVVIK_MIN_PEERS_DEFAULT;
     const struct fit_yaml *fit = model->fit;
@@ -201,6 +207,9 @@ static enum avvik_status model_take(struct avvik_night_config *config, const str
                          &config->trees, error));
     AVVIK_TRY(count_take(file, "model.fit.sample", fit->sample, no_units, 16, 4096, "a whole number from 16 to 4096",
                          &config->sample, error));
+    if (fit->splits != NULL && !avvik_splits_parse(fit->splits, &config->splits))
+        AVVIK_TRY(avvik__yaml_bad(file, "model.fit.splits", error, "takes uniform, mixed or kurtosis, not '%.60s'",
+                                  fit->splits));
     AVVIK_TRY(number_take(file, "model.fit.seed", fit->seed, no_units, 0, INT64_MAX, "a whole number from 0",
                           &config->seed, error));
     AVVIK_TRY(number_take(file, "model.fit.min_peers", fit->min_peers, no_units, 1, INT64_MAX, "a whole number from 1",

@@ -34,6 +34,7 @@ struct avvik_night_config {
     size_t n_fit_from;
     uint32_t fit_days; /* a model this old is fitted anew; 0: only where there is none */
     uint32_t trees, sample;
+    enum avvik_splits splits;
     uint64_t seed;
     char **peers; /* columns that rows are grouped by; NULL: none */
     size_t n_peers;

@@ -153,6 +153,7 @@ static enum avvik_status model_fit(struct avvik__night *night, const struct avvi
         paths[i] = files->entries[i].path;
     options.trees = config->trees;
     options.sample = config->sample;
+    options.splits = config->splits;
     options.seed = config->seed;
     options.threads = config->threads;
     options.stop = night->options->stop;
@@ -221,8 +222,8 @@ static enum avvik_status fit_key(struct avvik__night *night, const struct avvik_
     if (config->with_tails)
         XXH3_128bits_update(state, "tails", sizeof "tails");
     avvik__hash_text(XXH3_128bits_digest(state), list);
-    avvik__unit_key(key, "fit|%s|%s|%u|%u|%llu|%llu|%s", config->model, config->table == NULL ? "" : config->table,
-                    config->trees, config->sample, (unsigned long long)config->seed,
+    avvik__unit_key(key, "fit|%s|%s|%u|%u|%s|%llu|%llu|%s", config->model, config->table == NULL ? "" : config->table,
+                    config->trees, config->sample, avvik_splits_name(config->splits), (unsigned long long)config->seed,
                     (unsigned long long)config->min_peers, list);
 done:
     XXH3_freeState(state);

@@ -171,7 +171,8 @@ static enum avvik_status model_begin(struct avvik_source *source, const struct a
     model->forest = (struct avvik__forest){.n_trees = options->trees,
                                            .sample = sample,
                                            .height = avvik__forest_height(sample),
-                                           .n_features = model->n_features};
+                                           .n_features = model->n_features,
+                                           .splits = options->splits};
     AVVIK_TRY(avvik__forest_init(&model->forest, error));
     *model_out = model;
     model = NULL;

@@ -21,6 +21,13 @@ enum avvik_deviation {
     AVVIK_DEVIATION_CLASSICAL /* (x - mean) / sd */
 };
 
+/* How a tree chooses the feature that a node splits on (kernels/README.md, "Draws"). */
+enum avvik_splits {
+    AVVIK_SPLITS_UNIFORM, /* every feature as often: Liu, Ting and Zhou (2008), algorithm 2; as in scikit-learn */
+    AVVIK_SPLITS_MIXED,   /* trees 0, 2, ... so, trees 1, 3, ... by kurtosis */
+    AVVIK_SPLITS_KURTOSIS /* in proportion to a feature's kurtosis in the node */
+};
+
 /* What a fit did. */
 struct avvik_fit_summary {
     uint64_t n_rows, rows_resumed; /* resumed: read by an earlier run */
@@ -58,12 +65,14 @@ struct avvik_fit_options {
                              it out of all */
     uint64_t min_peers;   /* rows that a group of the source's keys must have; 0: AVVIK_MIN_PEERS_DEFAULT */
     int with_tails;       /* 1: the model has tail probabilities, which takes three more passes */
+    enum avvik_splits splits;
 };
 #define AVVIK_MIN_PEERS_DEFAULT 50
 #define AVVIK_MAX_WEIGHT 1000.0f
 #define AVVIK_FIT_DEFAULTS                                                                                             \
     {                                                                                                                  \
-        128, 256, 65536, 0, 1, 0, NULL, NULL, NULL, 0, NULL, 0, 0, NULL, AVVIK_DEVIATION_ROBUST, NULL, 0, 0            \
+        128, 256, 65536, 0, 1, 0, NULL, NULL, NULL, 0, NULL, 0, 0, NULL, AVVIK_DEVIATION_ROBUST, NULL, 0, 0,           \
+            AVVIK_SPLITS_MIXED                                                                                         \
     }
 
 /* Weights of features: 1 for those that are not named.
@@ -109,6 +118,7 @@ struct avvik_model_summary {
     const char *input_hash;   /* hash of every value it was fitted on */
     uint64_t seed, n_rows;
     uint32_t trees, sample, height, n_features;
+    enum avvik_splits splits;
     enum avvik_deviation deviation;
     uint32_t held_out; /* rows that calibrate */
     int has_joint, has_tails;
@@ -142,6 +152,8 @@ const char *avvik_model_key(const struct avvik_model *model, uint32_t key);
  * where it is missing. A row whose group is not in the model, or not known, belongs to the one around it. */
 uint32_t avvik_model_group_of(const struct avvik_model *model, const float *keys, size_t key_stride);
 void avvik_model_summarize(const struct avvik_model *model, struct avvik_model_summary *summary_out);
+const char *avvik_splits_name(enum avvik_splits splits);                 /* "uniform", "mixed", "kurtosis" */
+int avvik_splits_parse(const char *name, enum avvik_splits *splits_out); /* 0 if there is no such name */
 void avvik_model_feature(const struct avvik_model *model, uint32_t feature, struct avvik_feature_summary *feature_out);
 
 #ifdef __cplusplus

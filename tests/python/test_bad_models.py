@@ -65,6 +65,7 @@ TAMPERED = {
     "a height of 40": set_attribute("/forest", "height", np.int64(40)),
     "a height of 3": set_attribute("/forest", "height", np.int64(3)),
     "a sample of 1": set_attribute("/forest", "sample", np.int64(1)),
+    "splits of an unknown kind": set_attribute("/forest", "splits", np.bytes_("best")),
     "an unknown layout": set_attribute("/forest", "layout", np.bytes_("square")),
     "a wide layout that is not there": set_attribute("/forest", "layout", np.bytes_("wide")),
     "text for a number": set_attribute("/forest", "trees", np.bytes_("twenty")),

@@ -1,6 +1,6 @@
-"""avvik's forest finds what scikit-learn's finds, and `avvik evaluate` measures as scikit-learn's metrics do.
+"""avvik's forest finds what scikit-learn's finds, its default list more, and `avvik evaluate` measures as scikit-learn's metrics do.
 
-On every set the mean ROC-AUC over seeds 1 to 10 must not lie below scikit-learn's mean over the same seeds by more than two
+With `--splits uniform`, on every set the mean ROC-AUC over seeds 1 to 10 must not lie below scikit-learn's mean over the same seeds by more than two
 standard errors of the difference. Seeds, trees and sample are fixed here and were not chosen by results. (Two equal programs
 fail that on one set in forty by chance: who changes how trees are drawn will meet it.)
 """
@@ -53,8 +53,8 @@ def fit_and_score(labelled, seed, folder, *options):
 def our_aucs(labelled, seeds, folder):
     aucs = []
     for seed in seeds:
-        # No rows held out: scikit-learn learns from all of them, too.
-        with h5py.File(fit_and_score(labelled, seed, folder, "--calibration", 0)) as file:
+        # Trees as scikit-learn's, and no rows held out: it learns from all of them, too.
+        with h5py.File(fit_and_score(labelled, seed, folder, "--calibration", 0, "--splits", "uniform")) as file:
             assert len(file["/scores/forest"]) == len(labelled.truth)
             aucs.append(roc_auc_score(labelled.truth, file["/scores/forest"][:]))
     return np.array(aucs)
@@ -142,7 +142,7 @@ def check_evaluate(labelled, folder):
 
 @pytest.mark.slow
 def test_the_combination_over_open_sets(tmp_path):
-    """Each detector and the default combination over all open sets: on average the combination beats scikit-learn's forest."""
+    """Each detector and the default combination over all open sets: how far the combination is ahead of scikit-learn's forest."""
     if not sets.open_data():
         pytest.skip(f"no open data: there is no *.h5 in {sets.OPEN}")
     names, seeds, means = ("forest", "deviation", "joint", "combined"), range(1, 4), []
@@ -166,3 +166,5 @@ def test_the_combination_over_open_sets(tmp_path):
     ahead = means[:, -1] - means[:, 0]
     print(f"ahead by {ahead[:, 0].mean():.4f} ROC-AUC and {ahead[:, 1].mean():.4f} AP; at worst {ahead[:, 0].min():.4f} ROC-AUC")
     assert ahead[:, 0].mean() >= 0.015
+    assert ahead[:, 1].mean() >= 0.01
+    assert ahead[:, 0].min() >= -0.03

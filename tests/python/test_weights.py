@@ -3,6 +3,7 @@
 import h5py
 import numpy as np
 import pytest
+from scipy import stats
 
 import program
 import sets
@@ -36,6 +37,29 @@ def test_equal_weights_change_no_tree(batch, tmp_path):
     thirds = fit(batch, tmp_path / "thirds.h5", "--weight", "a=0.3,b=0.3,c=0.3,d=0.3")
     for name, values in plain[3].items():
         assert np.array_equal(values, thirds[3][name])
+
+
+def test_kurtosis_chooses_features(tmp_path):
+    """Every tree grows from all rows, so that SciPy knows the kurtosis that its root chooses by."""
+    random = np.random.default_rng(4)
+    columns = {"a": random.uniform(size=256), "b": random.normal(size=256), "c": random.standard_t(3, size=256) * 1e6,
+               "d": (random.random(256) < 0.04) * 1.0}
+    batch = sets.write_table(tmp_path / "batch.h5", {name: values.astype(np.float32) for name, values in columns.items()})
+    weights = np.array([4, 1, 1, 0.5])
+    kurtosis = [stats.kurtosis(values.astype(np.float32).astype(float), fisher=False) for values in columns.values()]
+    assert max(kurtosis) > 5 * min(kurtosis)
+    roots = {}
+    for splits in ("uniform", "mixed", "kurtosis"):
+        program.ok("fit", batch, "--trees", 2000, "--calibration", 0, "--weight", "a=4,d=0.5", "--splits", splits, "--out",
+                   tmp_path / f"{splits}.h5")
+        assert program.ok_json("model", "show", tmp_path / f"{splits}.h5")["splits"] == splits
+        with h5py.File(tmp_path / f"{splits}.h5") as file:
+            roots[splits] = file["/forest/nodes"][:, 1] & 63
+    assert (roots["mixed"][0::2] == roots["uniform"][0::2]).all() and (roots["mixed"][1::2] == roots["kurtosis"][1::2]).all()
+    for splits, chances in (("uniform", weights), ("kurtosis", weights * kurtosis)):
+        counts = np.bincount(roots[splits], minlength=4)
+        assert stats.chisquare(counts, chances / chances.sum() * counts.sum()).pvalue > 0.001, (splits, counts)
+    fails(WRONG_USAGE, "fit", batch, "--splits", "best", "--out", tmp_path / "m.h5", names=("uniform, mixed or kurtosis",))
 
 
 @pytest.mark.parametrize("peers", [(), ("--peers", "key")])

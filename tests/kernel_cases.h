@@ -160,4 +160,21 @@ static inline struct avvik__tail_quantiles random_quantiles(float *values, size_
     return quantiles;
 }
 
+#define MANY_VALUES (UINT64_C(1) << 40)
+
+/* As many quantiles as there can be, as of MANY_VALUES values. */
+static inline struct avvik__tail_quantiles all_quantiles(enum data_kind kind, uint64_t *state)
+{
+    float values[AVVIK_TAIL_QUANTILES];
+    struct avvik__tail_quantiles quantiles = random_quantiles(values, AVVIK_TAIL_QUANTILES, kind, state);
+    uint64_t places[AVVIK_TAIL_QUANTILES];
+    quantiles.n_quantiles = avvik__tail_places(MANY_VALUES, places);
+    for (uint32_t i = 0; i < quantiles.n_quantiles; i++) {
+        quantiles.value[i] = values[i];
+        quantiles.below[i] = places[i] - 1;
+        quantiles.at_most[i] = places[i];
+    }
+    return quantiles;
+}
+
 #endif

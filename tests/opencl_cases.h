@@ -95,9 +95,12 @@ static inline void subject_init(struct subject *subject, uint32_t n_features, ui
     for (size_t f = 0; f < n_features && subject->tails != NULL; f++) {
         float values[200];
         const size_t n = 1 + random_next(&state) % 200;
-        const struct avvik__tail_quantiles quantiles =
-            random_quantiles(values, n, f % 2 ? DATA_RANDOM : DATA_TIES, &state);
-        avvik__tail_layout(&quantiles, n, f % 5 == 4 ? 0 : 1, &subject->tails[f]);
+        const struct avvik__tail_quantiles few = random_quantiles(values, n, DATA_TIES, &state);
+        const struct avvik__tail_quantiles all = all_quantiles(DATA_RANDOM, &state);
+        if (f % 2 == 0)
+            avvik__tail_layout(&few, n, f % 5 == 4 ? 0 : 1, &subject->tails[f]);
+        else
+            avvik__tail_layout(&all, MANY_VALUES, 1, &subject->tails[f]);
     }
     subject->plan = (struct avvik__scoring_plan){.n_features = n_features,
                                                  .stride = stride,

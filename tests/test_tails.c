@@ -40,8 +40,12 @@ static void compare(size_t n_rows, size_t n_features, enum data_kind kind, uint6
     for (size_t f = 0; f < n_features; f++) {
         static float values[300];
         const size_t n = 1 + random_next(&state) % 300;
-        const struct avvik__tail_quantiles quantiles = random_quantiles(values, n, kind, &state);
-        avvik__tail_layout(&quantiles, n, 1, &tables[f]);
+        const struct avvik__tail_quantiles few = random_quantiles(values, n, kind, &state);
+        const struct avvik__tail_quantiles all = all_quantiles(kind, &state);
+        if ((f + seed) % 2 == 0)
+            avvik__tail_layout(&few, n, 1, &tables[f]);
+        else
+            avvik__tail_layout(&all, MANY_VALUES, 1, &tables[f]);
         for (size_t r = 0; r < n_rows; r++) {
             const float x = avvik__flush(random_of_kind(kind, &state));
             ((float *)tile.data)[r * stride + f] = !isfinite(x) ? NAN : random_next(&state) % 3 ? x : values[r % n];

@@ -55,6 +55,8 @@ static void table_print(const struct avvik_model *model, const struct avvik_mode
            summary->sample, summary->height, summary->is_wide ? "wide" : "packed", avvik_splits_name(summary->splits),
            (unsigned long long)summary->seed);
     line_print("deviation", is_robust ? "robust: 0.6745 (x - median) / MAD" : "classical: (x - mean) / sd");
+    if (summary->has_tails)
+        line_print("tails", "exact quantiles of all rows; `flag --by tails` ranks by them");
     if (summary->n_keys > 0)
         printf("%-13s", "peers");
     for (uint32_t k = 0; k < summary->n_keys; k++) {

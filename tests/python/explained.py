@@ -33,6 +33,10 @@ class Model:
                 self.joint_mean = file["/joint/mean"][:].astype(np.float64)
                 self.joint = np.zeros((n, n))
                 self.joint[np.tril_indices(n)] = file["/joint/factor"][:]
+            self.quantiles_of_tails = None
+            if "tails" in file:
+                self.quantiles_of_tails = [file["/tails"][name][:] for name in ("quantile", "below", "at_most")]
+                self.count = file["/statistics/count"][:]
         self.expected = [self._expected(tree) for tree in range(self.trees)]
         self.calibration = calibration.Calibration(path)
 
@@ -143,12 +147,37 @@ class Model:
         """The squared distances of rows."""
         return ((self.apart(rows) @ self.joint.T) ** 2).sum(axis=1)
 
+    def cells_of_tails(self, feature):
+        """Where each cell of a feature begins, and what values in it are worth in the tails, in bits."""
+        values, below, at_most = (array[feature].astype(np.float64) for array in self.quantiles_of_tails)
+        n, n_quantiles = int(self.count[feature]), int(np.argmax(at_most == self.count[feature])) + 1
+        n_quantiles += int((values[n_quantiles:] == values[n_quantiles - 1]).sum()) if values[n_quantiles - 1] else 0
+        values, below, at_most = values[:n_quantiles], below[:n_quantiles], at_most[:n_quantiles]
+        after = np.nextafter(values.astype(np.float32), np.float32(np.inf)).astype(np.float64)
+        starts = np.concatenate([[-np.inf], values[:(n_quantiles + 1) // 2], after[n_quantiles // 2:]])
+        bits = []
+        for start, end in zip(starts, [*starts[1:], np.inf]):
+            low = at_most[values <= start].max(initial=0)
+            high = (n - below[after >= end]).max(initial=0)
+            bits.append(np.rint(256 * np.log2(n / min(low, high) if min(low, high) else n + 1)) / 256)
+        return starts, np.array(bits)
+
+    def tails(self, rows):
+        """The tails of rows without missing values, in bits."""
+        total = np.zeros(len(rows))
+        for feature in range(len(self.names)):
+            starts, bits = self.cells_of_tails(feature)
+            total += bits[np.searchsorted(starts, np.asarray(rows)[:, feature].astype(np.float64), "right") - 1]
+        return total
+
     def combined(self, rows, group=0):
         """The combination of rows without missing values, in bits."""
         rows = np.asarray(rows, np.float32)
         scores = {"forest": -self.path_sums(rows).astype(np.float64),
                   "deviation": np.abs(self.z(rows, group)).max(axis=1).astype(np.float64),
                   "joint": self.distances(rows)}
+        if self.quantiles_of_tails is not None:
+            scores["tails"] = 256 * self.tails(rows)
         return self.calibration.combine(scores)
 
     def thresholds_of(self, feature):

@@ -15,7 +15,7 @@ import program
 import sets
 from explained import Model
 
-WEIGHTS = {"forest": 1, "deviation": 1, "joint": 1}
+WEIGHTS = {"forest": 1, "deviation": 1, "joint": 1, "tails": 1}
 SOFT = 1e-5  # of a score: it is a float
 SAMPLE = 32
 FURTHEST = 16  # z-scores that are looked through where nothing is told
@@ -33,7 +33,7 @@ class Search:
     def __init__(self, folder):
         self.folder, table = folder, columns()
         sets.write_table(folder / "batch.h5", table)
-        program.ok("fit", folder / "batch.h5", "--trees", 4, "--sample", SAMPLE, "--seed", 3, "--out", folder / "model.h5")
+        program.ok("fit", folder / "batch.h5", "--trees", 4, "--sample", SAMPLE, "--seed", 3, "--tails", "--out", folder / "model.h5")
         program.ok("score", "--model", folder / "model.h5", folder / "batch.h5", "--out", folder / "scores.h5")
         self.model = Model(folder / "model.h5")
         self.model.calibration = calibration.Calibration(folder / "model.h5", WEIGHTS)
@@ -48,6 +48,7 @@ class Search:
     def places(self, row, feature, size, grid):
         """Values of a feature nearer than `size`: both sides of every threshold, and a grid; and how far each is."""
         borders, rscale = self.model.thresholds_of(feature), float(self.model.rscale[feature])
+        borders = np.concatenate([borders, self.model.cells_of_tails(feature)[0][1:].astype(np.float32)])
         span = min(size, FURTHEST) / rscale
         values = np.unique(np.concatenate([borders, np.nextafter(borders, np.float32(-np.inf)),
                                            np.linspace(row[feature] - span, row[feature] + span, grid, dtype=np.float32)]))
@@ -61,7 +62,7 @@ class Search:
             harmonic = (1 / np.arange(1, SAMPLE)).sum()
             return 2.0 ** (-mean_path / (2 * harmonic - 2 * (SAMPLE - 1) / SAMPLE))
         return {"combined": self.model.combined, "deviation": lambda rows: np.abs(self.model.z(rows)).max(axis=1),
-                "joint": self.model.distances}[by](rows)
+                "joint": self.model.distances, "tails": self.model.tails}[by](rows)
 
     def ordinary(self, case, features, values, slack=-SOFT):
         """Which of these changes make the case ordinary, by more than a float might be off."""
@@ -86,7 +87,7 @@ def inside(change):
     return border if change["direction"] == "from" else np.nextafter(border, np.float32(-np.inf))
 
 
-@pytest.mark.parametrize("by", ["combined", "forest", "deviation", "joint"])
+@pytest.mark.parametrize("by", ["combined", "forest", "deviation", "joint", "tails"])
 def test_no_smaller_change_of_one_feature(search, by):
     n_cases = n_between = 0
     for cut in {"combined": (0.1, 0.2, 0.3), "deviation": (0.1, 0.9)}.get(by, (0.1,)):
@@ -104,7 +105,7 @@ def test_no_smaller_change_of_one_feature(search, by):
     assert n_cases > 20 and (n_between == 0 if by == "forest" else n_between > n_cases / 4)
 
 
-@pytest.mark.parametrize("by", ["combined", "joint", "forest"])
+@pytest.mark.parametrize("by", ["combined", "joint", "forest", "tails"])
 def test_no_smaller_change_of_two_features(search, by):
     """Any two of the four features; 0.1 per cent is what README.md allows, and the grid is no finer than that."""
     n_two = n_tried = 0

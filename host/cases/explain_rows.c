@@ -117,9 +117,10 @@ enum avvik_status avvik__explain_rows(struct avvik__explain_run *run, struct avv
     AVVIK_TRY(avvik__counterfactual_init(&search, error));
     for (unsigned w = 0; w < n_workers; w++)
         AVVIK_TRY(avvik__looking_init(&rows.looking[w], &search, error));
+    /* A slot a row, since there is nothing in it: a row that takes long then holds up no others. */
     struct avvik__pipeline pipeline = {.n_blocks = explanations->n_rows,
                                        .n_workers = n_workers,
-                                       .n_slots = n_workers + 1,
+                                       .n_slots = (unsigned)explanations->n_rows + 1,
                                        .context = &rows,
                                        .plan = row_pass,
                                        .work = row_look,

@@ -6,6 +6,9 @@
 static const char more[] =
     "cases add STORE FILE...   adds the case documents that `avvik explain --jsonl` writes, all of a file or none;\n"
     "                          STORE is made where there is none\n"
+    "cases export STORE        prints what was decided, a line a case: of --night, or of all nights; CSV, or JSON "
+    "Lines\n"
+    "                          with --json\n"
     "cases rules STORE         shows the rules, after those named by an option were set\n\n"
     "A case that was seen on an earlier night is the same case: the new night is added to it. Whatever is added or "
     "set\n"
@@ -53,13 +56,20 @@ static int rules(struct avvik_store *store, int four_eyes, const char *fields, i
     return CLI_DONE;
 }
 
+static int export(struct avvik_store *store, const char *night, int is_json)
+{
+    struct avvik_error error;
+    uint64_t n;
+    return avvik_store_export(store, night, is_json, stdout, &n, &error) == AVVIK_OK ? CLI_DONE : cli_error(&error);
+}
+
 static int run(const struct cli_command *command, int argc, char **argv)
 {
     const char *night = NULL, *four_eyes = NULL, *fields = NULL;
     enum avvik_four_eyes rule = AVVIK_FOUR_EYES_NONE;
     int is_json = 0, first;
     const struct cli_option options[] = {
-        {"night", CLI_TEXT, &night, "DATE", "add: of documents that do not say of which night they are", 0, 0},
+        {"night", CLI_TEXT, &night, "DATE", "add: of documents that do not say of which; export: only this", 0, 0},
         {"four-eyes", CLI_TEXT, &four_eyes, "WHICH", "rules: decisions that need a second person: none, confirmed, all",
          0, 0},
         {"fields", CLI_TEXT, &fields, "A,B,...", "rules: names of the fields that may be shown", 0, 0},
@@ -69,13 +79,14 @@ static int run(const struct cli_command *command, int argc, char **argv)
     if (code >= 0)
         return code;
     const int is_add = first < argc && strcmp(argv[first], "add") == 0;
-    if (!is_add && (first >= argc || strcmp(argv[first], "rules") != 0))
-        return cli_usage_error(command, "it takes `add` or `rules`");
+    const int is_export = first < argc && strcmp(argv[first], "export") == 0;
+    if (!is_add && !is_export && (first >= argc || strcmp(argv[first], "rules") != 0))
+        return cli_usage_error(command, "it takes `add`, `export` or `rules`");
     if (is_add ? first + 3 > argc : first + 2 != argc)
         return cli_usage_error(command, is_add ? "a store and one or more files are needed" : "one store is needed");
-    if (is_add ? four_eyes != NULL || fields != NULL : night != NULL)
-        return cli_usage_error(command,
-                               is_add ? "--four-eyes and --fields go with `rules`" : "--night goes with `add`");
+    if (is_add || is_export ? four_eyes != NULL || fields != NULL : night != NULL)
+        return cli_usage_error(command, is_add || is_export ? "--four-eyes and --fields go with `rules`"
+                                                            : "--night goes with `add` and `export`");
     if (four_eyes != NULL && !avvik_four_eyes_parse(four_eyes, &rule))
         return cli_usage_error(command, "--four-eyes takes none, confirmed or all, not '%s'", four_eyes);
 
@@ -83,11 +94,12 @@ static int run(const struct cli_command *command, int argc, char **argv)
     struct avvik_store *store;
     if (avvik_store_open(argv[first + 1], is_add, &store, &error) != AVVIK_OK)
         return cli_error(&error);
-    code = is_add ? add(store, night, argv + first + 2, argc - first - 2, is_json)
-                  : rules(store, four_eyes == NULL ? -1 : (int)rule, fields, is_json);
+    code = is_add      ? add(store, night, argv + first + 2, argc - first - 2, is_json)
+           : is_export ? export(store, night, is_json)
+                       : rules(store, four_eyes == NULL ? -1 : (int)rule, fields, is_json);
     avvik_store_close(store);
     return code;
 }
 
-const struct cli_command cli_cases = {"cases", "add|rules STORE [FILE...]", "put cases into the store for review", more,
-                                      run};
+const struct cli_command cli_cases = {"cases", "add|export|rules STORE [FILE...]",
+                                      "cases into the store for review, and decisions out of it", more, run};

@@ -2,19 +2,15 @@
 #include <math.h>
 #include <string.h>
 
+#include "csv_text.h"
 #include "report_internal.h"
 
 #define CSV_REASONS 5
 
-/* Quoted, with what a spreadsheet would take for a formula made plain text. */
 static void csv_text(FILE *to, const char *text)
 {
-    fputs(",\"", to);
-    if (text != NULL && strchr("=+-@\t\r", text[0]) != NULL && text[0] != '\0')
-        fputc('\'', to);
-    for (; text != NULL && *text != '\0'; text++)
-        fputs(*text == '"' ? "\"\"" : (char[]){*text, '\0'}, to);
-    fputc('"', to);
+    fputc(',', to);
+    avvik__csv_text(to, text);
 }
 
 static void csv_number(FILE *to, double value)

@@ -7,6 +7,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "avvik/status.h"
 
@@ -39,6 +40,15 @@ struct avvik_store_added {
  *          AVVIK_ERR_MEMORY. */
 enum avvik_status avvik_store_add(struct avvik_store *store, const char *path, const char *night,
                                   struct avvik_store_added *added_out, struct avvik_error *error);
+
+/* Write what was decided to `to`, a line a case: its key, night, rank, how it was selected, p, state, decision, who
+ * decided and agreed and when (UTC), whom it is assigned to, the note. CSV with a head, or JSON Lines where is_json.
+ * Cells that a spreadsheet would take for a formula begin with an apostrophe. That it was done is logged. night    the
+ * cases of that night by rank; NULL: all cases, each of its latest night n_out    how many lines. Nothing is written
+ * where it fails before that. Returns  AVVIK_OK; AVVIK_ERR_USAGE (no such night); AVVIK_ERR_IO; AVVIK_ERR_FORMAT (a
+ * damaged store); AVVIK_ERR_MEMORY. */
+enum avvik_status avvik_store_export(struct avvik_store *store, const char *night, int is_json, FILE *to,
+                                     uint64_t *n_out, struct avvik_error *error);
 
 /* Which decisions need a second person. */
 enum avvik_four_eyes { AVVIK_FOUR_EYES_NONE, AVVIK_FOUR_EYES_CONFIRMED, AVVIK_FOUR_EYES_ALL };

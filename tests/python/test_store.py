@@ -1,6 +1,8 @@
 """The case store: what is put in and linked, hostile documents, accounts, and a log in which every kind of tampering shows."""
 
+import csv
 import hashlib
+import io
 import json
 import os
 import pty
@@ -14,6 +16,7 @@ import pytest
 import cases
 import program
 from program import BAD_INPUT, WRONG_USAGE, fails
+from reviewing import Client, Server
 
 PASSWORD = "correct horse battery"
 
@@ -66,6 +69,40 @@ def test_cases_are_added_once_and_linked_over_nights(tmp_path):
         told = json.loads(line)
         assert document == line and rank == told["rank"] and selected == told["selected_by"]
         assert reason == told["reasons"][0]["label"]
+
+
+def test_decisions_are_exported(store):
+    """What is said of each case is what the entries come to, in CSV and in JSON Lines; cells are no formulas; the log tells of it."""
+    note = '=HYPERLINK("http://a.example"), "quoted"\nsecond line'
+    with Server(store) as server:
+        ola, kari = Client(server), Client(server)
+        ola.log_in("ola"), kari.log_in("kari")
+        program.ok("cases", "rules", store, "--four-eyes", "confirmed")
+        assert ola.act(1, "decide", decision="confirmed", note=note)[0] == 303 and kari.act(1, "agree")[0] == 303
+        assert ola.act(2, "decide", decision="confirmed", note="@waits")[0] == 303
+        assert ola.act(3, "decide", decision="explained", note="undone")[0] == 303 and ola.act(3, "undo")[0] == 303
+        assert kari.act(4, "assign", assignee="ola")[0] == 303 and kari.act(4, "decide", decision="error", note="")[0] == 303
+    lines = [json.loads(line) for line in program.ok("cases", "export", store, "--json").stdout.splitlines()]
+    told = list(csv.DictReader(io.StringIO(program.ok("cases", "export", store).stdout, newline="")))
+    found = {line["key"]: line for line in lines}
+    assert len(lines) == len(told) == len(found) == rows(store, "SELECT count(*) FROM cases")[0][0] == 8
+    for line, row in zip(lines, told, strict=True):
+        for name, value in line.items():
+            text = "" if value is None else str(value)
+            assert row[name] == ("'" if text[:1] in ("=", "@") else "") + text or float(row[name]) == value, name
+    first, second, third, fourth = (found[f"benefit/{8_100_000 + i}"] for i in (1, 2, 3, 4))
+    assert (first["state"], first["decision"], first["decided_by"], first["agreed_by"], first["note"]) == ("decided", "confirmed", "ola", "kari", note)
+    at = rows(store, "SELECT at FROM entries WHERE case_id = 1 ORDER BY id")
+    assert [(first["decided_at"],), (first["agreed_at"],)] == at and first["night"] == "2026-11-24" and first["rank"] == 1
+    assert (second["state"], second["agreed_by"], second["note"]) == ("waiting", None, "@waits")
+    assert (third["state"], third["decision"], third["note"], third["decided_by"]) == ("open", None, None, None)
+    assert (fourth["decision"], fourth["assignee"], fourth["night"], fourth["rank"]) == ("error", "ola", "2026-11-25", 1)
+    one = [json.loads(line) for line in program.ok("cases", "export", store, "--json", "--night", "2026-11-24").stdout.splitlines()]
+    assert [line["rank"] for line in one] == [1, 2, 3, 4, 5, 6, None, None] and {line["night"] for line in one} == {"2026-11-24"}
+    assert rows(store, "SELECT subject, detail FROM audit WHERE action = 'export'") == [("all", "8 cases")] * 2 + [("2026-11-24", "8 cases")]
+    fails(WRONG_USAGE, "cases", "export", store, "--night", "2020-01-01", names=["2020-01-01"])
+    fails(WRONG_USAGE, "cases", "export", store, "--four-eyes", "all", names=["rules"])
+    program.ok("audit", "verify", store)
 
 
 def hostile():

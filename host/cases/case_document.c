@@ -21,6 +21,16 @@ int avvik__is_date(const char *text)
     return month >= 1 && month <= 12 && day >= 1 && day <= days[month - 1] && (month != 2 || day < 29 || is_leap);
 }
 
+long avvik__date_day(const char *date)
+{
+    long year = strtol(date, NULL, 10);
+    const long month = strtol(date + 5, NULL, 10), day = strtol(date + 8, NULL, 10);
+    year -= month <= 2;
+    const long era = (year >= 0 ? year : year - 399) / 400, of_era = year - era * 400;
+    return era * 146097 + of_era * 365 + of_era / 4 - of_era / 100 +
+           (153 * (month > 2 ? month - 3 : month + 9) + 2) / 5 + day - 1 - 719468;
+}
+
 /* What a reader passes on: the first thing that is wrong ends the reading, later calls do nothing. */
 struct reader {
     enum avvik_status status;

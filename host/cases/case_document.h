@@ -63,5 +63,7 @@ void avvik__case_document_free(struct avvik__case_document *document); /* NULL i
 
 /* Is `text` a date YYYY-MM-DD? */
 int avvik__is_date(const char *text);
+/* Days from 1970-01-01 to a date, by the proleptic Gregorian calendar; of what is no date, nothing to go by. */
+long avvik__date_day(const char *date);
 
 #endif

@@ -150,15 +150,10 @@ void avvik__peer_table(struct avvik__html *html, const struct avvik__case_docume
                     avvik__word(language, AVVIK_WORD_this_case), text);
 }
 
-/* Days from 0000-03-01 to a date, by the proleptic Gregorian calendar; NaN if it is none. */
+/* NaN where a moment has no date. */
 static double day_of(const char *date)
 {
-    int year, month, day;
-    if (sscanf(date, "%4d-%2d-%2d", &year, &month, &day) != 3 || month < 1 || month > 12)
-        return (double)NAN;
-    year -= month <= 2;
-    return 365.0 * year + floor(year / 4.0) - floor(year / 100.0) + floor(year / 400.0) +
-           (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day;
+    return avvik__is_date(date) ? (double)avvik__date_day(date) : (double)NAN;
 }
 
 /* The ends of what can be drawn: moments with a date and a value. Returns how many there are. */

@@ -38,7 +38,7 @@ static const char *input_of(const struct avvik__report *report)
 static void title_put(const struct avvik__report *report, struct avvik__html *to)
 {
     const char *night = night_of(report);
-    avvik__html_add(to, "%s%s%s", avvik__say(report, AVVIK_TELL_TITLE), night == NULL ? "" : " ", night);
+    avvik__html_add(to, "%s%s%s", avvik__say(report, AVVIK_WORD_title), night == NULL ? "" : " ", night);
 }
 
 static void lead_put(const struct avvik__report *report, struct avvik__html *to)
@@ -51,13 +51,13 @@ static void lead_put(const struct avvik__report *report, struct avvik__html *to)
     }
     avvik__html_add(to, "<p>");
     avvik__html_number(to, (double)n_ranked, 0, report->style);
-    avvik__html_add(to, " %s, ", avvik__say(report, AVVIK_TELL_RANKED));
+    avvik__html_add(to, " %s, ", avvik__say(report, AVVIK_WORD_report_ranked));
     avvik__html_number(to, (double)n_random, 0, report->style);
-    avvik__html_add(to, " %s. %s</p>\n", avvik__say(report, AVVIK_TELL_AT_RANDOM), avvik__say(report, AVVIK_TELL_LEAD));
+    avvik__html_add(to, " %s. %s</p>\n", avvik__say(report, AVVIK_WORD_at_random), avvik__say(report, AVVIK_WORD_lead));
     avvik_version_get(&version);
-    avvik__html_add(to, "<p class=soft>%s avvik %s", avvik__say(report, AVVIK_TELL_MADE_BY), version.avvik);
+    avvik__html_add(to, "<p class=soft>%s avvik %s", avvik__say(report, AVVIK_WORD_made_by), version.avvik);
     if (report->input != NULL)
-        avvik__html_add(to, ". %s: %s", avvik__say(report, AVVIK_TELL_INPUT), report->input);
+        avvik__html_add(to, ". %s: %s", avvik__say(report, AVVIK_WORD_input), report->input);
     avvik__html_add(to, "</p>\n");
 }
 
@@ -65,18 +65,18 @@ static void top_put(const struct avvik__report *report, struct avvik__html *to)
 {
     static const struct {
         const char *id;
-        enum avvik__report_word word;
-    } parts[] = {{"cases", AVVIK_TELL_LIST},
-                 {"heat", AVVIK_TELL_HEAT},
-                 {"quality", AVVIK_TELL_QUALITY},
-                 {"absent", AVVIK_TELL_ABSENT},
-                 {"each", AVVIK_TELL_EACH}};
+        enum avvik__word word;
+    } parts[] = {{"cases", AVVIK_WORD_list},
+                 {"heat", AVVIK_WORD_heat},
+                 {"quality", AVVIK_WORD_quality},
+                 {"absent", AVVIK_WORD_absent},
+                 {"each", AVVIK_WORD_each}};
     avvik__html_add(to, "</style>\n</head>\n<body>\n<a class=skip href=#cases>%s</a>\n<header>\n<h1>",
-                    avvik__say(report, AVVIK_TELL_SKIP));
+                    avvik__say(report, AVVIK_WORD_report_skip));
     title_put(report, to);
     avvik__html_add(to, "</h1>\n");
     lead_put(report, to);
-    avvik__html_add(to, "</header>\n<nav aria-label=\"%s\"><ul>", avvik__say(report, AVVIK_TELL_CONTENTS));
+    avvik__html_add(to, "</header>\n<nav aria-label=\"%s\"><ul>", avvik__say(report, AVVIK_WORD_contents));
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
         avvik__html_add(to, "<li><a href=#%s>%s</a>", parts[i].id, avvik__say(report, parts[i].word));
     avvik__html_add(to, "</ul></nav>\n<main>\n");
@@ -110,7 +110,7 @@ int avvik__report_page(const struct avvik__report *report, FILE *to)
     avvik__report_quality(report, &part);
     avvik__report_absent(report, &part);
     avvik__html_add(&part, "<section id=each aria-labelledby=he>\n<h2 id=he>%s</h2>\n<p class=soft>%s</p>\n",
-                    avvik__say(report, AVVIK_TELL_EACH), avvik__say(report, AVVIK_TELL_AMONG_TEXT));
+                    avvik__say(report, AVVIK_WORD_each), avvik__say(report, AVVIK_WORD_among_text));
     avvik__svg_shared(&part);
     for (size_t i = 0; i < report->n_cases; i++) {
         is_short |= part_write(&part, to);

@@ -17,25 +17,25 @@ static void head_put(const struct avvik__report *report, size_t number, struct a
         avvik__html_add(to, "%lld. ", (long long)document->rank);
     avvik__html_add(to, "%s</h3>\n<ul>", document->key);
     const struct {
-        enum avvik__report_word word;
+        enum avvik__word word;
         const char *text;
-    } facts[] = {{AVVIK_TELL_OFFICE, document->office},
-                 {AVVIK_TELL_TIME, document->time},
-                 {AVVIK_TELL_ENTITY, document->entity},
-                 {AVVIK_TELL_PEER_GROUP, document->peer_group},
-                 {AVVIK_TELL_CHOSEN, strcmp(document->selected_by, "random") == 0
-                                         ? avvik__say(report, AVVIK_TELL_RANDOM)
+    } facts[] = {{AVVIK_WORD_office, document->office},
+                 {AVVIK_WORD_date, document->time},
+                 {AVVIK_WORD_entity, document->entity},
+                 {AVVIK_WORD_compared_with, document->peer_group},
+                 {AVVIK_WORD_chosen, strcmp(document->selected_by, "random") == 0
+                                         ? avvik__say(report, AVVIK_WORD_report_random)
                                          : document->selected_by},
-                 {AVVIK_TELL_INPUT, report->input == NULL ? document->input : NULL}};
+                 {AVVIK_WORD_input, report->input == NULL ? document->input : NULL}};
     for (size_t i = 0; i < sizeof facts / sizeof facts[0]; i++) {
         if (facts[i].text == NULL || facts[i].text[0] == '\0')
             continue;
         avvik__html_add(to, "<li>%s: %s", avvik__say(report, facts[i].word), facts[i].text);
     }
-    avvik__html_add(to, "<li>%s: %lld<li>%s: ", avvik__say(report, AVVIK_TELL_ROW), (long long)document->row,
-                    avvik__say(report, AVVIK_TELL_SCORE));
+    avvik__html_add(to, "<li>%s: %lld<li>%s: ", avvik__say(report, AVVIK_WORD_source), (long long)document->row,
+                    avvik__say(report, AVVIK_WORD_report_score));
     avvik__html_number(to, document->combined, 2, report->style);
-    avvik__html_add(to, "<li>%s: ", avvik__say(report, AVVIK_TELL_SHARE_P));
+    avvik__html_add(to, "<li>%s: ", avvik__say(report, AVVIK_WORD_share_p));
     avvik__html_p(to, document->p, report->style);
     avvik__html_add(to, "</ul>\n");
 }
@@ -53,13 +53,13 @@ static void words_put(const struct avvik__report *report, const struct avvik__ca
 static void reasons_put(const struct avvik__report *report, const struct avvik__case_document *document,
                         struct avvik__html *to)
 {
-    static const enum avvik__report_word heads[] = {AVVIK_TELL_FEATURE,    AVVIK_TELL_VALUE,    AVVIK_TELL_PEERS_MEDIAN,
-                                                    AVVIK_TELL_PERCENTILE, AVVIK_TELL_ROBUST_Z, AVVIK_TELL_PART};
+    static const enum avvik__word heads[] = {AVVIK_WORD_feature,    AVVIK_WORD_value,    AVVIK_WORD_usual,
+                                             AVVIK_WORD_percentile, AVVIK_WORD_robust_z, AVVIK_WORD_share_of_score};
     char label[200], value[160], median[160];
     if (document->n_reasons == 0)
         return;
     avvik__html_add(to, "<div class=wide tabindex=0><table><caption>%s<thead><tr>",
-                    avvik__say(report, AVVIK_TELL_REASONS));
+                    avvik__say(report, AVVIK_WORD_reasons));
     for (size_t i = 0; i < sizeof heads / sizeof heads[0]; i++)
         avvik__html_add(to, "<th>%s", avvik__say(report, heads[i]));
     avvik__html_add(to, "<tbody>");
@@ -70,7 +70,7 @@ static void reasons_put(const struct avvik__report *report, const struct avvik__
         avvik__value_shown(document, reason->peer_median_text, reason->peer_median, reason->units, report->language,
                            median, sizeof median);
         avvik__html_add(to, "<tr><th>%s<td>%s<td>%s<td>", label,
-                        isfinite(reason->value) ? value : avvik__say(report, AVVIK_TELL_MISSING), median);
+                        isfinite(reason->value) ? value : avvik__say(report, AVVIK_WORD_missing), median);
         avvik__html_number(to, reason->percentile, 1, report->style);
         avvik__html_add(to, "%s<td>", isfinite(reason->percentile) ? "\xc2\xa0%" : "");
         avvik__html_number(to, reason->robust_z, 1, report->style);
@@ -105,11 +105,11 @@ static void peers_put(const struct avvik__report *report, const struct avvik__ca
 {
     static const struct {
         int quantile;
-        enum avvik__report_word word;
+        enum avvik__word word;
         const char *name;
-    } rows[] = {{0, AVVIK_TELL_LEAST, NULL},    {5, AVVIK_N_TOLD, "5\xc2\xa0%"},   {25, AVVIK_N_TOLD, "25\xc2\xa0%"},
-                {50, AVVIK_TELL_MEDIAN, NULL},  {75, AVVIK_N_TOLD, "75\xc2\xa0%"}, {95, AVVIK_N_TOLD, "95\xc2\xa0%"},
-                {100, AVVIK_TELL_LARGEST, NULL}};
+    } rows[] = {{0, AVVIK_WORD_least, NULL},    {5, AVVIK_N_WORDS, "5\xc2\xa0%"},   {25, AVVIK_N_WORDS, "25\xc2\xa0%"},
+                {50, AVVIK_WORD_median, NULL},  {75, AVVIK_N_WORDS, "75\xc2\xa0%"}, {95, AVVIK_N_WORDS, "95\xc2\xa0%"},
+                {100, AVVIK_WORD_largest, NULL}};
     char label[200], median[160], value[160], value_label[240], number[160];
     if (document->plot_feature == NULL || !isfinite(document->plot_value))
         return;
@@ -118,10 +118,11 @@ static void peers_put(const struct avvik__report *report, const struct avvik__ca
     avvik__value_shown(document, document->plot_text, document->plot_value, units, report->language, value,
                        sizeof value);
     quantity_format(report, document->plot_quantiles[50], units, number, sizeof number);
-    snprintf(median, sizeof median, "%s %.100s", avvik__say(report, AVVIK_TELL_MEDIAN), number);
-    snprintf(value_label, sizeof value_label, "%s %.150s", avvik__say(report, AVVIK_TELL_THIS_CASE), value);
-    avvik__html_add(to, "<figure><figcaption>%s: %s</figcaption>",
-                    avvik__say(report, document->plot_is_of_peers ? AVVIK_TELL_AMONG : AVVIK_TELL_AMONG_ALL), label);
+    snprintf(median, sizeof median, "%s %.100s", avvik__say(report, AVVIK_WORD_median), number);
+    snprintf(value_label, sizeof value_label, "%s %.150s", avvik__say(report, AVVIK_WORD_report_this_case), value);
+    avvik__html_add(
+        to, "<figure><figcaption>%s: %s</figcaption>",
+        avvik__say(report, document->plot_is_of_peers ? AVVIK_WORD_among_peers : AVVIK_WORD_report_among_all), label);
     avvik__svg_strip(to, document->plot_quantiles, document->plot_value, median, value_label);
     avvik__html_add(to, "<table>");
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
@@ -129,13 +130,7 @@ static void peers_put(const struct avvik__report *report, const struct avvik__ca
         avvik__html_add(to, "<tr><th>%s<td>%s", rows[i].name != NULL ? rows[i].name : avvik__say(report, rows[i].word),
                         number);
     }
-    avvik__html_add(to, "<tr><th>%s<td>%s</table></figure>\n", avvik__say(report, AVVIK_TELL_THIS_CASE), value);
-}
-
-/* Days since some day; months have 31 of them here, which a plot does not show. */
-static double day_along(const char *date)
-{
-    return strtod(date, NULL) * 372 + strtod(date + 5, NULL) * 31 + strtod(date + 8, NULL);
+    avvik__html_add(to, "<tr><th>%s<td>%s</table></figure>\n", avvik__say(report, AVVIK_WORD_report_this_case), value);
 }
 
 /* Of a timeline the last ones are shown; fewer where there is much else. */
@@ -157,7 +152,7 @@ static void course_make(const struct avvik__case_document *document, const struc
     for (size_t i = 0; i < n; i++) {
         if (!avvik__is_date(moments[i].time) || !isfinite(moments[i].value))
             continue;
-        course->days[course->n] = day_along(moments[i].time);
+        course->days[course->n] = (double)avvik__date_day(moments[i].time);
         course->values[course->n] = moments[i].value;
         course->least = fmin(course->least, moments[i].value);
         course->most = fmax(course->most, moments[i].value);
@@ -190,11 +185,11 @@ static void timeline_put(const struct avvik__report *report, const struct avvik_
     quantity_format(report, course.least, units, low, sizeof low);
     quantity_format(report, course.most, units, high, sizeof high);
     snprintf(range, sizeof range, "%s \xe2\x80\x93 %s", low, high);
-    avvik__html_add(to, "<figure><figcaption>%s: %s</figcaption>", avvik__say(report, AVVIK_TELL_OVER_TIME), label);
+    avvik__html_add(to, "<figure><figcaption>%s: %s</figcaption>", avvik__say(report, AVVIK_WORD_over_time), label);
     avvik__svg_line(to, course.days, course.values, course.n, course.marked,
                     (const char *const[]){range, course.first, course.last});
-    avvik__html_add(to, "<table><thead><tr><th>%s<th>%s", avvik__say(report, AVVIK_TELL_TIME),
-                    avvik__say(report, AVVIK_TELL_VALUE));
+    avvik__html_add(to, "<table><thead><tr><th>%s<th>%s", avvik__say(report, AVVIK_WORD_date),
+                    avvik__say(report, AVVIK_WORD_value));
     for (size_t i = 0; i < n; i++) {
         avvik__value_shown(document, moments[i].text, moments[i].value, units, report->language, value, sizeof value);
         avvik__unit_join(unit, (int)i, value);
@@ -217,11 +212,11 @@ static void fields_put(const struct avvik__report *report, size_t number, struct
         return;
     if (avvik__report_is_wide(document)) {
         avvik__html_add(to, "<p class=row><a href=#r%zu>%s: %zu %s</a></p>\n", number + 1,
-                        avvik__say(report, AVVIK_TELL_FIELDS), document->n_fields,
-                        avvik__say(report, AVVIK_TELL_N_FIELDS));
+                        avvik__say(report, AVVIK_WORD_report_fields), document->n_fields,
+                        avvik__say(report, AVVIK_WORD_n_fields));
         return;
     }
-    avvik__html_add(to, "<table><caption>%s<tbody>", avvik__say(report, AVVIK_TELL_FIELDS));
+    avvik__html_add(to, "<table><caption>%s<tbody>", avvik__say(report, AVVIK_WORD_report_fields));
     for (size_t i = 0; i < document->n_fields; i++) {
         const struct avvik__case_field *field = &document->fields[i];
         avvik__label_shown(document, field->name, field->label, report->language, label, sizeof label);
@@ -243,5 +238,5 @@ void avvik__report_case(const struct avvik__report *report, size_t number, struc
     peers_put(report, document, to);
     timeline_put(report, document, to);
     avvik__html_add(to, "</div></div><p class=back><a href=#cases>%s</a></article>\n",
-                    avvik__say(report, AVVIK_TELL_TO_LIST));
+                    avvik__say(report, AVVIK_WORD_back_to_list));
 }

@@ -8,7 +8,7 @@
 #include "avvik/report.h"
 #include "case_document.h"
 #include "html_number.h"
-#include "report_words.h"
+#include "page_words.h"
 
 struct avvik__report_check {
     const char *path;
@@ -34,9 +34,9 @@ void avvik__report_destroy(struct avvik__report *report);
 const char *avvik__member_text(const json_t *object, const char *name);
 double avvik__member_number(const json_t *object, const char *name);
 
-static inline const char *avvik__say(const struct avvik__report *report, enum avvik__report_word word)
+static inline const char *avvik__say(const struct avvik__report *report, enum avvik__word word)
 {
-    return avvik__report_word(word, report->language);
+    return avvik__word(report->language, word);
 }
 
 /* Parts of the page. */

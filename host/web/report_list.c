@@ -52,18 +52,18 @@ static void tools_put(const struct avvik__report *report, struct avvik__html *to
     const size_t n = offices == NULL ? 0 : offices_of(report, 0, offices);
     avvik__html_add(to, "<form id=tools role=search hidden>\n");
     avvik__html_add(to, "<label>%s<br><input type=search id=words autocomplete=off></label>\n",
-                    avvik__say(report, AVVIK_TELL_FILTER));
-    avvik__html_add(to, "<label>%s<br><select id=office><option value=\"\">%s", avvik__say(report, AVVIK_TELL_OFFICE),
-                    avvik__say(report, AVVIK_TELL_ALL_OFFICES));
+                    avvik__say(report, AVVIK_WORD_filter));
+    avvik__html_add(to, "<label>%s<br><select id=office><option value=\"\">%s", avvik__say(report, AVVIK_WORD_office),
+                    avvik__say(report, AVVIK_WORD_all_offices));
     for (size_t i = 0; i < n; i++) {
         avvik__html_add(to, "<option>");
         avvik__html_add(to, "%s", offices[i].text);
     }
     avvik__html_add(to, "</select></label>\n<label>%s<br><select id=chosen><option value=\"\">%s",
-                    avvik__say(report, AVVIK_TELL_CHOSEN), avvik__say(report, AVVIK_TELL_ALL_CASES));
+                    avvik__say(report, AVVIK_WORD_chosen), avvik__say(report, AVVIK_WORD_all_cases));
     avvik__html_add(to, "<option value=ranked>%s<option value=random>%s</select></label>\n",
-                    avvik__say(report, AVVIK_TELL_RANKED), avvik__say(report, AVVIK_TELL_AT_RANDOM));
-    avvik__html_add(to, "<output id=count data-word=\"%s\"></output>\n</form>\n", avvik__say(report, AVVIK_TELL_SHOWN));
+                    avvik__say(report, AVVIK_WORD_report_ranked), avvik__say(report, AVVIK_WORD_at_random));
+    avvik__html_add(to, "<output id=count data-word=\"%s\"></output>\n</form>\n", avvik__say(report, AVVIK_WORD_shown));
     free(offices);
 }
 
@@ -79,7 +79,7 @@ static void chip_put(const struct avvik__report *report, const struct avvik__cas
     avvik__label_shown(document, reason->feature, reason->label, report->language, label, sizeof label);
     avvik__html_add(to, "<li>%s", label);
     if (is_missing)
-        avvik__html_add(to, " %s", avvik__say(report, AVVIK_TELL_MISSING));
+        avvik__html_add(to, " %s", avvik__say(report, AVVIK_WORD_missing));
     else if (isfinite(reason->value) && isfinite(reason->peer_median) && reason->value != reason->peer_median)
         avvik__html_add(to, "%s", arrow);
     if (isfinite(reason->share)) {
@@ -97,7 +97,7 @@ static void row_put(const struct avvik__report *report, size_t number, struct av
     if (document->rank > 0)
         avvik__html_add(to, "<td>%lld", (long long)document->rank);
     else
-        avvik__html_add(to, "<td>%s", is_random ? avvik__say(report, AVVIK_TELL_RANDOM) : "-");
+        avvik__html_add(to, "<td>%s", is_random ? avvik__say(report, AVVIK_WORD_report_random) : "-");
     avvik__html_add(to, "<td><a href=#c%zu>%s</a><td>%s<td>%s<td>", number + 1, document->key, document->office,
                     document->time);
     avvik__html_number(to, document->combined, 2, report->style);
@@ -113,19 +113,19 @@ static void row_put(const struct avvik__report *report, size_t number, struct av
 void avvik__report_list(const struct avvik__report *report, struct avvik__html *to)
 {
     static const struct {
-        enum avvik__report_word word;
+        enum avvik__word word;
         const char *more;
-    } heads[] = {{AVVIK_TELL_RANK, " data-sort=n aria-sort=ascending"},
-                 {AVVIK_TELL_CASE, " data-sort=t"},
-                 {AVVIK_TELL_OFFICE, " data-sort=t"},
-                 {AVVIK_TELL_TIME, " data-sort=t"},
-                 {AVVIK_TELL_SCORE, " data-sort=n"},
-                 {AVVIK_TELL_SHARE_P, " data-sort=n"},
-                 {AVVIK_TELL_REASONS, ""}};
+    } heads[] = {{AVVIK_WORD_rank, " data-sort=n aria-sort=ascending"},
+                 {AVVIK_WORD_case_word, " data-sort=t"},
+                 {AVVIK_WORD_office, " data-sort=t"},
+                 {AVVIK_WORD_date, " data-sort=t"},
+                 {AVVIK_WORD_report_score, " data-sort=n"},
+                 {AVVIK_WORD_share_p, " data-sort=n"},
+                 {AVVIK_WORD_reasons, ""}};
     avvik__html_add(to, "<section id=cases aria-labelledby=hl>\n<h2 id=hl>%s</h2>\n",
-                    avvik__say(report, AVVIK_TELL_LIST));
+                    avvik__say(report, AVVIK_WORD_list));
     if (report->n_cases == 0) {
-        avvik__html_add(to, "<p>%s</p>\n</section>\n", avvik__say(report, AVVIK_TELL_NONE));
+        avvik__html_add(to, "<p>%s</p>\n</section>\n", avvik__say(report, AVVIK_WORD_none));
         return;
     }
     tools_put(report, to);
@@ -143,17 +143,6 @@ void avvik__report_list(const struct avvik__report *report, struct avvik__html *
 #define MAX_OFFICES 40
 #define MAX_WEEKS 53
 
-/* Days since 1970-01-01 of a date that avvik__is_date(). */
-static long day_of(const char *date)
-{
-    long year = strtol(date, NULL, 10);
-    const long month = strtol(date + 5, NULL, 10), day = strtol(date + 8, NULL, 10);
-    year -= month <= 2;
-    const long era = (year >= 0 ? year : year - 399) / 400, of_era = year - era * 400;
-    return era * 146097 + of_era * 365 + of_era / 4 - of_era / 100 +
-           (153 * (month > 2 ? month - 3 : month + 9) + 2) / 5 + day - 1 - 719468;
-}
-
 /* "2026-W48": the ISO week that a day is in is that of its Thursday. */
 static void week_text(long week, char text[40])
 {
@@ -162,12 +151,12 @@ static void week_text(long week, char text[40])
     avvik_date_text((int32_t)thursday, date);
     char first[16];
     snprintf(first, sizeof first, "%.4s-01-01", date);
-    snprintf(text, 40, "%.4s-W%02ld", date, (thursday - day_of(first)) / 7 + 1);
+    snprintf(text, 40, "%.4s-W%02ld", date, (thursday - avvik__date_day(first)) / 7 + 1);
 }
 
 static long week_of(const char *date)
 {
-    const long days = day_of(date) + 3; /* from Monday 1969-12-29 on */
+    const long days = avvik__date_day(date) + 3; /* from Monday 1969-12-29 on */
     return days >= 0 ? days / 7 : -((6 - days) / 7);
 }
 
@@ -246,25 +235,25 @@ void avvik__report_heat(const struct avvik__report *report, struct avvik__html *
     struct heat heat = {0};
     char week[40];
     avvik__html_add(to, "<section id=heat aria-labelledby=hh>\n<h2 id=hh>%s</h2>\n",
-                    avvik__say(report, AVVIK_TELL_HEAT));
+                    avvik__say(report, AVVIK_WORD_heat));
     if (!heat_make(report, &heat)) {
-        avvik__html_add(to, "<p>%s</p>\n</section>\n", avvik__say(report, AVVIK_TELL_NO_HEAT));
+        avvik__html_add(to, "<p>%s</p>\n</section>\n", avvik__say(report, AVVIK_WORD_no_heat));
     } else {
         size_t most = 1;
         for (size_t i = 0; i < (heat.n_shown + 1) * heat.n_weeks; i++)
             most = heat.counts[i] > most ? heat.counts[i] : most;
-        avvik__html_add(to, "<p class=soft>%s</p>\n", avvik__say(report, AVVIK_TELL_HEAT_TEXT));
+        avvik__html_add(to, "<p class=soft>%s</p>\n", avvik__say(report, AVVIK_WORD_heat_text));
         avvik__html_add(to, "<div class=wide tabindex=0><table class=heat><thead><tr><th scope=col>%s",
-                        avvik__say(report, AVVIK_TELL_OFFICE));
+                        avvik__say(report, AVVIK_WORD_office));
         for (size_t w = 0; w < heat.n_weeks; w++) {
             week_text(heat.first_week + (long)w, week);
             avvik__html_add(to, "<th scope=col>%s", week);
         }
-        avvik__html_add(to, "<th scope=col>%s</thead>\n<tbody>\n", avvik__say(report, AVVIK_TELL_SUM));
+        avvik__html_add(to, "<th scope=col>%s</thead>\n<tbody>\n", avvik__say(report, AVVIK_WORD_sum));
         for (size_t i = 0; i < heat.n_shown + (heat.n_offices > heat.n_shown); i++) {
             avvik__html_add(to, "<tr><th scope=row>");
             avvik__html_add(to, "%s",
-                            i < heat.n_shown ? heat.offices[i].text : avvik__say(report, AVVIK_TELL_OTHER_OFFICES));
+                            i < heat.n_shown ? heat.offices[i].text : avvik__say(report, AVVIK_WORD_other_offices));
             heat_row(&heat, i, most, to);
         }
         avvik__html_add(to, "</table></div>\n</section>\n");

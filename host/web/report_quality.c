@@ -10,12 +10,12 @@ static const char *severity_say(const struct avvik__report *report, const char *
 {
     static const struct {
         const char *name;
-        enum avvik__report_word word;
-    } words[] = {{"passed", AVVIK_TELL_PASSED},
-                 {"note", AVVIK_TELL_NOTE},
-                 {"warning", AVVIK_TELL_WARNING},
-                 {"breach", AVVIK_TELL_BREACH},
-                 {"refused", AVVIK_TELL_REFUSED}};
+        enum avvik__word word;
+    } words[] = {{"passed", AVVIK_WORD_passed},
+                 {"note", AVVIK_WORD_report_note},
+                 {"warning", AVVIK_WORD_warning},
+                 {"breach", AVVIK_WORD_breach},
+                 {"refused", AVVIK_WORD_report_refused}};
     for (size_t i = 0; severity != NULL && i < sizeof words / sizeof words[0]; i++)
         if (strcmp(words[i].name, severity) == 0)
             return avvik__say(report, words[i].word);
@@ -28,8 +28,8 @@ static const char *base_name(const char *path)
     return slash == NULL ? path : slash + 1;
 }
 
-static void table_begin(const struct avvik__report *report, enum avvik__report_word caption,
-                        const enum avvik__report_word *heads, size_t n, struct avvik__html *to)
+static void table_begin(const struct avvik__report *report, enum avvik__word caption, const enum avvik__word *heads,
+                        size_t n, struct avvik__html *to)
 {
     avvik__html_add(to, "<div class=wide tabindex=0><table><caption>%s</caption><thead><tr>",
                     avvik__say(report, caption));
@@ -40,13 +40,13 @@ static void table_begin(const struct avvik__report *report, enum avvik__report_w
 
 static void findings_put(const struct avvik__report *report, const json_t *document, struct avvik__html *to)
 {
-    static const enum avvik__report_word heads[] = {AVVIK_TELL_SEVERITY, AVVIK_TELL_COLUMN, AVVIK_TELL_TEXT};
+    static const enum avvik__word heads[] = {AVVIK_WORD_severity, AVVIK_WORD_column, AVVIK_WORD_text};
     const json_t *findings = json_object_get(document, "findings");
     if (json_array_size(findings) == 0) {
-        avvik__html_add(to, "<p>%s</p>\n", avvik__say(report, AVVIK_TELL_NO_FINDINGS));
+        avvik__html_add(to, "<p>%s</p>\n", avvik__say(report, AVVIK_WORD_no_findings));
         return;
     }
-    table_begin(report, AVVIK_TELL_FINDINGS, heads, 3, to);
+    table_begin(report, AVVIK_WORD_findings, heads, 3, to);
     for (size_t i = 0; i < json_array_size(findings); i++) {
         const json_t *finding = json_array_get(findings, i);
         avvik__html_add(to, "<tr><td>");
@@ -70,8 +70,8 @@ static void share_put(const struct avvik__report *report, double share, struct a
 
 static void drift_put(const struct avvik__report *report, const json_t *document, struct avvik__html *to)
 {
-    static const enum avvik__report_word heads[] = {AVVIK_TELL_COLUMN, AVVIK_TELL_PSI, AVVIK_TELL_KS,
-                                                    AVVIK_TELL_MISSING_NOW, AVVIK_TELL_MISSING_THEN};
+    static const enum avvik__word heads[] = {AVVIK_WORD_column, AVVIK_WORD_psi, AVVIK_WORD_ks, AVVIK_WORD_missing_now,
+                                             AVVIK_WORD_missing_then};
     const json_t *columns = json_object_get(document, "columns");
     int any = 0;
     for (size_t i = 0; i < json_array_size(columns); i++) {
@@ -79,7 +79,7 @@ static void drift_put(const struct avvik__report *report, const json_t *document
         if (!json_is_object(training))
             continue;
         if (!any)
-            table_begin(report, AVVIK_TELL_DRIFT, heads, 5, to);
+            table_begin(report, AVVIK_WORD_drift, heads, 5, to);
         any = 1;
         avvik__html_add(to, "<tr><th scope=row>");
         avvik__html_add(to, "%s", avvik__member_text(json_array_get(columns, i), "name"));
@@ -94,24 +94,24 @@ static void drift_put(const struct avvik__report *report, const json_t *document
     if (any)
         avvik__html_add(to, "</table></div>\n");
     else
-        avvik__html_add(to, "<p>%s</p>\n", avvik__say(report, AVVIK_TELL_NO_DRIFT));
+        avvik__html_add(to, "<p>%s</p>\n", avvik__say(report, AVVIK_WORD_no_drift));
 }
 
 void avvik__report_quality(const struct avvik__report *report, struct avvik__html *to)
 {
     avvik__html_add(to, "<section id=quality aria-labelledby=hq>\n<h2 id=hq>%s</h2>\n",
-                    avvik__say(report, AVVIK_TELL_QUALITY));
+                    avvik__say(report, AVVIK_WORD_quality));
     if (report->n_checks == 0)
-        avvik__html_add(to, "<p>%s</p>\n", avvik__say(report, AVVIK_TELL_NO_CHECK));
+        avvik__html_add(to, "<p>%s</p>\n", avvik__say(report, AVVIK_WORD_no_check));
     for (size_t i = 0; i < report->n_checks; i++) {
         const json_t *document = report->checks[i].document;
         avvik__html_add(to, "<h3>");
         avvik__html_add(to, "%s", base_name(report->checks[i].path));
-        avvik__html_add(to, "</h3>\n<p>%s: <strong>", avvik__say(report, AVVIK_TELL_VERDICT));
+        avvik__html_add(to, "</h3>\n<p>%s: <strong>", avvik__say(report, AVVIK_WORD_verdict));
         avvik__html_add(to, "%s", severity_say(report, avvik__member_text(document, "verdict")));
         avvik__html_add(to, "</strong>. ");
         avvik__html_number(to, avvik__member_number(document, "rows"), 0, report->style);
-        avvik__html_add(to, " %s.</p>\n", avvik__say(report, AVVIK_TELL_ROWS));
+        avvik__html_add(to, " %s.</p>\n", avvik__say(report, AVVIK_WORD_rows));
         findings_put(report, document, to);
         drift_put(report, document, to);
     }
@@ -123,9 +123,9 @@ void avvik__report_quality(const struct avvik__report *report, struct avvik__htm
 static int cases_absent(const struct avvik__report *report, struct avvik__html *to)
 {
     size_t n[6] = {0};
-    static const enum avvik__report_word words[6] = {AVVIK_TELL_WITHOUT_OFFICE, AVVIK_TELL_WITHOUT_TIME,
-                                                     AVVIK_TELL_WITHOUT_ENTITY, AVVIK_TELL_WITHOUT_P,
-                                                     AVVIK_TELL_WITHOUT_PLOT,   AVVIK_TELL_WITHOUT_TIMELINE};
+    static const enum avvik__word words[6] = {AVVIK_WORD_without_office, AVVIK_WORD_without_time,
+                                              AVVIK_WORD_without_entity, AVVIK_WORD_without_p,
+                                              AVVIK_WORD_without_plot,   AVVIK_WORD_without_timeline};
     int any = 0;
     for (size_t i = 0; i < report->n_cases; i++) {
         const struct avvik__case_document *document = report->cases[i];
@@ -154,7 +154,7 @@ static int cases_absent(const struct avvik__report *report, struct avvik__html *
 static int columns_absent(const struct avvik__report *report, const struct avvik__report_check *check,
                           struct avvik__html *to)
 {
-    static const enum avvik__report_word heads[] = {AVVIK_TELL_COLUMN, AVVIK_TELL_MISSING_NOW};
+    static const enum avvik__word heads[] = {AVVIK_WORD_column, AVVIK_WORD_missing_now};
     const json_t *columns = json_object_get(check->document, "columns");
     int any = 0;
     for (size_t i = 0; i < json_array_size(columns); i++) {
@@ -168,7 +168,7 @@ static int columns_absent(const struct avvik__report *report, const struct avvik
             avvik__html_add(to, "<h3>");
             avvik__html_add(to, "%s", base_name(check->path));
             avvik__html_add(to, "</h3>\n");
-            table_begin(report, AVVIK_TELL_COLUMNS_ABSENT, heads, 2, to);
+            table_begin(report, AVVIK_WORD_columns_absent, heads, 2, to);
         }
         any = 1;
         avvik__html_add(to, "<tr><th scope=row>");
@@ -176,7 +176,7 @@ static int columns_absent(const struct avvik__report *report, const struct avvik
         if (not_read == NULL)
             share_put(report, missing / rows, to);
         else {
-            avvik__html_add(to, "<td>%s: <span lang=en>", avvik__say(report, AVVIK_TELL_NOT_READ));
+            avvik__html_add(to, "<td>%s: <span lang=en>", avvik__say(report, AVVIK_WORD_not_read));
             avvik__html_add(to, "%s", not_read);
             avvik__html_add(to, "</span>");
         }
@@ -188,7 +188,7 @@ static int columns_absent(const struct avvik__report *report, const struct avvik
     if (repeated > 0) {
         avvik__html_add(to, "<p>");
         avvik__html_number(to, repeated, 0, report->style);
-        avvik__html_add(to, " %s</p>\n", avvik__say(report, AVVIK_TELL_REPEATED));
+        avvik__html_add(to, " %s</p>\n", avvik__say(report, AVVIK_WORD_repeated));
         any = 1;
     }
     return any;
@@ -197,11 +197,11 @@ static int columns_absent(const struct avvik__report *report, const struct avvik
 void avvik__report_absent(const struct avvik__report *report, struct avvik__html *to)
 {
     avvik__html_add(to, "<section id=absent aria-labelledby=ha>\n<h2 id=ha>%s</h2>\n",
-                    avvik__say(report, AVVIK_TELL_ABSENT));
+                    avvik__say(report, AVVIK_WORD_absent));
     int any = cases_absent(report, to);
     for (size_t i = 0; i < report->n_checks; i++)
         any |= columns_absent(report, &report->checks[i], to);
     if (!any)
-        avvik__html_add(to, "<p>%s</p>\n", avvik__say(report, AVVIK_TELL_NOTHING_ABSENT));
+        avvik__html_add(to, "<p>%s</p>\n", avvik__say(report, AVVIK_WORD_nothing_absent));
     avvik__html_add(to, "</section>\n");
 }

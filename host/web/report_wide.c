@@ -24,7 +24,7 @@ void avvik__report_field(const struct avvik__report *report, const struct avvik_
 {
     const struct avvik__case_field *field = &document->fields[i];
     if (field_is_missing(document, i))
-        snprintf(text, size, "%s", avvik__say(report, AVVIK_TELL_MISSING));
+        snprintf(text, size, "%s", avvik__say(report, AVVIK_WORD_missing));
     else
         avvik__value_shown(document, field->text, field->value, field->units, report->language, text, size);
 }
@@ -59,8 +59,8 @@ static void table_put(const struct avvik__report *report, size_t first, size_t f
     const size_t end = from + COLUMNS_IN_TABLE < like->n_fields ? from + COLUMNS_IN_TABLE : like->n_fields;
     char text[200], units[COLUMNS_IN_TABLE][AVVIK_UNIT_SIZE];
     avvik__html_add(to, "<div class=wide tabindex=0><table><caption>%zu\xe2\x80\x93%zu / %zu %s<thead><tr><th>%s",
-                    from + 1, end, like->n_fields, avvik__say(report, AVVIK_TELL_N_FIELDS),
-                    avvik__say(report, AVVIK_TELL_CASE));
+                    from + 1, end, like->n_fields, avvik__say(report, AVVIK_WORD_n_fields),
+                    avvik__say(report, AVVIK_WORD_case_word));
     for (size_t i = from; i < end; i++) {
         avvik__label_shown(like, like->fields[i].name, like->fields[i].label, report->language, text, sizeof text);
         unit_find(report, first, i, units[i - from]);
@@ -104,7 +104,7 @@ void avvik__report_wide(const struct avvik__report *report, struct avvik__html *
             continue;
         if (!any)
             avvik__html_add(to, "<section id=rows aria-labelledby=hr>\n<h2 id=hr>%s</h2>\n",
-                            avvik__say(report, AVVIK_TELL_ALL_FIELDS));
+                            avvik__say(report, AVVIK_WORD_all_fields));
         any = 1;
         avvik__html_add(to, "<div class=rows>\n");
         for (size_t from = 0; from < document->n_fields; from += COLUMNS_IN_TABLE)

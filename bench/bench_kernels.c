@@ -38,6 +38,9 @@ struct work {
     uint32_t *group;                    /* of each row */
     float *group_center, *group_rscale; /* [group][stride] */
     struct avvik__tail_table *tables;   /* [feature] */
+    float *joint_tables;                /* [group]: of the joint deviation; NULL for too many features */
+    double (*sums)[AVVIK_SUMS_ROWS];    /* [feature]: some rows of a group, in steps; NULL likewise */
+    int64_t *products;                  /* of them */
     struct avvik__forest_layout layout;
     int32_t *expected, *leaf_reasons; /* of that forest */
 
@@ -61,7 +64,8 @@ static void work_destroy(struct work *w)
     void *const owned[] = {w->columns,  w->tile,         w->out_tile,      w->mean,         w->rscale,
                            w->path_sum, w->deviation,    w->feature,       w->beyond,       w->counts,
                            w->moments,  w->sifted,       w->group,         w->group_center, w->group_rscale,
-                           w->expected, w->leaf_reasons, w->contributions, w->joint, w->tables, w->tails};
+                           w->expected, w->leaf_reasons, w->contributions, w->joint,        w->tables,
+                           w->tails,    w->joint_tables, w->sums,          w->products};
     for (size_t i = 0; i < sizeof owned / sizeof owned[0]; i++)
         free(owned[i]);
     avvik__forest_layout_destroy(&w->layout);
@@ -112,6 +116,28 @@ static void tables_make(struct work *w)
         avvik__tail_layout(&quantiles, n, 1, &w->tables[f]);
 }
 
+/* A factor that is 1 on and 1/2 below the diagonal, for each group. */
+static int joint_tables_make(struct work *w)
+{
+    const size_t size = AVVIK_JOINT_TABLE(w->stride, w->n_features);
+    if (w->n_features > AVVIK_JOINT_FEATURES)
+        return 1;
+    w->joint_tables = avvik__aligned_calloc(N_GROUPS * size, sizeof(float));
+    w->sums = avvik__aligned_calloc(w->n_features, sizeof *w->sums);
+    w->products = avvik__aligned_calloc(w->n_features * (w->n_features + 1) / 2, sizeof *w->products);
+    if (w->joint_tables == NULL || w->sums == NULL || w->products == NULL)
+        return 0;
+    for (size_t g = 0; g < N_GROUPS; g++) {
+        float *table = w->joint_tables + g * size;
+        memcpy(table, w->group_center + g * w->stride, w->stride * sizeof *table);
+        memcpy(table + w->stride, w->group_rscale + g * w->stride, w->stride * sizeof *table);
+        for (size_t i = 0; i < w->n_features; i++)
+            for (size_t j = 0; j <= i; j++)
+                table[3 * w->stride + AVVIK_JOINT_AT(i, j)] = i == j ? 1.0f : 0.5f;
+    }
+    return 1;
+}
+
 static int work_init(struct work *w, const struct bench_shape *shape, uint64_t seed)
 {
     const size_t n_rows = shape->rows, n_features = shape->features;
@@ -146,6 +172,8 @@ static int work_init(struct work *w, const struct bench_shape *shape, uint64_t s
         w->group_center[i / n_features * stride + i % n_features] = (float)(i % 97) / 64;
         w->group_rscale[i / n_features * stride + i % n_features] = 1.0f;
     }
+    if (!joint_tables_make(w))
+        return 0;
     for (size_t f = 0; f < n_features; f++) {
         w->mean[f] = (float)f / 64;
         w->rscale[f] = 1.0f;
@@ -306,16 +334,22 @@ static struct trace trace_deal(const struct work *w)
     return (struct trace){(double)(2 * bytes), {w->out_tile}, {bytes}};
 }
 
-/* A factor that is 1 on and 1/2 below the diagonal. */
 static void run_deviation_joint(any_fn *f, struct work *w)
 {
-    static float factor[AVVIK_JOINT_ENTRIES];
-    memset(factor, 0, sizeof factor);
-    for (size_t i = 0; i < w->n_features; i++)
-        for (size_t j = 0; j <= i; j++)
-            factor[AVVIK_JOINT_AT(i, j)] = i == j ? 1.0f : 0.5f;
     ((avvik__deviation_joint_fn *)f)(w->deviation, w->feature, w->beyond, w->joint, w->tile, w->stride, w->n_rows,
-                                     w->n_features, w->mean, w->rscale, 3.5f, w->mean, factor);
+                                     w->n_features, w->mean, w->rscale, 3.5f, w->mean, w->joint_tables + 3 * w->stride);
+}
+
+/* Each row with the table of its group. */
+static void run_joint_peers(any_fn *f, struct work *w)
+{
+    ((avvik__joint_peers_fn *)f)(w->joint, w->tile, w->stride, w->n_rows, w->n_features, w->group, w->joint_tables);
+}
+
+static struct trace trace_joint_peers(const struct work *w)
+{
+    return (struct trace){
+        (double)(w->n_rows * (w->stride + 2) * sizeof(float)), {w->joint}, {w->n_rows * sizeof(float)}};
 }
 
 static struct trace trace_deviation_joint(const struct work *w)
@@ -335,6 +369,39 @@ static struct trace trace_tails(const struct work *w)
 {
     return (struct trace){
         (double)(w->n_rows * (w->stride + 1) * sizeof(float)), {w->tails}, {w->n_rows * sizeof(int32_t)}};
+}
+
+/* As many rows at a time as are multiplied. */
+static void run_joint_logs(any_fn *f, struct work *w)
+{
+    for (size_t first = 0; first < w->n_rows; first += AVVIK_SUMS_ROWS)
+        for (size_t column = 0; column < w->n_features; column++)
+            ((avvik__joint_logs_fn *)f)(w->sums[column], w->columns + column * w->n_rows + first,
+                                        w->n_rows - first < AVVIK_SUMS_ROWS ? w->n_rows - first : AVVIK_SUMS_ROWS,
+                                        w->mean[column], w->rscale[column]);
+}
+
+static struct trace trace_joint_logs(const struct work *w)
+{
+    return (struct trace){(double)(w->n_rows * w->n_features * 12), {w->sums}, {w->n_features * sizeof *w->sums}};
+}
+
+static void run_joint_products(any_fn *f, struct work *w)
+{
+    for (size_t column = 0; column < w->n_features; column++)
+        for (size_t r = 0; r < AVVIK_SUMS_ROWS; r++)
+            w->sums[column][r] = (double)((column * 7 + r) % 1000);
+    memset(w->products, 0, w->n_features * (w->n_features + 1) / 2 * sizeof *w->products);
+    for (size_t first = 0; first < w->n_rows; first += AVVIK_SUMS_ROWS)
+        ((avvik__joint_products_fn *)f)(w->products, (const double(*)[AVVIK_SUMS_ROWS])w->sums, w->n_features,
+                                        w->n_rows - first < AVVIK_SUMS_ROWS ? w->n_rows - first : AVVIK_SUMS_ROWS);
+}
+
+static struct trace trace_joint_products(const struct work *w)
+{
+    return (struct trace){(double)(w->n_rows * w->n_features * sizeof(double)),
+                          {w->products},
+                          {w->n_features * (w->n_features + 1) / 2 * sizeof *w->products}};
 }
 
 static void run_forest_path(any_fn *f, struct work *w)
@@ -373,6 +440,9 @@ static const struct job {
     {"deviation_joint", run_deviation_joint, trace_deviation_joint, BENCH_READ},
     {"tails", run_tails, trace_tails, BENCH_READ},
     {"deviation_peers", run_deviation_peers, trace_deviation, BENCH_READ},
+    {"joint_peers", run_joint_peers, trace_joint_peers, BENCH_READ},
+    {"joint_logs", run_joint_logs, trace_joint_logs, BENCH_READ},
+    {"joint_products", run_joint_products, trace_joint_products, BENCH_READ},
     {"statistics", run_statistics, trace_statistics, BENCH_READ},
     {"sift", run_sift, trace_sift, BENCH_READ},
     {"narrow", run_narrow, trace_narrow, BENCH_READ},
@@ -497,7 +567,8 @@ static int is_due(const struct bench_results *results, const struct job *job, co
     if (!bench_is_wanted(options->only, job->kernel) || is_known(results, job, shape))
         return 0;
     if (job->limit != BENCH_GATHER)
-        return shape->features <= AVVIK_JOINT_FEATURES || strcmp(job->kernel, "deviation_joint") != 0;
+        return shape->features <= AVVIK_JOINT_FEATURES ||
+               (strcmp(job->kernel, "deviation_joint") != 0 && strncmp(job->kernel, "joint_", 6) != 0);
     return shape->rows * shape->trees <= MAX_WALKS && shape->rows >= shape->sample &&
            (shape->features > AVVIK_PACKED_FEATURES) == (strcmp(job->kernel, "forest_path_wide") == 0);
 }

@@ -27,7 +27,7 @@ unsigned avvik__cpu_features(void)
     if ((xcr0 & XCR0_AVX) == XCR0_AVX && (ebx & bit_AVX2) && has_fma)
         bits |= AVVIK_CPU_AVX2;
     const unsigned avx512 = bit_AVX512F | bit_AVX512DQ | bit_AVX512BW | bit_AVX512VL;
-    if ((xcr0 & XCR0_AVX512) == XCR0_AVX512 && (ebx & avx512) == avx512) {
+    if ((xcr0 & XCR0_AVX512) == XCR0_AVX512 && (ebx & avx512) == avx512 && has_fma) {
         bits |= AVVIK_CPU_AVX512;
         if (ecx & bit_AVX512VBMI)
             bits |= AVVIK_CPU_AVX512VBMI;

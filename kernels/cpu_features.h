@@ -5,7 +5,7 @@
  * saves their registers (XCR0). */
 enum avvik__cpu_bits {
     AVVIK_CPU_AVX2 = 1,      /* AVX2 and FMA */
-    AVVIK_CPU_AVX512 = 2,    /* AVX-512 F, DQ, BW and VL */
+    AVVIK_CPU_AVX512 = 2,    /* AVX-512 F, DQ, BW and VL, and FMA */
     AVVIK_CPU_AVX512VBMI = 4 /* AVX-512 VBMI */
 };
 

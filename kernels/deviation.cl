@@ -4,7 +4,8 @@
  * A work-item takes one row, 16 features at a time: on a CPU device the vectors are registers, on a GPU they are 16
  * independent chains. With AVVIK_PEERS the tables have a row for each group, and behind the n_rows rows of the tile lie
  * their groups' numbers. Padding has center 0 and rscale 0, hence z = 0, which no maximum and no cut >= 0 sees. With
- * AVVIK_JOINT the joint deviation is computed, too; fma is the only contraction. With AVVIK_TAILS so are tails. */
+ * AVVIK_JOINT the joint deviation is computed, too, with the only table of `tables`, or with AVVIK_JOINT_PEERS the one
+ * that joint_of has for the row's group; fma is the only contraction. With AVVIK_TAILS so are tails. */
 #pragma OPENCL FP_CONTRACT OFF
 
 inline float16 avvik_flush(float16 x)
@@ -47,9 +48,12 @@ inline float8 avvik_apart(float8 x, float8 center, float8 rscale, float8 mean)
 
 /* Panel by panel of the factor, 8 of the row's values at a time, which are taken anew for each panel: an array of them
  * would be memory, and more weights at a time than registers. */
-inline float avvik_joint(__global const float8 *x, __global const float8 *centers, __global const float8 *rscales,
-                         __global const float8 *means, __global const float8 *weights)
+inline float avvik_joint(__global const float8 *x, __global const float *table)
 {
+    __global const float8 *centers = (__global const float8 *)table;
+    __global const float8 *rscales = (__global const float8 *)(table + AVVIK_STRIDE);
+    __global const float8 *means = (__global const float8 *)(table + 2 * AVVIK_STRIDE);
+    __global const float8 *weights = (__global const float8 *)(table + 3 * AVVIK_STRIDE);
     float8 squares = (float8)(0.0f);
 #pragma unroll 1
     for (uint panel = 0; panel * AVVIK_JOINT_PANEL < AVVIK_FEATURES; panel++) {
@@ -91,8 +95,10 @@ __kernel void deviation(__global float *restrict deviation_out, __global ushort 
                         __global ushort *restrict beyond, __global const float *restrict tile,
                         __global const float *restrict center, __global const float *restrict rscale, const float cut,
 #if AVVIK_JOINT
-                        __global float *restrict joint, __global const float *restrict joint_mean,
-                        __global const float *restrict joint_factor,
+                        __global float *restrict joint, __global const float *restrict tables,
+#endif
+#if AVVIK_JOINT_PEERS
+                        __global const uint *restrict joint_of,
 #endif
 #if AVVIK_TAILS
                         __global int *restrict tails, __global const uint *restrict tail_tables,
@@ -104,12 +110,12 @@ __kernel void deviation(__global float *restrict deviation_out, __global ushort 
         return;
     __global const float16 *x = (__global const float16 *)(tile + row * AVVIK_STRIDE); /* 64-byte aligned */
 #if AVVIK_PEERS
-    const size_t own = ((__global const uint *)(tile + (size_t)n_rows * AVVIK_STRIDE))[row] * (size_t)AVVIK_STRIDE;
+    const size_t group = ((__global const uint *)(tile + (size_t)n_rows * AVVIK_STRIDE))[row];
 #else
-    const size_t own = 0;
+    const size_t group = 0;
 #endif
-    __global const float16 *centers = (__global const float16 *)(center + own);
-    __global const float16 *rscales = (__global const float16 *)(rscale + own);
+    __global const float16 *centers = (__global const float16 *)(center + group * AVVIK_STRIDE);
+    __global const float16 *rscales = (__global const float16 *)(rscale + group * AVVIK_STRIDE);
     const int16 lane = (int16)(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
     float16 largest = (float16)(0.0f); /* by feature number mod 16 */
     int16 attained_by = (int16)(0), n_beyond = (int16)(0);
@@ -127,10 +133,11 @@ __kernel void deviation(__global float *restrict deviation_out, __global ushort 
     deviation_out[row] = as_float(maximum);
     feature[row] = (ushort)avvik_min16(candidates); /* where nothing deviates, all are candidates, and lane 0 has 0 */
     beyond[row] = (ushort)avvik_sum16(n_beyond);
-#if AVVIK_JOINT /* whatever the row's peers, with everyone's center and rscale */
-    joint[row] = avvik_joint((__global const float8 *)x, (__global const float8 *)center,
-                             (__global const float8 *)rscale, (__global const float8 *)joint_mean,
-                             (__global const float8 *)joint_factor);
+#if AVVIK_JOINT_PEERS
+    joint[row] =
+        avvik_joint((__global const float8 *)x, tables + joint_of[group] * AVVIK_JOINT_TABLE(AVVIK_STRIDE, AVVIK_FEATURES));
+#elif AVVIK_JOINT
+    joint[row] = avvik_joint((__global const float8 *)x, tables);
 #endif
 #if AVVIK_TAILS
     uint sum = 0;

@@ -90,3 +90,9 @@ void avvik__deviation_joint_avx512(float *deviation, uint16_t *feature, uint16_t
         all_rows_join(deviation, feature, beyond, joint, tile, stride, n_rows, n_features, center, rscale, cut, mean,
                       factor, 0);
 }
+
+void avvik__joint_peers_avx512(float *joint, const float *tile, size_t stride, size_t n_rows, size_t n_features,
+                               const uint32_t *table, const float *tables)
+{
+    all_rows_join_peers(joint, tile, stride, n_rows, n_features, table, tables);
+}

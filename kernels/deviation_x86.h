@@ -6,6 +6,7 @@
 #ifndef AVVIK_DEVIATION_X86_H
 #define AVVIK_DEVIATION_X86_H
 
+#include <float.h>
 #include <immintrin.h>
 #include <math.h>
 #include <string.h>
@@ -19,16 +20,18 @@ typedef __m512 float_lanes;
 #define JOINT_SUMS 8 /* of a panel at once, for two registers of rows */
 #define V(operation) _mm512_##operation
 #define V_BITS(x) _mm512_castps_si512(x)
-#define V_AT_LEAST(x, least) _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x, least, _CMP_NLT_UQ), x) /* or NaN, else 0 */
+#define V_KEEP(x, size, least) _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(size, least, _CMP_NLT_UQ), x) /* else 0 */
 #else
 typedef __m256 float_lanes;
 #define DEVIATION_ROWS 8
 #define JOINT_SUMS 4
 #define V(operation) _mm256_##operation
 #define V_BITS(x) _mm256_castps_si256(x)
-#define V_AT_LEAST(x, least) _mm256_and_ps(_mm256_cmp_ps(x, least, _CMP_NLT_UQ), x)
+#define V_KEEP(x, size, least) _mm256_and_ps(_mm256_cmp_ps(size, least, _CMP_NLT_UQ), x)
 #endif
+#define V_AT_LEAST(x, least) V_KEEP(x, x, least) /* or NaN, else 0 */
 #define JOINT_ROWS (2 * DEVIATION_ROWS)
+#define JOINT_ABREAST 4 /* rows, each with a table of its own */
 
 /* Can x - center be a denormal for any feature? Only near a center that is tiny itself: x - c is a multiple of the last
  * place of the smaller one, which for |c| >= 2^-102 and x within a factor of 2 is at least FLT_MIN; and x, if c is 0,
@@ -148,6 +151,65 @@ static inline __attribute__((always_inline)) void all_rows_join(float *deviation
                          tile + (first + half) * stride, stride, n - half < DEVIATION_ROWS ? n - half : DEVIATION_ROWS,
                          n_features, NULL, center, rscale, cut, flushes, apart + half, mean);
         joint_distances(joint + first, n, apart, n_features, factor);
+    }
+}
+
+/* How far each feature of a row is from the mean of its table, features in lanes; `apart` is 64-byte aligned. */
+static inline void row_apart(float *apart, const float *row, size_t stride, size_t n_features, const float *table)
+{
+    const float_lanes tiny = V(set1_ps)(FLT_MIN), sign = V(set1_ps)(-0.0f);
+    const float *center = table, *rscale = center + stride, *mean = rscale + stride;
+    for (size_t f = 0; f < n_features; f += DEVIATION_ROWS) {
+        const float_lanes d = V(sub_ps)(V(load_ps)(row + f), V(load_ps)(center + f));
+        const float_lanes kept = V_KEEP(d, V(andnot_ps)(sign, d), tiny), z = V(mul_ps)(kept, V(load_ps)(rscale + f));
+        V(store_ps)(apart + f, joint_apart(z, V(andnot_ps)(sign, z), V(load_ps)(mean + f)));
+    }
+}
+
+/* The 8 partial sums of squares, added in halves. */
+static inline float squares_add(__m256 squares)
+{
+    const __m128 four = _mm_add_ps(_mm256_castps256_ps128(squares), _mm256_extractf128_ps(squares, 1));
+    const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+    const float joint = _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+    return joint < AVVIK_JOINT_LEAST ? 0 : joint;
+}
+
+/* Rows that are measured with different tables: the factor is read as it lies, panel by panel, with its rows in lanes,
+ * and costs the same whatever the neighbours' is. The zeros above the diagonal add nothing. Several rows abreast,
+ * because each is a chain of sums that wait for each other. */
+static inline void all_rows_join_peers(float *joint, const float *tile, size_t stride, size_t n_rows, size_t n_features,
+                                       const uint32_t *table, const float *tables)
+{
+    float apart[JOINT_ABREAST][AVVIK_JOINT_FEATURES] __attribute__((aligned(64)));
+    for (size_t first = 0; first < n_rows; first += JOINT_ABREAST) {
+        const size_t n = n_rows - first < JOINT_ABREAST ? n_rows - first : JOINT_ABREAST;
+        const float *factor[JOINT_ABREAST];
+        __m256 squares[JOINT_ABREAST];
+        AVVIK_UNROLL
+        for (size_t i = 0; i < JOINT_ABREAST; i++) {
+            const size_t row = first + (i < n ? i : n - 1);
+            const float *own = tables + table[row] * AVVIK_JOINT_TABLE(stride, n_features);
+            row_apart(apart[i], tile + row * stride, stride, n_features, own);
+            factor[i] = own + 3 * stride;
+            squares[i] = _mm256_setzero_ps();
+        }
+        for (size_t end = AVVIK_JOINT_PANEL, at = 0; end < n_features + AVVIK_JOINT_PANEL; end += AVVIK_JOINT_PANEL) {
+            __m256 sum[JOINT_ABREAST];
+            AVVIK_UNROLL
+            for (size_t i = 0; i < JOINT_ABREAST; i++)
+                sum[i] = _mm256_setzero_ps();
+            for (size_t f = 0; f < end; f++, at += AVVIK_JOINT_PANEL) {
+                AVVIK_UNROLL
+                for (size_t i = 0; i < JOINT_ABREAST; i++)
+                    sum[i] = _mm256_fmadd_ps(_mm256_load_ps(factor[i] + at), _mm256_set1_ps(apart[i][f]), sum[i]);
+            }
+            AVVIK_UNROLL
+            for (size_t i = 0; i < JOINT_ABREAST; i++)
+                squares[i] = _mm256_fmadd_ps(sum[i], sum[i], squares[i]);
+        }
+        for (size_t i = 0; i < n; i++)
+            joint[first + i] = squares_add(squares[i]);
     }
 }
 

@@ -19,11 +19,6 @@
 #define AVVIK_LEAF_ONE 2048         /* path length 1 in steps of a leaf value (unsigned 5.11 fixed point) */
 #define AVVIK_NODE_LEFT 0x7f800000u /* +infinity, feature 0: the node below a leaf; every finite row goes left */
 
-#ifndef __OPENCL_VERSION__
-
-#include <stddef.h>
-#include <stdint.h>
-
 /* Where entry (i, f) of the lower triangle is kept: panels of AVVIK_JOINT_PANEL rows, each column by column up to the
  * panel's last row, so that the entries that a value is multiplied with are side by side. The rest of a panel is 0. */
 #define AVVIK_JOINT_AT(i, f)                                                                                           \
@@ -31,6 +26,19 @@
      (f)*AVVIK_JOINT_PANEL + (i) % AVVIK_JOINT_PANEL)
 #define AVVIK_JOINT_ENTRIES AVVIK_JOINT_AT((size_t)AVVIK_JOINT_FEATURES, 0)
 
+/* Floats of a table that the joint deviation of some rows is measured with: center, rscale and mean, each padded with
+ * zeros to `stride`, and the factor, one after the other. Tables side by side are 64-byte aligned if the first is. */
+#define AVVIK_JOINT_TABLE(stride, n_features)                                                                          \
+    (3 * (size_t)(stride) +                                                                                            \
+     AVVIK_JOINT_AT(((size_t)(n_features) + AVVIK_JOINT_PANEL - 1) / AVVIK_JOINT_PANEL * AVVIK_JOINT_PANEL, 0))
+
+#ifndef __OPENCL_VERSION__
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define AVVIK_SUMS_ROWS 128        /* of a group that are multiplied at a time, for its covariance */
+#define AVVIK_SUMS_LOG 0x1p19      /* steps that 1 on the scale of the signed logarithm has there */
 #define AVVIK_STATISTICS_ROWS 4096 /* rows of one block of partial moments, by absolute row number */
 
 #define AVVIK_BYTE_HEIGHT 8       /* of the trees of the byte walk */

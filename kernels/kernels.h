@@ -60,6 +60,23 @@ typedef void avvik__deviation_joint_fn(float *deviation, uint16_t *feature, uint
 typedef void avvik__tails_fn(int32_t *tails, const float *tile, size_t stride, size_t n_rows, size_t n_features,
                              const struct avvik__tail_table *tables);
 
+/* The joint deviation alone, as avvik__deviation_joint_fn has it, of rows that are not all measured with the same: row
+ * r with table number table[r] of `tables`, which are AVVIK_JOINT_TABLE(stride, n_features) floats each, 64-byte
+ * aligned. */
+typedef void avvik__joint_peers_fn(float *joint, const float *tile, size_t stride, size_t n_rows, size_t n_features,
+                                   const uint32_t *table, const float *tables);
+
+/* Signed logarithms of n_rows values (log2 as avvik__deviation_joint_fn has it, 0 for NaN and infinities; x may hold
+ * denormals, which are 0) in steps of 1 / AVVIK_SUMS_LOG, rounded to whole ones, to even where in doubt.
+ * values   out, n_rows. Returns the largest magnitude, at most 128 AVVIK_SUMS_LOG. */
+typedef double avvik__joint_logs_fn(double *values, const float *x, size_t n_rows, float center, float rscale);
+
+/* Add sums over n_rows (at most AVVIK_SUMS_ROWS) of the products of every two of n_columns columns to the lower
+ * triangle `products`, by rows. The columns hold whole numbers, such that no sum of products is above 2^53: exact in
+ * any order. */
+typedef void avvik__joint_products_fn(int64_t *products, const double (*columns)[AVVIK_SUMS_ROWS], size_t n_columns,
+                                      size_t n_rows);
+
 /* Replace every NaN of a tile by fill[f], in place; missing[r] (out, n_rows) counts them. */
 typedef void avvik__fill_missing_fn(float *tile, size_t stride, size_t n_rows, size_t n_features, const float *fill,
                                     uint16_t *missing);
@@ -124,6 +141,9 @@ struct avvik__kernels {
     avvik__deviation_peers_fn *deviation_peers;
     avvik__deviation_joint_fn *deviation_joint;
     avvik__tails_fn *tails;
+    avvik__joint_peers_fn *joint_peers;
+    avvik__joint_logs_fn *joint_logs;
+    avvik__joint_products_fn *joint_products;
     avvik__fill_missing_fn *fill_missing;
     avvik__statistics_fn *statistics;
     avvik__narrow_fn *narrow;

@@ -19,9 +19,11 @@ static inline struct avvik_model *model_make(void)
     model = (struct avvik_model){.n_features = N_FEATURES,
                                  .features = features,
                                  .forest = {.n_trees = 20, .sample = 64, .height = 6, .n_features = N_FEATURES}};
-    model.joint.n_features = N_FEATURES;
-    for (int i = 0; i < N_FEATURES * (N_FEATURES + 1) / 2; i++)
-        model.joint.factor[i] = (float)(1 + i % 3) / 4;
+    static uint32_t everyone;
+    static float joint_mean[N_FEATURES], joint_factor[AVVIK_JOINT_FACTOR(N_FEATURES)];
+    model.joint = (struct avvik__joint){N_FEATURES, 1, 0, &everyone, NULL, joint_mean, joint_factor};
+    for (size_t i = 0; i < AVVIK_JOINT_FACTOR(N_FEATURES); i++)
+        joint_factor[i] = (float)(1 + i % 3) / 4;
     static struct avvik__tail_quantiles quantiles[N_FEATURES];
     model.tails = (struct avvik__tails){N_FEATURES, quantiles};
     for (int f = 0; f < N_FEATURES; f++) {

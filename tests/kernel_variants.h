@@ -27,6 +27,33 @@ static const struct variant variants[] = {
 /* Runs of each variant; shared with the processes that Check forks. */
 static unsigned *n_runs;
 
+/* Where runs are counted; before Check forks. 0 without memory. */
+static int runs_count(void)
+{
+    n_runs = mmap(NULL, sizeof *n_runs * N_VARIANTS, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    return n_runs != MAP_FAILED;
+}
+
+/* Does the comma-separated list begin with `name`? */
+static int begins_with(const char *list, const char *name)
+{
+    const size_t length = strlen(name);
+    return strncmp(list, name, length) == 0 && (list[length] == ',' || list[length] == '\0');
+}
+
+/* Every variant of a kernel that is tested here and that AVVIK_EXPECT names did run. */
+static void check_expected(int (*is_tested)(const char *kernel))
+{
+    for (const char *list = getenv("AVVIK_EXPECT"); list != NULL && *list != '\0';) {
+        for (size_t i = 0; i < N_VARIANTS; i++)
+            ck_assert_msg(!begins_with(list, variants[i].name) || !is_tested(variants[i].kernel) || n_runs[i] > 0,
+                          "AVVIK_EXPECT names %s, but %s %s did not run", variants[i].name, variants[i].kernel,
+                          variants[i].name);
+        list += strcspn(list, ",");
+        list += *list == ',';
+    }
+}
+
 /* Around every vector width (W - 1, W, W + 1, 2W - 1, 5W + 3 for 8, 16 and 64), and over a block of the walks. */
 static const size_t row_counts[] = {1, 7, 8, 9, 15, 16, 17, 31, 43, 63, 64, 65, 83, 127, 323, 2049};
 #define N_ROW_COUNTS (sizeof row_counts / sizeof row_counts[0])

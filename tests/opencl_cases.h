@@ -43,6 +43,7 @@ struct subject {
     struct avvik__scoring_plan plan;
     float *parameters;
     struct avvik__tail_table *tails; /* NULL: none */
+    uint32_t joint_of[3];            /* the first and the last group have tables of their own */
 };
 
 /* The same splits as wide nodes: a forest over few features may be wide too. */
@@ -75,8 +76,11 @@ static inline void subject_init(struct subject *subject, uint32_t n_features, ui
     ck_assert_int_eq(avvik__forest_layout_init(&subject->layout, &subject->forest, NULL), AVVIK_OK);
     const uint32_t n_groups = 1 + (n_features + n_trees) % 3;
     const size_t table = n_groups * stride;
-    subject->parameters = avvik__aligned_calloc(2 * table + 2 * stride + AVVIK_JOINT_ENTRIES, sizeof(float));
-    float *mean = subject->parameters + 2 * table + stride, *factor = mean + stride;
+    const int has_joint = n_features <= AVVIK_JOINT_FEATURES && n_features % 7 != 0;
+    const uint32_t n_joint = !has_joint ? 0 : n_groups == 1 ? 1 : 2;
+    const size_t joint_table = has_joint ? AVVIK_JOINT_TABLE(stride, n_features) : 0;
+    subject->parameters = avvik__aligned_calloc(2 * table + stride + n_joint * joint_table, sizeof(float));
+    float *joint = subject->parameters + 2 * table + stride;
     for (size_t i = 0; i < table; i++) {
         const size_t f = i % stride;
         if (f >= n_features)
@@ -85,11 +89,15 @@ static inline void subject_init(struct subject *subject, uint32_t n_features, ui
         subject->parameters[table + i] = f % 5 == 4 ? 0 : (float)(random_uniform(&state) * 2);
         subject->parameters[2 * table + f] = random_float(&state);
     }
-    const int has_joint = n_features <= AVVIK_JOINT_FEATURES && n_features % 7 != 0;
-    for (size_t f = 0; f < n_features && has_joint; f++) {
-        mean[f] = rintf(random_float(&state) * 0x1p22f);
-        for (size_t i = f; i < n_features; i++)
-            factor[AVVIK_JOINT_AT(i, f)] = (i + f) % 11 == 3 ? 0 : random_float(&state) * 0x1p-23f;
+    for (uint32_t k = 0; k < n_joint; k++) {
+        float *center = joint + k * joint_table, *rscale = center + stride, *mean = rscale + stride;
+        memcpy(center, subject->parameters + (k == 0 ? 0 : n_groups - 1) * stride, stride * sizeof *center);
+        memcpy(rscale, subject->parameters + table + (k == 0 ? 0 : n_groups - 1) * stride, stride * sizeof *rscale);
+        for (size_t f = 0; f < n_features; f++) {
+            mean[f] = rintf(random_float(&state) * 0x1p22f);
+            for (size_t i = f; i < n_features; i++)
+                mean[stride + AVVIK_JOINT_AT(i, f)] = (i + f) % 11 == 3 ? 0 : random_float(&state) * 0x1p-23f;
+        }
     }
     subject->tails = n_features % 3 == 0 ? NULL : avvik__aligned_calloc(n_features, sizeof *subject->tails);
     for (size_t f = 0; f < n_features && subject->tails != NULL; f++) {
@@ -102,15 +110,17 @@ static inline void subject_init(struct subject *subject, uint32_t n_features, ui
         else
             avvik__tail_layout(&all, MANY_VALUES, 1, &subject->tails[f]);
     }
+    for (uint32_t g = 0; g < n_groups; g++)
+        subject->joint_of[g] = n_joint > 1 && g == n_groups - 1 ? 1 : 0;
     subject->plan = (struct avvik__scoring_plan){.n_features = n_features,
                                                  .stride = stride,
                                                  .n_groups = n_groups,
                                                  .center = subject->parameters,
                                                  .rscale = subject->parameters + table,
                                                  .fill = subject->parameters + 2 * table,
-                                                 .has_joint = has_joint,
-                                                 .joint_mean = mean,
-                                                 .joint_factor = factor,
+                                                 .n_joint = n_joint,
+                                                 .joint = joint,
+                                                 .joint_of = subject->joint_of,
                                                  .tails = subject->tails,
                                                  .forest = subject->layout.view,
                                                  .is_wide = subject->forest.nodes == NULL};
@@ -178,16 +188,17 @@ static inline void scalar_score(const struct avvik__scoring_plan *plan, const st
     float *tile = avvik__aligned_calloc(rows->n_rows * plan->stride, sizeof *tile);
     avvik__tile_pack_scalar(tile, plan->stride, rows->values, rows->n_rows, plan->n_features, rows->row_stride,
                             rows->column_stride, out->column_missing, out->column_infinite);
-    if (plan->has_joint)
-        avvik__deviation_joint_scalar(out->deviation, out->feature, out->beyond, out->joint, tile, plan->stride,
-                                      rows->n_rows, plan->n_features, plan->center, plan->rscale, AVVIK_DEVIATION_CUT,
-                                      plan->joint_mean, plan->joint_factor);
-    else
-        memset(out->joint, 0, rows->n_rows * sizeof *out->joint);
+    uint32_t *tables = calloc(rows->n_rows, sizeof *tables);
+    for (size_t r = 0; r < rows->n_rows && rows->groups != NULL; r++)
+        tables[r] = plan->joint_of[rows->groups[r]];
+    memset(out->joint, 0, rows->n_rows * sizeof *out->joint);
+    if (plan->n_joint > 0)
+        avvik__joint_peers_scalar(out->joint, tile, plan->stride, rows->n_rows, plan->n_features, tables, plan->joint);
+    free(tables);
     if (rows->groups != NULL)
         avvik__deviation_peers_scalar(out->deviation, out->feature, out->beyond, tile, plan->stride, rows->n_rows,
                                       plan->n_features, rows->groups, plan->center, plan->rscale, AVVIK_DEVIATION_CUT);
-    else if (!plan->has_joint)
+    else
         avvik__deviation_scalar(out->deviation, out->feature, out->beyond, tile, plan->stride, rows->n_rows,
                                 plan->n_features, plan->center, plan->rscale, AVVIK_DEVIATION_CUT);
     if (plan->tails != NULL)

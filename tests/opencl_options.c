@@ -27,7 +27,9 @@ int main(int argc, char **argv)
     const struct avvik__scoring_plan plan = {.n_features = (uint32_t)number[0],
                                              .n_groups = number[0] % 2 == 0 ? 1 : 2,
                                              .stride = (number[0] + AVVIK_LANES - 1) / AVVIK_LANES * AVVIK_LANES,
-                                             .has_joint = number[0] <= AVVIK_JOINT_FEATURES,
+                                             .n_joint = number[0] > AVVIK_JOINT_FEATURES ? 0
+                                                        : number[0] % 2 == 0             ? 1
+                                                                                         : 2,
                                              .tails = number[0] % 3 == 0 ? NULL : &tails,
                                              .is_wide = number[0] > AVVIK_PACKED_FEATURES,
                                              .forest = {.n_trees = (uint32_t)number[2], .height = (uint32_t)number[1]}};

@@ -1,6 +1,5 @@
 /* The joint deviation: every variant against the scalar kernel, bit by bit, with guard pages behind or before what
- * it reads; the signed logarithm against the C library's; and the factor against the covariance that it is to whiten.
- */
+ * it reads; the signed logarithm against the C library's; what is learnt from rows against what is learnt from sums. */
 #include <float.h>
 #include <math.h>
 #include <stdio.h>
@@ -9,91 +8,104 @@
 
 #include <check.h>
 
-#include "guard_memory.h"
 #include "joint.h"
+#include "joint_sums.h"
 #include "kernel_cases.h"
-#include "kernels.h"
+#include "kernel_variants.h"
 #include "signed_log.h"
 #include "suite_run.h"
 
-typedef void any_fn(void);
-static const struct {
-    const char *kernel, *variant;
-    unsigned needs;
-    any_fn *function;
-} variants[] = {
-#define AVVIK_KERNEL(kernel, variant, bits) {#kernel, #variant, bits, (any_fn *)avvik__##kernel##_##variant},
-#include "kernels.def"
+/* Tables that rows are measured with, and rows. */
+struct joint_case {
+    size_t stride, n_tables;
+    struct guarded tile, tables, numbers; /* numbers: of each row's table */
 };
-#define N_VARIANTS (sizeof variants / sizeof variants[0])
 
+static void table_make(float *table, size_t stride, size_t n_features, uint64_t seed, uint64_t *state)
+{
+    const float scale = seed % 5 == 0 ? 0x1p-75f : 0x1p-23f; /* joint deviations around AVVIK_JOINT_LEAST, and large */
+    float *center = table, *rscale = center + stride, *mean = rscale + stride, *factor = mean + stride;
+    for (size_t f = 0; f < n_features; f++) {
+        center[f] = seed % 4 == 0                 ? 1.5f * FLT_MIN /* which is a denormal away from FLT_MIN */
+                    : random_next(state) % 3 != 0 ? random_float(state)
+                                                  : 1.25f;
+        rscale[f] = seed % 4 == 0 ? 0x1p120f : random_next(state) % 5 ? fabsf(random_float(state)) : 0.0f;
+        mean[f] = rintf(random_float(state) * 0x1p23f);
+        for (size_t i = f; i < n_features; i++)
+            factor[AVVIK_JOINT_AT(i, f)] = random_next(state) % 7 ? random_float(state) * scale : 0.0f;
+    }
+}
+
+static struct joint_case case_make(size_t n_rows, size_t n_features, enum data_kind kind, uint64_t seed)
+{
+    uint64_t state = now.seed = seed;
+    const size_t stride = (n_features + AVVIK_LANES - 1) / AVVIK_LANES * AVVIK_LANES;
+    const size_t n_tables = 1 + seed % 4, size = AVVIK_JOINT_TABLE(stride, n_features);
+    const enum guard_side side = seed % 2 ? GUARD_BEHIND : GUARD_BEFORE;
+    struct joint_case c = {stride, n_tables, guarded_alloc(n_rows * stride * sizeof(float), side),
+                           guarded_alloc(n_tables * size * sizeof(float), side),
+                           guarded_alloc(n_rows * sizeof(uint32_t), side)};
+    snprintf(now.size, sizeof now.size, "%zu rows of %zu features, data kind %d, %zu tables", n_rows, n_features,
+             (int)kind, n_tables);
+    for (size_t r = 0; r < n_rows; r++) {
+        ((uint32_t *)c.numbers.data)[r] = (uint32_t)(random_next(&state) % n_tables);
+        for (size_t f = 0; f < n_features; f++) {
+            const float x = avvik__flush(random_of_kind(kind, &state));
+            ((float *)c.tile.data)[r * stride + f] = isfinite(x) ? x : NAN;
+        }
+    }
+    for (size_t t = 0; t < n_tables; t++)
+        table_make((float *)c.tables.data + t * size, stride, n_features, seed, &state);
+    return c;
+}
+
+/* Both kernels, every variant: the one with the case's first table, the other with all of them. By scalar, each row is
+ * measured by either as the other measures it. */
 static void compare(size_t n_rows, size_t n_features, enum data_kind kind, uint64_t seed)
 {
-    uint64_t state = seed;
-    const size_t stride = (n_features + AVVIK_LANES - 1) / AVVIK_LANES * AVVIK_LANES;
-    const size_t n_factor =
-        AVVIK_JOINT_AT((n_features + AVVIK_JOINT_PANEL - 1) / AVVIK_JOINT_PANEL * AVVIK_JOINT_PANEL, 0);
-    const enum guard_side side = seed % 2 ? GUARD_BEHIND : GUARD_BEFORE;
-    struct guarded tile = guarded_alloc(n_rows * stride * sizeof(float), side);
-    struct guarded parameters = guarded_alloc(3 * stride * sizeof(float), side);
-    struct guarded weights = guarded_alloc(n_factor * sizeof(float), side);
-    const float scale = seed % 5 == 0 ? 0x1p-75f : 0x1p-23f; /* joint deviations around AVVIK_JOINT_LEAST, and large */
-    float *center = parameters.data, *rscale = center + stride, *mean = rscale + stride, *factor = weights.data;
-    memset(tile.data, 0, n_rows * stride * sizeof(float));
-    memset(center, 0, 3 * stride * sizeof(float));
-    memset(factor, 0, n_factor * sizeof(float));
-    for (size_t f = 0; f < n_features; f++) {
-        for (size_t r = 0; r < n_rows; r++) {
-            const float x = avvik__flush(random_of_kind(kind, &state));
-            ((float *)tile.data)[r * stride + f] = isfinite(x) ? x : NAN;
-        }
-        center[f] = seed % 4 == 0                  ? 1.5f * FLT_MIN /* which is a denormal away from FLT_MIN */
-                    : random_next(&state) % 3 != 0 ? random_float(&state)
-                                                   : 1.25f;
-        rscale[f] = seed % 4 == 0 ? 0x1p120f : random_next(&state) % 5 ? fabsf(random_float(&state)) : 0.0f;
-        mean[f] = rintf(random_float(&state) * 0x1p23f);
-        for (size_t i = f; i < n_features; i++)
-            factor[AVVIK_JOINT_AT(i, f)] = random_next(&state) % 7 ? random_float(&state) * scale : 0.0f;
-    }
-    float *values[2];
-    uint16_t *numbers[2];
-    for (int i = 0; i < 2; i++) {
-        values[i] = malloc(n_rows * sizeof *values[i]);
-        numbers[i] = malloc(n_rows * sizeof *numbers[i]);
-    }
-    avvik__deviation_joint_scalar(values[0], numbers[0], numbers[1], values[1], tile.data, stride, n_rows, n_features,
-                                  center, rscale, 3.5f, mean, factor);
+    struct joint_case c = case_make(n_rows, n_features, kind, seed);
+    const size_t stride = c.stride, bytes[4] = {sizeof(float), sizeof(float), sizeof(uint16_t), sizeof(uint16_t)};
+    const float *table = c.tables.data;
+    const uint32_t *numbers = c.numbers.data;
+    void *expected[4];
+    float *among_peers = malloc(n_rows * sizeof *among_peers);
+    for (int k = 0; k < 4; k++)
+        expected[k] = malloc(n_rows * bytes[k]);
     for (size_t i = 0; i < N_VARIANTS; i++) {
-        if (strcmp(variants[i].kernel, "deviation_joint") != 0 || (variants[i].needs & ~avvik__cpu_features()) != 0)
-            continue;
-        const size_t sizes[4] = {sizeof(float), sizeof(float), sizeof(uint16_t), sizeof(uint16_t)};
-        const void *const expected[4] = {values[0], values[1], numbers[0], numbers[1]};
         static const char *const names[4] = {"deviation", "joint deviation", "feature", "number beyond"};
         struct canaried got[4];
+        if (!begin_variant(i, "deviation_joint"))
+            continue;
         for (int k = 0; k < 4; k++)
-            got[k] = canaried_alloc(n_rows * sizes[k]);
+            got[k] = canaried_alloc(n_rows * bytes[k]);
         ((avvik__deviation_joint_fn *)variants[i].function)(
-            (float *)got[0].data, (uint16_t *)got[2].data, (uint16_t *)got[3].data, (float *)got[1].data, tile.data,
-            stride, n_rows, n_features, center, rscale, 3.5f, mean, factor);
-        for (int k = 0; k < 4; k++) {
-            for (size_t r = 0; r < n_rows; r++)
-                ck_assert_msg(memcmp((const char *)expected[k] + r * sizes[k], got[k].data + r * sizes[k], sizes[k]) ==
-                                  0,
-                              "%s: %s of row %zu of %zu, %zu features, data kind %d, seed %llu", variants[i].variant,
-                              names[k], r, n_rows, n_features, (int)kind, (unsigned long long)seed);
-            ck_assert_int_eq(canaried_damage(&got[k]), 0);
-            canaried_free(&got[k]);
-        }
+            (float *)got[0].data, (uint16_t *)got[2].data, (uint16_t *)got[3].data, (float *)got[1].data, c.tile.data,
+            stride, n_rows, n_features, table, table + stride, 3.5f, table + 2 * stride, table + 3 * stride);
+        for (int k = 0; k < 4; k++)
+            check_output(names[k], expected[k], &got[k], n_rows, bytes[k], 1);
     }
-    for (size_t r = 0; r < n_rows; r++)
-        ck_assert(!isnan(values[1][r]));
-    for (int i = 0; i < 2; i++) {
-        free(values[i]);
-        free(numbers[i]);
+    for (size_t i = 0; i < N_VARIANTS; i++) {
+        if (!begin_variant(i, "joint_peers"))
+            continue;
+        struct canaried got = canaried_alloc(n_rows * sizeof(float));
+        ((avvik__joint_peers_fn *)variants[i].function)((float *)got.data, c.tile.data, stride, n_rows, n_features,
+                                                        numbers, table);
+        check_output("joint deviation", among_peers, &got, n_rows, sizeof(float), 1);
     }
-    guarded_free(&tile);
-    guarded_free(&parameters);
-    guarded_free(&weights);
+    size_t n_alike = 0;
+    for (size_t r = 0; r < n_rows; r++) {
+        const int is_same = memcmp(&among_peers[r], (float *)expected[1] + r, sizeof(float)) == 0;
+        n_alike += (size_t)is_same;
+        ck_assert(!isnan(among_peers[r]));
+        ck_assert_msg(numbers[r] != 0 || is_same, "row %zu, %s", r, now.size);
+    }
+    ck_assert(c.n_tables == 1 || n_rows < 100 || kind != DATA_RANDOM || seed % 5 == 0 || n_alike < n_rows);
+    for (int k = 0; k < 4; k++)
+        free(expected[k]);
+    free(among_peers);
+    guarded_free(&c.tile);
+    guarded_free(&c.tables);
+    guarded_free(&c.numbers);
 }
 
 START_TEST(variants_equal_scalar)
@@ -105,6 +117,77 @@ START_TEST(variants_equal_scalar)
         for (size_t n = 0; n < sizeof rows / sizeof rows[0]; n++)
             for (int kind = 0; kind < N_DATA_KINDS; kind++)
                 compare(rows[n], features[f], (enum data_kind)kind, seed++);
+}
+END_TEST
+
+/* Logarithms of every kind of value, and products of whole numbers as large as they may be. */
+static void compare_sums(size_t n_rows, size_t n_columns, enum data_kind kind, uint64_t seed)
+{
+    uint64_t state = now.seed = seed;
+    const enum guard_side side = seed % 2 ? GUARD_BEHIND : GUARD_BEFORE;
+    const size_t n_products = n_columns * (n_columns + 1) / 2;
+    struct guarded x = guarded_alloc(n_rows * sizeof(float), side);
+    struct guarded columns = guarded_alloc(n_columns * AVVIK_SUMS_ROWS * sizeof(double), side);
+    double *expected = malloc(n_rows * sizeof *expected), largest = 0;
+    int64_t *products = malloc(n_products * sizeof *products);
+    const float center = random_float(&state), rscale = seed % 3 == 0 ? 0x1p120f : fabsf(random_float(&state));
+    snprintf(now.size, sizeof now.size, "%zu rows of %zu columns, data kind %d", n_rows, n_columns, (int)kind);
+    for (size_t i = 0; i < n_rows; i++)
+        ((float *)x.data)[i] = random_of_kind(kind, &state);
+    for (size_t i = 0; i < n_columns * AVVIK_SUMS_ROWS; i++)
+        ((double *)columns.data)[i] = (double)(random_next(&state) % (1 << 24)) - 0x1p23;
+    for (size_t i = 0; i < N_VARIANTS; i++) {
+        if (begin_variant(i, "joint_logs")) {
+            struct canaried got = canaried_alloc(n_rows * sizeof(double));
+            const double most =
+                ((avvik__joint_logs_fn *)variants[i].function)((double *)got.data, x.data, n_rows, center, rscale);
+            largest = variants[i].cpu_bits == 0 ? most : largest;
+            ck_assert_msg(most == largest, "%s, %s", variants[i].name, now.size);
+            check_output("logarithm", expected, &got, n_rows, sizeof(double), 1);
+        }
+        if (begin_variant(i, "joint_products")) {
+            struct canaried got = canaried_alloc(n_products * sizeof(int64_t));
+            memset(got.data, 0, n_products * sizeof(int64_t));
+            for (int twice = 0; twice < 2; twice++)
+                ((avvik__joint_products_fn *)variants[i].function)((int64_t *)got.data, columns.data, n_columns,
+                                                                   n_rows);
+            check_output("product", products, &got, n_products, sizeof(int64_t), n_products);
+        }
+    }
+    for (size_t i = 0, at = 0; i < n_columns; i++) /* in whole numbers */
+        for (size_t j = 0; j <= i; j++, at++) {
+            const double(*column)[AVVIK_SUMS_ROWS] = columns.data;
+            int64_t sum = 0;
+            for (size_t r = 0; r < n_rows; r++)
+                sum += 2 * (int64_t)column[i][r] * (int64_t)column[j][r];
+            ck_assert_int_eq(products[at], sum);
+        }
+    for (size_t i = 0; i < n_rows; i++)
+        ck_assert(expected[i] == rint((double)avvik__signed_log(((float *)x.data)[i], center, rscale) * 0x1p19));
+    free(expected);
+    free(products);
+    guarded_free(&x);
+    guarded_free(&columns);
+}
+
+START_TEST(sums_equal_scalar)
+{
+    static const size_t rows[] = {1, 2, 3, 4, 7, 8, 9, 15, 17, 100, 127, 128}, columns[] = {1, 2, 3, 4, 5, 8, 19, 67};
+    uint64_t seed = 1;
+    for (size_t c = 0; c < sizeof columns / sizeof columns[0]; c++)
+        for (size_t n = 0; n < sizeof rows / sizeof rows[0]; n++, seed++)
+            compare_sums(rows[n], columns[c], (enum data_kind)(seed % N_DATA_KINDS), seed);
+}
+END_TEST
+
+static int is_here(const char *kernel)
+{
+    return strcmp(kernel, "deviation_joint") == 0 || strncmp(kernel, "joint_", 6) == 0;
+}
+
+START_TEST(expected_variants_run)
+{
+    check_expected(is_here);
 }
 END_TEST
 
@@ -127,22 +210,64 @@ START_TEST(logarithm_is_nearly_one)
 }
 END_TEST
 
-/* Columns that do not vary, and two that are one: what is learnt is finite, and leaves them out or shares them. */
+/* What is learnt of rows from exact sums: mean and factor. Rows are added in runs of the given length. */
+static uint32_t sums_learn(const struct avvik__kernels *kernels, const float *values, size_t n, size_t n_features,
+                           size_t run, float *mean, float *factor)
+{
+    struct avvik__joint_sums *sums = calloc(1, avvik__joint_sums_bytes(n_features));
+    struct avvik__joint_batch *batch = calloc(1, sizeof *batch);
+    float *column = malloc(n * sizeof *column);
+    uint32_t places[AVVIK_SUMS_ROWS];
+    for (size_t first = 0; first < n; first += run) {
+        const size_t n_run = n - first < run ? n - first : run;
+        for (size_t f = 0; f < n_features; f++) {
+            for (size_t i = 0; i < n_run; i++) { /* x with signed logarithm `value` */
+                const float s = fabsf(values[(first + i) * n_features + f]);
+                column[i] =
+                    copysignf(ldexpf(1 + (s - floorf(s)), (int)floorf(s)) - 1, values[(first + i) * n_features + f]);
+                places[i] = (uint32_t)i;
+            }
+            avvik__joint_batch_take(batch, kernels, f, column, places, n_run, 0, 1);
+        }
+        avvik__joint_batch_multiply(batch, kernels, n_features, n_run);
+        avvik__joint_sums_add(sums, batch, n_features, n_run);
+    }
+    const uint32_t n_constant = avvik__joint_sums_learn(sums, (uint32_t)n_features, mean, factor);
+    free(sums);
+    free(batch);
+    free(column);
+    return n_constant;
+}
+
+/* Columns that do not vary, and two that are one: what is learnt is finite, and leaves them out or shares them; from
+ * rows and from exact sums, which are the same however rows are added. */
 START_TEST(constant_and_equal_columns)
 {
-    enum { ROWS = 500, COLUMNS = 5 };
-    static float values[ROWS][COLUMNS];
-    static struct avvik__joint joint;
+    enum { ROWS = 500, COLUMNS = 5, ENTRIES = COLUMNS * (COLUMNS + 1) / 2 };
+    static float values[ROWS][COLUMNS], mean[2][COLUMNS], factor[2][ENTRIES];
+    struct avvik__joint joint = {0};
+    struct avvik__kernels kernels[2];
     uint64_t state = 3;
+    avvik__kernels_select(&kernels[0], 0);
+    avvik__kernels_select(&kernels[1], avvik__cpu_features());
+    ck_assert(avvik__joint_grow(&joint, COLUMNS, 1));
     for (size_t r = 0; r < ROWS; r++) {
         values[r][0] = 2;
-        values[r][1] = values[r][3] = random_float(&state);
+        values[r][1] = values[r][3] = rintf(random_float(&state) * 4096) / 4096;
         values[r][2] = 0;
-        values[r][4] = random_float(&state) + values[r][1];
+        values[r][4] = rintf(random_float(&state) * 4096) / 4096 + values[r][1];
     }
-    avvik__joint_learn(&joint, values[0], ROWS, COLUMNS);
-    for (size_t i = 0; i < COLUMNS * (COLUMNS + 1) / 2; i++)
+    avvik__joint_learn(&joint, values[0], ROWS);
+    ck_assert_uint_eq(sums_learn(&kernels[0], values[0], ROWS, COLUMNS, 1, mean[0], factor[0]), 2);
+    ck_assert_uint_eq(sums_learn(&kernels[1], values[0], ROWS, COLUMNS, AVVIK_SUMS_ROWS, mean[1], factor[1]), 2);
+    ck_assert_mem_eq(mean[0], mean[1], sizeof mean[0]);
+    ck_assert_mem_eq(factor[0], factor[1], sizeof factor[0]);
+    for (size_t i = 0; i < ENTRIES; i++) {
         ck_assert(isfinite(joint.factor[i]));
+        ck_assert(fabsf(factor[0][i] - joint.factor[i]) <= 2e-6f * fabsf(joint.factor[i]));
+    }
+    for (size_t f = 0; f < COLUMNS; f++)
+        ck_assert(fabsf(mean[0][f] - joint.mean[f]) <= 1e-6f);
     for (size_t f = 0; f < COLUMNS; f += 2) {
         if (f == 4)
             continue;
@@ -154,20 +279,63 @@ START_TEST(constant_and_equal_columns)
     for (size_t r = 0; r < ROWS; r++)
         for (size_t f = 0; f < COLUMNS; f++)
             values[r][f] = 1;
-    avvik__joint_learn(&joint, values[0], ROWS, COLUMNS);
-    for (size_t i = 0; i < COLUMNS * (COLUMNS + 1) / 2; i++)
-        ck_assert(joint.factor[i] == 0);
+    avvik__joint_learn(&joint, values[0], ROWS);
+    ck_assert_uint_eq(sums_learn(&kernels[1], values[0], ROWS, COLUMNS, 100, mean[0], factor[0]), COLUMNS);
+    for (size_t i = 0; i < ENTRIES; i++)
+        ck_assert(joint.factor[i] == 0 && factor[0][i] == 0);
+    avvik__joint_destroy(&joint);
+}
+END_TEST
+
+/* The largest values that there are, 64 of them, in more rows than are added at a time: sums stay exact. */
+START_TEST(largest_values)
+{
+    enum { ROWS = 1000, COLUMNS = AVVIK_JOINT_FEATURES, ENTRIES = COLUMNS * (COLUMNS + 1) / 2 };
+    struct avvik__joint_sums *sums = calloc(1, avvik__joint_sums_bytes(COLUMNS));
+    struct avvik__joint_batch *batch = calloc(1, sizeof *batch);
+    static float mean[COLUMNS], factor[ENTRIES];
+    float column[AVVIK_SUMS_ROWS];
+    uint32_t places[AVVIK_SUMS_ROWS];
+    struct avvik__kernels all[2], *kernels = all;
+    avvik__kernels_select(&all[0], 0);
+    avvik__kernels_select(&all[1], avvik__cpu_features());
+    for (size_t first = 0; first < ROWS; first += 100, kernels = &all[first / 100 % 2]) {
+        for (size_t f = 0; f < COLUMNS; f++) {
+            for (uint32_t i = 0; i < 100; i++) {
+                column[i] = i == 0 && f == 0 ? 0 : -FLT_MAX;
+                places[i] = i;
+            }
+            avvik__joint_batch_take(batch, kernels, f, column, places, 100, FLT_MAX, FLT_MAX);
+            ck_assert(batch->columns[f][1] == -128.0 * AVVIK_SUMS_LOG);
+        }
+        avvik__joint_batch_multiply(batch, kernels, COLUMNS, 100);
+        avvik__joint_sums_add(sums, batch, COLUMNS, 100);
+    }
+    const avvik__int128 step = (avvik__int128)1 << 52;
+    for (size_t i = 0; i < COLUMNS; i++)
+        for (size_t j = 0; j <= i; j++)
+            ck_assert(sums->products[AVVIK_SUMS_AT(i, j)] == ROWS * step);
+    ck_assert(sums->squares == ROWS * ((avvik__int128)1 << 88));
+    ck_assert_uint_eq(avvik__joint_sums_learn(sums, COLUMNS, mean, factor), COLUMNS);
+    free(sums);
+    free(batch);
 }
 END_TEST
 
 int main(void)
 {
+    if (!runs_count())
+        return EXIT_FAILURE;
+    signal(SIGSEGV, on_forbidden_page);
     Suite *suite = suite_create("joint");
     TCase *cases = tcase_create("joint");
     tcase_set_timeout(cases, 120);
     tcase_add_test(cases, variants_equal_scalar);
+    tcase_add_test(cases, sums_equal_scalar);
     tcase_add_test(cases, logarithm_is_nearly_one);
     tcase_add_test(cases, constant_and_equal_columns);
+    tcase_add_test(cases, largest_values);
+    tcase_add_test(cases, expected_variants_run);
     suite_add_tcase(suite, cases);
     return suite_run(suite);
 }

@@ -120,16 +120,27 @@ START_TEST(no_rows_write_nothing)
 }
 END_TEST
 
+static int is_here(const char *kernel)
+{
+    return strcmp(kernel, "forest_reasons") == 0;
+}
+
+START_TEST(expected_variants_run)
+{
+    check_expected(is_here);
+}
+END_TEST
+
 int main(void)
 {
-    n_runs = mmap(NULL, sizeof *n_runs * N_VARIANTS, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (n_runs == MAP_FAILED)
+    if (!runs_count())
         return EXIT_FAILURE;
     signal(SIGSEGV, on_forbidden_page);
     Suite *suite = suite_create("reasons");
     TCase *cases = tcase_create("reasons");
     tcase_add_test(cases, variants_equal_scalar);
     tcase_add_test(cases, no_rows_write_nothing);
+    tcase_add_test(cases, expected_variants_run);
     tcase_set_timeout(cases, 300);
     suite_add_tcase(suite, cases);
     return suite_run(suite);

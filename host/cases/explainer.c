@@ -37,10 +37,6 @@ enum avvik_status avvik__explainer_open(const struct avvik_model *model, struct 
                                                       .stride = explainer->memory.plan.stride};
     for (size_t tree = 0; tree < model->forest.n_trees; tree++)
         explainer->expected += model->forest.expected[(tree << (model->forest.height + 1)) + 1];
-    for (uint32_t f = 0; f < model->joint.n_features; f++) {
-        explainer->joint_center[f] = model->features[f].center32;
-        explainer->joint_rscale[f] = model->features[f].rscale32;
-    }
     *explainer_out = explainer;
     explainer = NULL;
 done:
@@ -132,6 +128,15 @@ done:
     return status;
 }
 
+struct avvik__joint_scale avvik__explainer_joint_scale(const struct avvik_explainer *explainer, uint32_t group)
+{
+    const struct avvik__scoring_plan *plan = &explainer->memory.plan;
+    const uint32_t number = plan->joint_of[group];
+    const float *table = plan->joint + number * AVVIK_JOINT_TABLE(plan->stride, plan->n_features);
+    return (struct avvik__joint_scale){table, table + plan->stride,
+                                       avvik__joint_measure(&explainer->model->joint, number)};
+}
+
 void avvik__explained_row_fill(const struct avvik_explainer *explainer, struct avvik__explained_row *row)
 {
     const struct avvik__scoring_plan *plan = &explainer->memory.plan;
@@ -144,8 +149,6 @@ void avvik__explained_row_distances(const struct avvik_explainer *explainer, con
 {
     const struct avvik__scoring_plan *plan = &explainer->memory.plan;
     const uint32_t n_features = plan->n_features;
-    float among_everyone;
-    uint16_t unused[2];
     scores->deviation = scores->joint = 0;
     scores->tails = 0;
     for (uint32_t f = 0; f < n_features; f++)
@@ -153,10 +156,9 @@ void avvik__explained_row_distances(const struct avvik_explainer *explainer, con
     for (uint32_t f = 0; f < n_features; f++)
         scores->deviation =
             fmaxf(scores->deviation, fabsf(avvik__explainer_z(explainer, row->group, f, row->values[f])));
-    if (plan->has_joint) /* by scalar: the others take 16 rows at once and more */
-        avvik__deviation_joint_scalar(&among_everyone, &unused[0], &unused[1], &scores->joint, row->values,
-                                      plan->stride, 1, n_features, plan->center, plan->rscale, AVVIK_DEVIATION_CUT,
-                                      plan->joint_mean, plan->joint_factor);
+    if (plan->n_joint > 0) /* by scalar: to the others values as read, which may be infinite, are no tile */
+        avvik__joint_peers_scalar(&scores->joint, row->values, plan->stride, 1, n_features, plan->joint_of + row->group,
+                                  plan->joint);
 }
 
 struct avvik__row_scores avvik__explained_row_score(const struct avvik_explainer *explainer,
@@ -201,12 +203,15 @@ void avvik__explainer_joint(const struct avvik_explainer *explainer, const struc
 {
     const struct avvik__joint *joint = &explainer->model->joint;
     const uint32_t n = joint->n_features;
+    if (n == 0)
+        return;
+    const struct avvik__joint_scale scale = avvik__explainer_joint_scale(explainer, row->group);
     double apart[AVVIK_JOINT_FEATURES], back[AVVIK_JOINT_FEATURES] = {0};
     for (uint32_t f = 0; f < n; f++)
-        apart[f] = (double)avvik__signed_log(row->values[f], explainer->joint_center[f], explainer->joint_rscale[f]) -
-                   (double)joint->mean[f];
+        apart[f] =
+            (double)avvik__signed_log(row->values[f], scale.center[f], scale.rscale[f]) - (double)scale.measure.mean[f];
     for (uint32_t i = 0; i < n; i++) {
-        const float *weights = joint->factor + i * (i + 1) / 2;
+        const float *weights = scale.measure.factor + i * (i + 1) / 2;
         double whitened = 0;
         for (uint32_t f = 0; f <= i; f++)
             whitened += (double)weights[f] * apart[f];

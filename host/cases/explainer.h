@@ -14,7 +14,6 @@ struct avvik_explainer {
     struct avvik__cl_reasons *device; /* NULL: the CPU */
     int32_t *leaf_reasons;            /* owned; NULL where rows are walked node by node */
     int64_t expected;                 /* the sum of g(root) over trees */
-    float joint_center[AVVIK_JOINT_FEATURES], joint_rscale[AVVIK_JOINT_FEATURES]; /* of everyone */
 };
 
 /* As avvik_explainer_open() on the CPU, for so few rows that a table of all leaves is not worth its making. */
@@ -27,6 +26,14 @@ struct avvik__explained_row {
     float *tile;   /* cleaned, missing values replaced: what the forest sees */
     uint32_t group;
 };
+
+/* What the joint deviation of rows of a group is measured with: the group's own, or that of the nearest group around it
+ * that has one. The model has a joint deviation. */
+struct avvik__joint_scale {
+    const float *center, *rscale;        /* [feature] */
+    struct avvik__joint_measure measure; /* mean and factor, in the model's units */
+};
+struct avvik__joint_scale avvik__explainer_joint_scale(const struct avvik_explainer *explainer, uint32_t group);
 
 /* Clean and fill row->values into row->tile. */
 void avvik__explained_row_fill(const struct avvik_explainer *explainer, struct avvik__explained_row *row);

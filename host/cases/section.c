@@ -33,21 +33,23 @@ static void furthest_find(struct avvik__profile *profile, const struct avvik__ex
  * 3.1). */
 static void joint_find(struct avvik__profile *profile, const struct avvik__explained_row *row)
 {
-    const struct avvik__joint *joint = profile->joint = &profile->explainer->model->joint;
-    const uint32_t n = profile->n_joint = joint->n_features;
+    const uint32_t n = profile->n_joint = profile->explainer->model->joint.n_features;
     double apart[AVVIK_JOINT_FEATURES], sizes = 0;
-    profile->center = profile->explainer->joint_center;
-    profile->rscale = profile->explainer->joint_rscale;
-    profile->distance = 0;
+    profile->distance = profile->rounding = 0;
+    if (n == 0)
+        return;
+    const struct avvik__joint_scale scale = avvik__explainer_joint_scale(profile->explainer, row->group);
+    profile->center = scale.center;
+    profile->rscale = scale.rscale;
     for (uint32_t f = 0; f < n; f++) {
         profile->logs[f] = (double)avvik__signed_log(row->values[f], profile->center[f], profile->rscale[f]);
-        apart[f] = profile->logs[f] - (double)joint->mean[f];
+        apart[f] = profile->logs[f] - (double)scale.measure.mean[f];
         profile->slope[f] = 0;
         for (uint32_t g = 0; g < n; g++)
             profile->bend[f][g] = 0;
     }
     for (uint32_t i = 0; i < n; i++) {
-        const float *weights = joint->factor + i * (i + 1) / 2;
+        const float *weights = scale.measure.factor + i * (i + 1) / 2;
         double whitened = 0, size = 0;
         for (uint32_t f = 0; f <= i; f++) {
             whitened += (double)weights[f] * apart[f];

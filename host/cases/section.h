@@ -18,8 +18,7 @@ struct avvik__profile {
     uint32_t group;
     uint32_t furthest[AVVIK_FURTHEST]; /* the largest |z| first; UINT32_MAX: there are no more features */
     float largest[AVVIK_FURTHEST];
-    const struct avvik__joint *joint;                        /* that the row is measured with, */
-    const float *center, *rscale;                            /* and its z-scores there */
+    const float *center, *rscale;                            /* of the joint deviation that the row is measured with */
     uint32_t n_joint;                                        /* features of it; 0: there is none */
     double distance;                                         /* the squared distance */
     double rounding;                                         /* of its root, in the kernels */

@@ -32,15 +32,37 @@ static void columns_tell(const struct avvik_model *model, uint64_t wanted_sample
 static json_t *result_json(const struct avvik_model_summary *model, const struct avvik_fit_summary *fitted,
                            const char *out, double seconds)
 {
-    return json_pack("{s:o, s:I, s:i, s:i, s:i, s:i, s:I, s:f, s:f, s:o, s:I, s:I, s:i, s:i, s:i, s:i, s:I}", "model",
-                     cli_json_text(out), "rows", (json_int_t)model->n_rows, "features", (int)model->n_features, "trees",
-                     (int)model->trees, "sample", (int)model->sample, "held_out", (int)model->held_out, "seed",
-                     (json_int_t)model->seed, "seconds", seconds, "grow_seconds", (double)fitted->grow_ns / 1e9,
-                     "stage_seconds", cli_stages_json(&fitted->stages), "rows_resumed",
-                     (json_int_t)fitted->rows_resumed, "bytes_read", (json_int_t)fitted->stages.bytes_read,
-                     "checkpoints", (int)fitted->checkpoints, "passes", (int)fitted->passes, "groups_seen",
-                     (int)fitted->groups_seen, "groups", (int)fitted->groups, "rows_everyone",
-                     (json_int_t)fitted->rows_everyone);
+    return json_pack(
+        "{s:o, s:I, s:i, s:i, s:i, s:i, s:I, s:f, s:f, s:o, s:I, s:I, s:i, s:i, s:i, s:i, s:I, s:i, s:i, s:i, s:i, "
+        "s:I}",
+        "model", cli_json_text(out), "rows", (json_int_t)model->n_rows, "features", (int)model->n_features, "trees",
+        (int)model->trees, "sample", (int)model->sample, "held_out", (int)model->held_out, "seed",
+        (json_int_t)model->seed, "seconds", seconds, "grow_seconds", (double)fitted->grow_ns / 1e9, "stage_seconds",
+        cli_stages_json(&fitted->stages), "rows_resumed", (json_int_t)fitted->rows_resumed, "bytes_read",
+        (json_int_t)fitted->stages.bytes_read, "checkpoints", (int)fitted->checkpoints, "passes", (int)fitted->passes,
+        "groups_seen", (int)fitted->groups_seen, "groups", (int)fitted->groups, "rows_everyone",
+        (json_int_t)fitted->rows_everyone, "joint_groups", (int)fitted->joint_groups, "joint_groups_left_out",
+        (int)fitted->joint_left_out, "joint_groups_alike", (int)fitted->joint_alike, "joint_groups_with_constants",
+        (int)fitted->joint_constant, "rows_joint_everyone", (json_int_t)fitted->rows_joint_everyone);
+}
+
+/* Which rows have which joint deviation. */
+static void joint_tell(const struct avvik_model_summary *summary, const struct avvik_fit_summary *fitted)
+{
+    fprintf(stderr, "joint deviation: %s groups", cli_count(fitted->joint_groups));
+    if (fitted->joint_groups > 0)
+        fprintf(stderr, " of at least %s rows", cli_count(summary->joint_peers));
+    fprintf(stderr, " have their own; %s rows are in none and measured with everyone's\n",
+            cli_count(fitted->rows_joint_everyone));
+    if (fitted->joint_alike > 0)
+        fprintf(stderr, "joint deviation: %s groups have none, large as they are, because no column varies in them\n",
+                cli_count(fitted->joint_alike));
+    if (fitted->joint_left_out > 0)
+        fprintf(stderr, "joint deviation: %s smaller ones of these groups have none, because there are so many\n",
+                cli_count(fitted->joint_left_out));
+    if (fitted->joint_constant > 0)
+        fprintf(stderr, "joint deviation: in %s of the groups a column does not vary, and has no part in it\n",
+                cli_count(fitted->joint_constant));
 }
 
 static int result_tell(const struct avvik_model *model, const struct avvik_fit_summary *fitted, const char *out,
@@ -63,6 +85,8 @@ static int result_tell(const struct avvik_model *model, const struct avvik_fit_s
             fprintf(stderr, "%s of them have at least %s rows, ", cli_count(fitted->groups),
                     cli_count(summary.min_peers));
             fprintf(stderr, "and %s rows are compared with everyone\n", cli_count(fitted->rows_everyone));
+            if (summary.has_joint)
+                joint_tell(&summary, fitted);
         }
         if (fitted->rows_resumed > 0)
             fprintf(stderr, "%s of the rows were read by an earlier fit\n", cli_count(fitted->rows_resumed));
@@ -85,6 +109,7 @@ static int is_saved(const struct avvik_model *model, const char *path)
                   ours.min_peers == theirs.min_peers && ours.n_rows == theirs.n_rows && ours.trees == theirs.trees &&
                   ours.sample == theirs.sample && ours.held_out == theirs.held_out &&
                   ours.has_joint == theirs.has_joint && ours.has_tails == theirs.has_tails &&
+                  ours.joint_groups == theirs.joint_groups && ours.joint_peers == theirs.joint_peers &&
                   ours.n_features == theirs.n_features;
     for (uint32_t f = 0; is_same && f < ours.n_features; f++) {
         struct avvik_feature_summary our, their;
@@ -96,10 +121,12 @@ static int is_saved(const struct avvik_model *model, const char *path)
     return is_same;
 }
 
+#define JOINT_PEERS_UNSAID UINT64_MAX /* --joint-peers 0 means that no group has its own */
+
 /* What the command line says. */
 struct settings {
     const char *out, *table, *features, *splits, *deviation, *peers, *weight, *log;
-    uint64_t trees, sample, calibration, min_peers, seed, threads, memory, checkpoint_s;
+    uint64_t trees, sample, calibration, min_peers, joint_peers, seed, threads, memory, checkpoint_s;
     int no_joint, with_tails, resume, replace, is_json;
     enum avvik_splits drawn;
 };
@@ -114,6 +141,7 @@ static int settings_take(const struct cli_command *command, struct settings *set
                              .sample = 256,
                              .calibration = 65536,
                              .min_peers = AVVIK_MIN_PEERS_DEFAULT,
+                             .joint_peers = JOINT_PEERS_UNSAID,
                              .seed = 1,
                              .checkpoint_s = AVVIK_CHECKPOINT_DEFAULT_MS / 1000};
     const struct cli_option options[] = {
@@ -138,6 +166,8 @@ static int settings_take(const struct cli_command *command, struct settings *set
          0},
         {"tails", CLI_FLAG, &set->with_tails, NULL, "add tail probabilities (three more passes), for `flag --by tails`",
          0, 0},
+        {"joint-peers", CLI_NUMBER, &set->joint_peers, "N",
+         "rows that give a group a joint deviation of its own; 0: none has (1000, or 20 a feature)", 0, INT64_MAX},
         {"seed", CLI_NUMBER, &set->seed, "N", "the same seed gives the same model everywhere (1)", 0, INT64_MAX},
         {"threads", CLI_NUMBER, &set->threads, "N", "worker threads; 0: one per CPU (0)", 0, 256},
         {"memory", CLI_SIZE, &set->memory, "SIZE", "what the fit may take, like 256M or 2G (512M)", 32 << 20,
@@ -220,6 +250,9 @@ static int fit_and_save(const struct settings *set, struct avvik_source *source,
         .weights = weights,
         .min_peers = set->min_peers,
         .splits = set->drawn,
+        .joint_peers = set->joint_peers == JOINT_PEERS_UNSAID ? 0
+                       : set->joint_peers == 0                ? AVVIK_JOINT_PEERS_NONE
+                                                              : set->joint_peers,
         .deviation = strcmp(set->deviation, "classical") == 0 ? AVVIK_DEVIATION_CLASSICAL : AVVIK_DEVIATION_ROBUST};
     if (avvik_model_fit(source, &options, model_out, &error) != AVVIK_OK)
         return cli_error(&error);

@@ -27,14 +27,16 @@ static int json_print(const struct avvik_model *model, const struct avvik_model_
     for (uint32_t k = 0; k < summary->n_keys; k++)
         json_array_append_new(peers, cli_json_text(avvik_model_key(model, k)));
     return cli_print_json(json_pack(
-        "{s:o, s:i, s:I, s:o, s:o, s:o, s:o, s:o, s:I, s:i, s:I, s:i, s:i, s:i, s:s, s:s, s:s, s:o}", "peers", peers,
-        "groups", (int)summary->n_groups - 1, "min_peers", (json_int_t)(summary->n_keys == 0 ? 0 : summary->min_peers),
-        "table", cli_json_text(summary->table), "created", cli_json_text(summary->created), "producer",
-        cli_json_text(summary->producer), "content_hash", cli_json_text(summary->content_hash), "input_hash",
-        cli_json_text(summary->input_hash), "rows", (json_int_t)summary->n_rows, "held_out", (int)summary->held_out,
-        "seed", (json_int_t)summary->seed, "trees", (int)summary->trees, "sample", (int)summary->sample, "height",
-        (int)summary->height, "layout", summary->is_wide ? "wide" : "packed", "splits",
-        avvik_splits_name(summary->splits), "deviation", deviation_name(summary), "features", features));
+        "{s:b, s:i, s:I, s:o, s:i, s:I, s:o, s:o, s:o, s:o, s:o, s:I, s:i, s:I, s:i, s:i, s:i, s:s, s:s, s:s, s:o}",
+        "joint", summary->has_joint, "joint_groups", (int)summary->joint_groups, "joint_peers",
+        (json_int_t)summary->joint_peers, "peers", peers, "groups", (int)summary->n_groups - 1, "min_peers",
+        (json_int_t)(summary->n_keys == 0 ? 0 : summary->min_peers), "table", cli_json_text(summary->table), "created",
+        cli_json_text(summary->created), "producer", cli_json_text(summary->producer), "content_hash",
+        cli_json_text(summary->content_hash), "input_hash", cli_json_text(summary->input_hash), "rows",
+        (json_int_t)summary->n_rows, "held_out", (int)summary->held_out, "seed", (json_int_t)summary->seed, "trees",
+        (int)summary->trees, "sample", (int)summary->sample, "height", (int)summary->height, "layout",
+        summary->is_wide ? "wide" : "packed", "splits", avvik_splits_name(summary->splits), "deviation",
+        deviation_name(summary), "features", features));
 }
 
 static void line_print(const char *name, const char *value)
@@ -65,6 +67,14 @@ static void table_print(const struct avvik_model *model, const struct avvik_mode
     }
     if (summary->n_keys > 0)
         printf(": %s groups of at least %s rows\n", cli_count(summary->n_groups - 1), cli_count(summary->min_peers));
+    if (!summary->has_joint)
+        line_print("joint", "none");
+    else if (summary->joint_groups == 0)
+        line_print("joint", "everyone's");
+    else {
+        printf("%-13s everyone's, and of their own %s groups", "joint", cli_count(summary->joint_groups));
+        printf(" of at least %s rows\n", cli_count(summary->joint_peers));
+    }
     line_print("created", summary->created);
     line_print("producer", summary->producer);
     line_print("content hash", summary->content_hash);

@@ -10,12 +10,13 @@ struct avvik__scoring_plan {
     uint32_t n_features;
     size_t stride; /* n_features rounded up to a multiple of 16 */
     uint32_t n_groups;
-    const float *center;                    /* [group][stride], 64-byte aligned, zero padded */
-    const float *rscale;                    /* likewise */
-    const float *fill;                      /* [stride] */
-    int has_joint;                          /* a joint deviation, with the center and rscale of group 0, everyone */
-    const float *joint_mean, *joint_factor; /* [stride] and [AVVIK_JOINT_ENTRIES], as kernels.h has them */
-    const struct avvik__tail_table *tails;  /* [n_features], 64-byte aligned; NULL: the model has none */
+    const float *center;      /* [group][stride], 64-byte aligned, zero padded */
+    const float *rscale;      /* likewise */
+    const float *fill;        /* [stride] */
+    uint32_t n_joint;         /* tables of the joint deviation; the first is everyone's; 0: there is none */
+    const float *joint;       /* [table][AVVIK_JOINT_TABLE], 64-byte aligned */
+    const uint32_t *joint_of; /* [group]: the table that its rows are measured with */
+    const struct avvik__tail_table *tails; /* [n_features], 64-byte aligned; NULL: the model has none */
     struct avvik__forest_view forest;
     int is_wide; /* which of forest_path and forest_path_wide walks it */
 };

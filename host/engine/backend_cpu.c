@@ -20,6 +20,7 @@ struct cpu_worker {
     const struct cpu_state *state;
     size_t tile_rows;
     float *tile;
+    uint32_t *tables; /* [tile_rows]: of the joint deviation, which row is measured with */
     uint64_t *counts; /* where the caller wants none */
 };
 
@@ -67,6 +68,7 @@ static void cpu_worker_free(void *opaque)
     if (worker == NULL)
         return;
     free(worker->tile);
+    free(worker->tables);
     free(worker->counts);
     free(worker);
 }
@@ -81,14 +83,55 @@ static enum avvik_status cpu_worker_create(void *opaque, size_t max_rows, void *
         worker->state = state;
         worker->tile_rows = fitting < TILE_MIN_ROWS ? TILE_MIN_ROWS : fitting > TILE_MAX_ROWS ? TILE_MAX_ROWS : fitting;
         worker->tile = avvik__aligned_calloc(worker->tile_rows * state->plan->stride, sizeof(float));
+        worker->tables = calloc(worker->tile_rows, sizeof *worker->tables);
         worker->counts = calloc(2 * (size_t)state->plan->n_features, sizeof *worker->counts);
     }
-    if (worker == NULL || worker->tile == NULL || worker->counts == NULL) {
+    if (worker == NULL || worker->tile == NULL || worker->tables == NULL || worker->counts == NULL) {
         cpu_worker_free(worker);
         return avvik__error_set(error, AVVIK_ERR_MEMORY, 0, "out of memory");
     }
     *worker_out = worker;
     return AVVIK_OK;
+}
+
+/* The tables that the joint deviation of each row is measured with. 1 if it is the same for all. */
+static int tables_find(const struct avvik__scoring_plan *plan, const uint32_t *groups, size_t n, uint32_t *tables)
+{
+    uint32_t different = 0;
+    for (size_t i = 0; i < n; i++) {
+        tables[i] = plan->joint_of[groups[i]];
+        different |= tables[i] ^ tables[0];
+    }
+    return different == 0;
+}
+
+/* Deviations of n rows of the tile, from row `first` of the scores on. Where all are measured jointly with the same,
+ * one kernel gives both deviations; a row's z-scores are those among its peers, and take its place. */
+static void tile_measure(const struct cpu_worker *worker, const uint32_t *groups, size_t first, size_t n,
+                         const struct avvik_scores *scores)
+{
+    const struct avvik__scoring_plan *plan = worker->state->plan;
+    const struct avvik__kernels *kernels = &worker->state->kernels;
+    const size_t stride = plan->stride, n_features = plan->n_features;
+    float *deviation = scores->deviation + first;
+    uint16_t *feature = scores->deviation_feature + first, *beyond = scores->beyond + first;
+    const int wants_joint = plan->n_joint > 0 && scores->joint != NULL;
+    const int is_one =
+        groups == NULL || plan->n_joint <= 1 || !wants_joint || tables_find(plan, groups, n, worker->tables);
+    if (wants_joint && is_one) {
+        const uint32_t own = groups == NULL || plan->n_joint == 1 ? 0 : worker->tables[0];
+        const float *table = plan->joint + own * AVVIK_JOINT_TABLE(stride, n_features);
+        kernels->deviation_joint(deviation, feature, beyond, scores->joint + first, worker->tile, stride, n, n_features,
+                                 table, table + stride, AVVIK_DEVIATION_CUT, table + 2 * stride, table + 3 * stride);
+    } else if (groups == NULL) {
+        kernels->deviation(deviation, feature, beyond, worker->tile, stride, n, n_features, plan->center, plan->rscale,
+                           AVVIK_DEVIATION_CUT);
+    }
+    if (wants_joint && !is_one)
+        kernels->joint_peers(scores->joint + first, worker->tile, stride, n, n_features, worker->tables, plan->joint);
+    if (groups != NULL)
+        kernels->deviation_peers(deviation, feature, beyond, worker->tile, stride, n, n_features, groups, plan->center,
+                                 plan->rscale, AVVIK_DEVIATION_CUT);
 }
 
 static enum avvik_status cpu_worker_score(void *opaque, const struct avvik_rows *rows,
@@ -105,26 +148,14 @@ static enum avvik_status cpu_worker_score(void *opaque, const struct avvik_rows 
         const size_t n = rows->n_rows - first < worker->tile_rows ? rows->n_rows - first : worker->tile_rows;
         kernels->tile_pack(worker->tile, plan->stride, rows->values + first * rows->row_stride, n, plan->n_features,
                            rows->row_stride, rows->column_stride, nan_count, infinite_count);
-        if (plan->has_joint && scores->joint != NULL)
-            kernels->deviation_joint(scores->deviation + first, scores->deviation_feature + first,
-                                     scores->beyond + first, scores->joint + first, worker->tile, plan->stride, n,
-                                     plan->n_features, plan->center, plan->rscale, AVVIK_DEVIATION_CUT,
-                                     plan->joint_mean, plan->joint_factor);
-        else if (rows->groups == NULL)
-            kernels->deviation(scores->deviation + first, scores->deviation_feature + first, scores->beyond + first,
-                               worker->tile, plan->stride, n, plan->n_features, plan->center, plan->rscale,
-                               AVVIK_DEVIATION_CUT);
-        if (rows->groups != NULL) /* a row's z-scores are those among its peers */
-            kernels->deviation_peers(scores->deviation + first, scores->deviation_feature + first,
-                                     scores->beyond + first, worker->tile, plan->stride, n, plan->n_features,
-                                     rows->groups + first, plan->center, plan->rscale, AVVIK_DEVIATION_CUT);
+        tile_measure(worker, rows->groups == NULL ? NULL : rows->groups + first, first, n, scores);
         if (plan->tails != NULL && scores->tails != NULL)
             kernels->tails(scores->tails + first, worker->tile, plan->stride, n, plan->n_features, plan->tails);
         kernels->fill_missing(worker->tile, plan->stride, n, plan->n_features, plan->fill, scores->missing + first);
         (plan->is_wide ? kernels->forest_path_wide : kernels->forest_path)(scores->path_sum + first, worker->tile,
                                                                            plan->stride, n, &plan->forest);
     }
-    if (!plan->has_joint && scores->joint != NULL)
+    if (plan->n_joint == 0 && scores->joint != NULL)
         memset(scores->joint, 0, rows->n_rows * sizeof *scores->joint);
     if (plan->tails == NULL && scores->tails != NULL)
         memset(scores->tails, 0, rows->n_rows * sizeof *scores->tails);

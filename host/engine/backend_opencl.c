@@ -108,8 +108,8 @@ static void opencl_close(void *opaque)
     avvik__cl_memory_release(&state->center);
     avvik__cl_memory_release(&state->rscale);
     avvik__cl_memory_release(&state->fill);
-    avvik__cl_memory_release(&state->joint_mean);
-    avvik__cl_memory_release(&state->joint_factor);
+    avvik__cl_memory_release(&state->joint);
+    avvik__cl_memory_release(&state->joint_of);
     avvik__cl_memory_release(&state->tails);
     if (state->program != NULL)
         clReleaseProgram(state->program);
@@ -140,11 +140,12 @@ enum avvik_status avvik__opencl_open_device(const struct avvik__cl_device *devic
     AVVIK_TRY(constant_create(state, plan->center, plan->n_groups * bytes, &state->center, error));
     AVVIK_TRY(constant_create(state, plan->rscale, plan->n_groups * bytes, &state->rscale, error));
     AVVIK_TRY(constant_create(state, plan->fill, bytes, &state->fill, error));
-    if (plan->has_joint) {
-        AVVIK_TRY(constant_create(state, plan->joint_mean, bytes, &state->joint_mean, error));
-        AVVIK_TRY(constant_create(state, plan->joint_factor, AVVIK_JOINT_ENTRIES * sizeof *plan->joint_factor,
-                                  &state->joint_factor, error));
-    }
+    const size_t joint_bytes = plan->n_joint * AVVIK_JOINT_TABLE(plan->stride, plan->n_features) * sizeof(float);
+    if (plan->n_joint > 0)
+        AVVIK_TRY(constant_create(state, plan->joint, joint_bytes, &state->joint, error));
+    if (plan->n_joint > 1)
+        AVVIK_TRY(
+            constant_create(state, plan->joint_of, plan->n_groups * sizeof *plan->joint_of, &state->joint_of, error));
     if (plan->tails != NULL)
         AVVIK_TRY(constant_create(state, plan->tails, plan->n_features * sizeof *plan->tails, &state->tails, error));
     *state_out = state;

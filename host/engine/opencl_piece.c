@@ -83,8 +83,8 @@ static enum avvik_status kernels_start(struct avvik__cl_worker *worker, struct a
 {
     enum avvik_status status = AVVIK_OK;
     const struct avvik__cl_geometry *geometry = &worker->state->geometry;
-    AVVIK_TRY(kernel_start(worker, slot, CL_KERNEL_DEVIATION, AVVIK_DEVIATION_ARGUMENTS(worker->state->plan), slot->n,
-                           worker->row_group, error));
+    AVVIK_TRY(kernel_start(worker, slot, CL_KERNEL_DEVIATION, avvik__cl_deviation_arguments(worker->state->plan),
+                           slot->n, worker->row_group, error));
     AVVIK_TRY(kernel_start(worker, slot, CL_KERNEL_FILL_MISSING, 4, slot->n, worker->row_group, error));
     AVVIK_TRY(kernel_start(worker, slot, CL_KERNEL_FOREST_PATH, worker->state->plan->is_wide ? 7 : 6,
                            (slot->n + geometry->rows - 1) / geometry->rows, geometry->group, error));
@@ -184,7 +184,7 @@ enum avvik_status avvik__cl_slot_finish(struct avvik__cl_worker *worker, struct 
         if (to[i] != NULL)
             memcpy(to[i], (const char *)results->host + worker->result_offsets[i],
                    slot->n * avvik__cl_result_bytes(worker->state->plan, (enum avvik__cl_result)i));
-    if (scores->joint != NULL && !worker->state->plan->has_joint)
+    if (scores->joint != NULL && worker->state->plan->n_joint == 0)
         memset(to[CL_JOINT], 0, slot->n * sizeof *scores->joint);
     if (scores->tails != NULL && worker->state->plan->tails == NULL)
         memset(to[CL_TAILS], 0, slot->n * sizeof *scores->tails);

@@ -109,11 +109,12 @@ void avvik__cl_options_write(char *options, size_t size, const struct avvik__sco
              "-cl-std=CL1.2 -DAVVIK_FEATURES=%uu -DAVVIK_STRIDE=%uu -DAVVIK_HEIGHT=%uu -DAVVIK_WIDE=%d "
              "-DAVVIK_WALK_LANES=%d -DAVVIK_WALK_ITEMS=%d -DAVVIK_VECTOR=%u -DAVVIK_ROWS=%uu -DAVVIK_GROUP=%uu "
              "-DAVVIK_TILE_TREES=%uu "
-             "-DAVVIK_IN_FLIGHT=%uu -DAVVIK_LOCAL_ROWS=%d -DAVVIK_PEERS=%d -DAVVIK_JOINT=%d -DAVVIK_TAILS=%d",
+             "-DAVVIK_IN_FLIGHT=%uu -DAVVIK_LOCAL_ROWS=%d -DAVVIK_PEERS=%d -DAVVIK_JOINT=%d -DAVVIK_JOINT_PEERS=%d "
+             "-DAVVIK_TAILS=%d",
              plan->n_features, (unsigned)plan->stride, plan->forest.height, plan->is_wide != 0, geometry->is_lanes,
              !geometry->is_lanes, geometry->vector, geometry->rows, geometry->is_lanes ? 1u : geometry->group,
-             geometry->tile_trees, geometry->in_flight, geometry->has_local_rows, plan->n_groups > 1, plan->has_joint,
-             plan->tails != NULL);
+             geometry->tile_trees, geometry->in_flight, geometry->has_local_rows, plan->n_groups > 1, plan->n_joint > 0,
+             plan->n_joint > 1, plan->tails != NULL);
 }
 
 static cl_program binary_load(cl_context context, const struct avvik__cl_device *device, const char *options,

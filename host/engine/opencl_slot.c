@@ -8,7 +8,7 @@ size_t avvik__cl_result_bytes(const struct avvik__scoring_plan *plan, enum avvik
         [CL_PATH_SUM] = sizeof(int32_t), [CL_DEVIATION] = sizeof(float),  [CL_JOINT] = sizeof(float),
         [CL_TAILS] = sizeof(int32_t),    [CL_FEATURE] = sizeof(uint16_t), [CL_BEYOND] = sizeof(uint16_t),
         [CL_MISSING] = sizeof(uint16_t)};
-    const int is_absent = (result == CL_JOINT && !plan->has_joint) || (result == CL_TAILS && plan->tails == NULL);
+    const int is_absent = (result == CL_JOINT && plan->n_joint == 0) || (result == CL_TAILS && plan->tails == NULL);
     return is_absent ? 0 : bytes[result];
 }
 
@@ -150,11 +150,12 @@ static enum avvik_status kernels_make(struct avvik__cl_worker *worker, struct av
                                      {m, &slot->tile.device},   {m, &state->center},     {m, &state->rscale},
                                      {sizeof cut, &cut}};
     struct argument *more = deviation + 7; /* ends with one of size 0 */
-    if (state->plan->has_joint) {
+    if (state->plan->n_joint > 0) {
         *more++ = (struct argument){m, &parts[CL_JOINT]};
-        *more++ = (struct argument){m, &state->joint_mean};
-        *more++ = (struct argument){m, &state->joint_factor};
+        *more++ = (struct argument){m, &state->joint};
     }
+    if (state->plan->n_joint > 1)
+        *more++ = (struct argument){m, &state->joint_of};
     if (state->plan->tails != NULL) {
         *more++ = (struct argument){m, &parts[CL_TAILS]};
         *more++ = (struct argument){m, &state->tails};

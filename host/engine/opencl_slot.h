@@ -55,8 +55,11 @@ struct avvik__cl_worker {
     struct avvik__device_times times;
 };
 
-/* Of the kernel `deviation`; the last is the number of rows. */
-#define AVVIK_DEVIATION_ARGUMENTS(plan) (8u + ((plan)->has_joint ? 3 : 0) + ((plan)->tails != NULL ? 2 : 0))
+/* Arguments of the kernel `deviation`; the last is the number of rows. */
+static inline cl_uint avvik__cl_deviation_arguments(const struct avvik__scoring_plan *plan)
+{
+    return 8u + (plan->n_joint > 1 ? 3 : plan->n_joint == 1 ? 2 : 0) + (plan->tails != NULL ? 2 : 0);
+}
 
 #define AVVIK_TILE_ALIGNMENT 64 /* what the CPU's packing kernels want */
 

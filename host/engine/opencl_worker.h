@@ -16,7 +16,7 @@ struct avvik__opencl_state {
     cl_context context;
     cl_program program;
     cl_mem words, features, leaf_pairs; /* the forest; features for wide nodes only */
-    cl_mem center, rscale, fill, joint_mean, joint_factor, tails;
+    cl_mem center, rscale, fill, joint, joint_of, tails;
     cl_uint n_units; /* what the walk counts: trees (padded) or groups of trees */
     struct avvik__kernels cpu;
     char warning[512];

@@ -8,12 +8,27 @@
 #include "signed_log.h"
 
 /* From the model's units, in which the logarithm of 2 is 1, to the kernels', in which it is AVVIK_LOG_ONE. */
-static void joint_layout(const struct avvik__joint *joint, float *mean, float *factor)
+static void joint_layout(const struct avvik__joint *joint, uint32_t number, const float *center, const float *rscale,
+                         size_t stride, float *table)
 {
+    const struct avvik__joint_measure measure = avvik__joint_measure(joint, number);
+    float *mean = table + 2 * stride, *factor = mean + stride;
+    memcpy(table, center, stride * sizeof *table);
+    memcpy(table + stride, rscale, stride * sizeof *table);
     for (uint32_t i = 0; i < joint->n_features; i++) {
-        mean[i] = rintf(joint->mean[i] * AVVIK_LOG_ONE);
+        mean[i] = rintf(measure.mean[i] * AVVIK_LOG_ONE);
         for (uint32_t f = 0; f <= i; f++)
-            factor[AVVIK_JOINT_AT(i, f)] = joint->factor[i * (i + 1) / 2 + f] / AVVIK_LOG_ONE;
+            factor[AVVIK_JOINT_AT(i, f)] = measure.factor[i * (i + 1) / 2 + f] / AVVIK_LOG_ONE;
+    }
+}
+
+/* Whose tables rows of each group are measured with: the group's own, or those of the nearest group around it. */
+static void joint_share(const struct avvik_model *model, uint32_t n_groups, uint32_t *joint_of)
+{
+    const struct avvik__joint *joint = &model->joint;
+    for (uint32_t g = 1, next = 1; g < n_groups; g++) {
+        const int is_own = next < joint->n && joint->group[next] == g;
+        joint_of[g] = is_own ? next++ : joint_of[model->peers.groups.parent[g]];
     }
 }
 
@@ -44,13 +59,13 @@ enum avvik_status avvik__plan_init(struct avvik__plan_memory *memory, const stru
     }
     const uint32_t n_groups = model->peers.n_keys == 0 ? 1 : model->peers.groups.n;
     const size_t table = n_groups * stride;
-    if ((memory->parameters = avvik__aligned_calloc(2 * table + 2 * stride + AVVIK_JOINT_ENTRIES, sizeof(float))) ==
-        NULL) {
+    const size_t joint_table = AVVIK_JOINT_TABLE(stride, model->joint.n_features);
+    memory->parameters = avvik__aligned_calloc(2 * table + stride + model->joint.n * joint_table, sizeof(float));
+    memory->joint_of = calloc(n_groups, sizeof *memory->joint_of);
+    if (memory->parameters == NULL || memory->joint_of == NULL) {
         avvik__plan_destroy(memory);
         return avvik__error_set(error, AVVIK_ERR_MEMORY, 0, "out of memory");
     }
-    float *joint_mean = memory->parameters + 2 * table + stride, *joint_factor = joint_mean + stride;
-    joint_layout(&model->joint, joint_mean, joint_factor);
     for (size_t f = 0; f < model->n_features; f++) {
         memory->parameters[f] = model->features[f].center32;
         memory->parameters[table + f] = model->features[f].rscale32;
@@ -61,15 +76,22 @@ enum avvik_status avvik__plan_init(struct avvik__plan_memory *memory, const stru
             memory->parameters[g * stride + f] = model->peers.center32[g * (size_t)model->n_features + f];
             memory->parameters[table + g * stride + f] = model->peers.rscale32[g * (size_t)model->n_features + f];
         }
+    float *joint = memory->parameters + 2 * table + stride;
+    joint_share(model, n_groups, memory->joint_of);
+    for (uint32_t k = 0; k < model->joint.n; k++) {
+        const size_t own = (k == 0 ? 0 : model->joint.group[k]) * stride;
+        joint_layout(&model->joint, k, memory->parameters + own, memory->parameters + table + own, stride,
+                     joint + k * joint_table);
+    }
     memory->plan = (struct avvik__scoring_plan){.n_features = model->n_features,
                                                 .stride = stride,
                                                 .n_groups = n_groups,
                                                 .center = memory->parameters,
                                                 .rscale = memory->parameters + table,
                                                 .fill = memory->parameters + 2 * table,
-                                                .has_joint = model->joint.n_features > 0,
-                                                .joint_mean = joint_mean,
-                                                .joint_factor = joint_factor,
+                                                .n_joint = model->joint.n,
+                                                .joint = joint,
+                                                .joint_of = memory->joint_of,
                                                 .tails = memory->tails,
                                                 .forest = memory->layout.view,
                                                 .is_wide = model->forest.nodes == NULL};
@@ -81,5 +103,6 @@ void avvik__plan_destroy(struct avvik__plan_memory *memory)
     avvik__forest_layout_destroy(&memory->layout);
     free(memory->tails);
     free(memory->parameters);
+    free(memory->joint_of);
     memset(memory, 0, sizeof *memory);
 }

@@ -11,7 +11,8 @@ struct avvik__plan_memory {
     struct avvik__scoring_plan plan;
     struct avvik__forest_layout layout;
     struct avvik__tail_table *tails;
-    float *parameters; /* center, rscale, fill and what the joint deviation needs, one after the other */
+    float *parameters; /* center, rscale, fill and the tables of the joint deviation, one after the other */
+    uint32_t *joint_of;
 };
 
 /* AVVIK_OK or AVVIK_ERR_MEMORY; the model may be freed afterwards. On error nothing is held. */

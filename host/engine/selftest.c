@@ -161,6 +161,24 @@ static void tails_make(struct avvik__tail_quantiles *quantiles, uint64_t n, floa
     }
 }
 
+/* Everyone's and, where there are groups, that of every other one. */
+static enum avvik_status joint_make(uint32_t n_features, uint32_t n_groups, struct avvik__joint *joint,
+                                    struct avvik_error *error)
+{
+    if (!avvik__joint_grow(joint, n_features, 1 + n_groups / 2))
+        return avvik__error_set(error, AVVIK_ERR_MEMORY, 0, "out of memory");
+    for (uint32_t k = 0; k < joint->n; k++) {
+        const struct avvik__joint_measure own = avvik__joint_measure(joint, k);
+        joint->group[k] = k == 0 ? 0 : 2 * k - 1;
+        for (uint32_t i = 0; i < n_features; i++) {
+            own.mean[i] = (float)(i + k) / 64;
+            for (uint32_t f = 0; f <= i; f++)
+                own.factor[i * (i + 1) / 2 + f] = i == f ? 1 : (float)((i + f + k) % 7) / 8 - 0.375f;
+        }
+    }
+    return AVVIK_OK;
+}
+
 /* A model of the given shape over made-up rows. */
 static enum avvik_status model_make(uint32_t trees, uint32_t sample, uint32_t n_features, uint32_t n_groups,
                                     struct avvik_model *model, struct avvik_error *error)
@@ -183,18 +201,15 @@ static enum avvik_status model_make(uint32_t trees, uint32_t sample, uint32_t n_
         model->features[f].rscale32 = f % 5 == 4 ? 0 : 0.5f;
         model->features[f].fill = (float)f + 0.25f;
     }
-    model->joint.n_features = n_features <= AVVIK_JOINT_FEATURES ? n_features : 0;
-    for (uint32_t i = 0; i < model->joint.n_features; i++) {
-        model->joint.mean[i] = (float)i / 64;
-        for (uint32_t f = 0; f <= i; f++)
-            model->joint.factor[i * (i + 1) / 2 + f] = i == f ? 1 : (float)((i + f) % 7) / 8 - 0.375f;
-    }
+    if (n_features <= AVVIK_JOINT_FEATURES)
+        AVVIK_TRY(joint_make(n_features, n_groups, &model->joint, error));
     if (n_groups > 1) {
         model->peers.n_keys = 1;
         model->peers.groups.n = n_groups;
+        model->peers.groups.parent = calloc(n_groups, sizeof *model->peers.groups.parent); /* each within everyone */
         model->peers.center32 = calloc((size_t)n_groups * n_features, sizeof(float));
         model->peers.rscale32 = calloc((size_t)n_groups * n_features, sizeof(float));
-        if (model->peers.center32 == NULL || model->peers.rscale32 == NULL)
+        if (model->peers.groups.parent == NULL || model->peers.center32 == NULL || model->peers.rscale32 == NULL)
             AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
         for (uint32_t i = 0; i < n_groups * n_features; i++) {
             model->peers.center32[i] = (float)(i % n_features) + (float)(i % 7);
@@ -215,6 +230,7 @@ done:
         avvik__forest_destroy(&model->forest);
         avvik__tails_destroy(&model->tails);
         avvik__peers_destroy(&model->peers);
+        avvik__joint_destroy(&model->joint);
         free(model->features);
     }
     return status;
@@ -231,6 +247,7 @@ enum avvik_status avvik__probe_plan_init(struct avvik__plan_memory *memory, uint
     avvik__forest_destroy(&model.forest);
     avvik__tails_destroy(&model.tails);
     avvik__peers_destroy(&model.peers);
+    avvik__joint_destroy(&model.joint);
     free(model.features);
     return status;
 }

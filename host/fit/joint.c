@@ -7,21 +7,63 @@
 
 #include "avvik_internal.h"
 
-#define N AVVIK_JOINT_FEATURES
-#define LEAST_SHRINKAGE 1e-6 /* so that no two columns that are one make the covariance singular */
-#define LEAST_FACTOR 1e-20f  /* smaller entries are 0, so that no product is a denormal */
+#define LEAST_FACTOR 1e-20f /* smaller entries are 0, so that no product is a denormal */
 
-struct covariance {
-    size_t n_features; /* that vary */
-    double matrix[N][N];
-    double squares; /* sum over rows of (sum of squares of the row)^2 */
-};
+uint32_t avvik__joint_most(uint32_t n_features)
+{
+    return (uint32_t)(AVVIK_JOINT_BYTES / ((n_features + AVVIK_JOINT_FACTOR(n_features)) * sizeof(float)));
+}
+
+uint64_t avvik__joint_peer_bytes(uint32_t n_features)
+{
+    const size_t stride = (n_features + AVVIK_LANES - 1) / AVVIK_LANES * AVVIK_LANES;
+    return (n_features + AVVIK_JOINT_FACTOR(n_features) + AVVIK_JOINT_TABLE(stride, n_features)) * sizeof(float);
+}
+
+uint64_t avvik__joint_min_rows(uint32_t n_features)
+{
+    return n_features < 50 ? 1000 : 20 * (uint64_t)n_features;
+}
+
+/* More room for an array, what is new being zeros. */
+static int array_grow(void *array, size_t size, size_t n_before, size_t n)
+{
+    void *before, *after;
+    memcpy(&before, array, sizeof before);
+    if ((after = realloc(before, n * size)) == NULL)
+        return 0;
+    memset((char *)after + n_before * size, 0, (n - n_before) * size);
+    memcpy(array, &after, sizeof after);
+    return 1;
+}
+
+int avvik__joint_grow(struct avvik__joint *joint, uint32_t n_features, uint32_t n)
+{
+    const size_t n_factor = AVVIK_JOINT_FACTOR(n_features), before = joint->n;
+    if (!array_grow(&joint->group, sizeof *joint->group, before, n) ||
+        !array_grow(&joint->rows, sizeof *joint->rows, before, n) ||
+        !array_grow(&joint->mean, sizeof *joint->mean, before * n_features, (size_t)n * n_features) ||
+        !array_grow(&joint->factor, sizeof *joint->factor, before * n_factor, n * n_factor))
+        return 0;
+    joint->n_features = n_features;
+    joint->n = n;
+    return 1;
+}
+
+void avvik__joint_destroy(struct avvik__joint *joint)
+{
+    free(joint->group);
+    free(joint->rows);
+    free(joint->mean);
+    free(joint->factor);
+    *joint = (struct avvik__joint){0};
+}
 
 /* About the mean, over the n rows of which `columns` vary. */
-static void covariance_sum(struct covariance *c, const float *values, size_t n, size_t stride, const double *mean,
-                           const size_t *columns)
+static void covariance_sum(struct avvik__covariance *c, const float *values, size_t n, size_t stride,
+                           const double *mean, const size_t *columns)
 {
-    double row[N];
+    double row[AVVIK_JOINT_FEATURES];
     for (size_t r = 0; r < n; r++) {
         double square = 0;
         for (size_t i = 0; i < c->n_features; i++) {
@@ -38,55 +80,27 @@ static void covariance_sum(struct covariance *c, const float *values, size_t n, 
             c->matrix[i][j] /= (double)n;
 }
 
-/* Towards mu I, as far as sampling noise makes it worth while. */
-static void covariance_shrink(struct covariance *c, size_t n)
+void avvik__joint_store(const struct avvik__covariance *c, const size_t *columns, const double *means,
+                        uint32_t n_features, float *mean, float *factor)
 {
-    double mu = 0, norm = 0; /* mean variance; squared Frobenius norm */
-    const double p = (double)c->n_features, rows = (double)n;
+    memset(mean, 0, n_features * sizeof *mean);
+    memset(factor, 0, AVVIK_JOINT_FACTOR(n_features) * sizeof *factor);
     for (size_t i = 0; i < c->n_features; i++) {
-        mu += c->matrix[i][i] / p;
-        for (size_t j = 0; j <= i; j++)
-            norm += (i == j ? 1 : 2) * c->matrix[i][j] * c->matrix[i][j];
-    }
-    const double noise = (c->squares / rows - norm) / (p * rows), distance = norm / p - mu * mu;
-    const double wanted = noise <= 0 ? 0 : noise < distance ? noise / distance : 1;
-    const double shrinkage = wanted < LEAST_SHRINKAGE ? LEAST_SHRINKAGE : wanted;
-    for (size_t i = 0; i < c->n_features; i++) {
-        for (size_t j = 0; j <= i; j++)
-            c->matrix[i][j] *= 1 - shrinkage;
-        c->matrix[i][i] += shrinkage * mu;
-    }
-}
-
-/* The lower triangle becomes the inverse of its Cholesky factor: L by rows, then W L = I row by row. */
-static void factor_invert(struct covariance *c)
-{
-    double(*l)[N] = c->matrix, inverse[N];
-    for (size_t i = 0; i < c->n_features; i++)
+        const size_t row = columns[i];
+        mean[row] = fabs(means[row]) < FLT_MIN ? 0 : (float)means[row];
         for (size_t j = 0; j <= i; j++) {
-            double sum = l[i][j];
-            for (size_t k = 0; k < j; k++)
-                sum -= l[i][k] * l[j][k];
-            l[i][j] = i == j ? sqrt(sum) : sum / l[j][j];
+            const float entry = (float)c->matrix[i][j];
+            factor[row * (row + 1) / 2 + columns[j]] = fabsf(entry) < LEAST_FACTOR ? 0 : entry;
         }
-    for (size_t i = 0; i < c->n_features; i++) { /* rows above i hold W already */
-        for (size_t j = 0; j < i; j++) {
-            inverse[j] = 0;
-            for (size_t k = j; k < i; k++)
-                inverse[j] -= l[i][k] * l[k][j];
-        }
-        for (size_t j = 0; j < i; j++)
-            l[i][j] = inverse[j] / l[i][i];
-        l[i][i] = 1 / l[i][i];
     }
 }
 
-void avvik__joint_learn(struct avvik__joint *joint, const float *values, size_t n, uint32_t n_features)
+void avvik__joint_learn(struct avvik__joint *joint, const float *values, size_t n)
 {
-    struct covariance c = {0};
-    double mean[N] = {0};
-    size_t columns[N];
-    *joint = (struct avvik__joint){.n_features = n_features};
+    struct avvik__covariance c = {0};
+    double mean[AVVIK_JOINT_FEATURES] = {0};
+    size_t columns[AVVIK_JOINT_FEATURES];
+    const uint32_t n_features = joint->n_features;
     for (size_t r = 0; r < n; r++)
         for (size_t f = 0; f < n_features; f++)
             mean[f] += values[r * n_features + f];
@@ -99,39 +113,42 @@ void avvik__joint_learn(struct avvik__joint *joint, const float *values, size_t 
             columns[c.n_features++] = f;
     }
     covariance_sum(&c, values, n, n_features, mean, columns);
-    covariance_shrink(&c, n);
-    factor_invert(&c);
-    for (size_t i = 0; i < c.n_features; i++) {
-        const size_t row = columns[i];
-        joint->mean[row] = fabs(mean[row]) < FLT_MIN ? 0 : (float)mean[row];
-        for (size_t j = 0; j <= i; j++) {
-            const float entry = (float)c.matrix[i][j];
-            joint->factor[row * (row + 1) / 2 + columns[j]] = fabsf(entry) < LEAST_FACTOR ? 0 : entry;
-        }
-    }
+    avvik__covariance_whiten(&c, (double)n);
+    avvik__joint_store(&c, columns, mean, n_features, joint->mean, joint->factor);
 }
 
 enum avvik_status avvik__joint_put(const struct avvik__joint *joint, struct avvik__record *record,
                                    struct avvik_error *error)
 {
     enum avvik_status status = AVVIK_OK;
-    const uint64_t n = joint->n_features, n_factor = n * (n + 1) / 2;
+    const uint64_t n = joint->n_features, n_factor = AVVIK_JOINT_FACTOR(n), n_groups = joint->n - 1;
+    const uint64_t means[2] = {n_groups, n}, factors[2] = {n_groups, n_factor};
     if (n == 0)
         return AVVIK_OK;
     AVVIK_TRY(avvik__record_group(record, "/joint", error));
     AVVIK_TRY(avvik__record_put(record, "/joint/mean", AVVIK_F32, 1, &n, joint->mean, error));
     AVVIK_TRY(avvik__record_put(record, "/joint/factor", AVVIK_F32, 1, &n_factor, joint->factor, error));
+    if (n_groups == 0)
+        return AVVIK_OK;
+    const struct avvik__joint_measure first = avvik__joint_measure(joint, 1);
+    AVVIK_TRY(avvik__record_group(record, "/joint/peers", error));
+    AVVIK_TRY(avvik__record_put_u64(record, "/joint/peers", "min_rows", joint->min_rows, 1, error));
+    AVVIK_TRY(avvik__record_put(record, "/joint/peers/group", AVVIK_U32, 1, &n_groups, joint->group + 1, error));
+    AVVIK_TRY(avvik__record_put(record, "/joint/peers/rows", AVVIK_U64, 1, &n_groups, joint->rows + 1, error));
+    AVVIK_TRY(avvik__record_put(record, "/joint/peers/mean", AVVIK_F32, 2, means, first.mean, error));
+    AVVIK_TRY(avvik__record_put(record, "/joint/peers/factor", AVVIK_F32, 2, factors, first.factor, error));
 done:
     return status;
 }
 
-/* n numbers that are finite, and 0 or at least `least` in magnitude. */
-static enum avvik_status floats_get(struct avvik__record *record, const char *name, uint64_t n, float least,
-                                    float *into, const char *path, struct avvik_error *error)
+/* Numbers that are finite, and 0 or at least `least` in magnitude. */
+static enum avvik_status floats_get(struct avvik__record *record, const char *name, int rank, const uint64_t *dims,
+                                    float least, float *into, const char *path, struct avvik_error *error)
 {
     enum avvik_status status = AVVIK_OK;
+    const uint64_t n = rank == 1 ? dims[0] : dims[0] * dims[1];
     void *data = NULL;
-    AVVIK_TRY(avvik__record_get(record, name, AVVIK_F32, 1, &n, &data, error));
+    AVVIK_TRY(avvik__record_get(record, name, AVVIK_F32, rank, dims, &data, error));
     memcpy(into, data, n * sizeof *into);
     for (uint64_t i = 0; i < n; i++)
         if (!isfinite(into[i]) || (into[i] != 0 && fabsf(into[i]) < least))
@@ -142,20 +159,63 @@ done:
     return status;
 }
 
-enum avvik_status avvik__joint_get(struct avvik__joint *joint, uint32_t n_features, struct avvik__record *record,
-                                   const char *path, struct avvik_error *error)
+/* Of groups that there are, each once and in order, and of rows that they have. */
+static int peers_fit(const struct avvik__joint *joint, const struct avvik__groups *groups)
+{
+    for (uint32_t k = 1; k < joint->n; k++)
+        if (joint->group[k] <= joint->group[k - 1] || joint->group[k] >= groups->n ||
+            joint->rows[k] < joint->min_rows || joint->rows[k] > groups->rows[joint->group[k]])
+            return 0;
+    return 1;
+}
+
+static enum avvik_status peers_get(struct avvik__joint *joint, const struct avvik__groups *groups,
+                                   struct avvik__record *record, const char *path, struct avvik_error *error)
 {
     enum avvik_status status = AVVIK_OK;
-    const uint64_t n = n_features;
-    *joint = (struct avvik__joint){0};
+    const uint32_t n_features = joint->n_features;
+    uint64_t means[2] = {0, n_features}, factors[2] = {0, AVVIK_JOINT_FACTOR(n_features)};
+    void *numbers = NULL, *rows = NULL;
+    AVVIK_TRY(avvik__record_get_u64(record, "/joint/peers", "min_rows", &joint->min_rows, error));
+    AVVIK_TRY(avvik__record_dims(record, "/joint/peers/group", 1, means, error));
+    if (means[0] == 0 || means[0] >= groups->n || means[0] > avvik__joint_most(n_features) ||
+        joint->min_rows < AVVIK_JOINT_PEERS_LEAST)
+        AVVIK_FAIL(AVVIK_ERR_FORMAT, 0, "%s: %llu joint deviations of peer groups cannot be", path,
+                   (unsigned long long)means[0]);
+    factors[0] = means[0];
+    if (!avvik__joint_grow(joint, n_features, (uint32_t)means[0] + 1))
+        AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
+    const struct avvik__joint_measure first = avvik__joint_measure(joint, 1);
+    AVVIK_TRY(avvik__record_get(record, "/joint/peers/group", AVVIK_U32, 1, means, &numbers, error));
+    AVVIK_TRY(avvik__record_get(record, "/joint/peers/rows", AVVIK_U64, 1, means, &rows, error));
+    memcpy(joint->group + 1, numbers, means[0] * sizeof *joint->group);
+    memcpy(joint->rows + 1, rows, means[0] * sizeof *joint->rows);
+    if (!peers_fit(joint, groups))
+        AVVIK_FAIL(AVVIK_ERR_FORMAT, 0, "%s: the joint deviations of peer groups do not fit these groups", path);
+    AVVIK_TRY(floats_get(record, "/joint/peers/mean", 2, means, FLT_MIN, first.mean, path, error));
+    AVVIK_TRY(floats_get(record, "/joint/peers/factor", 2, factors, LEAST_FACTOR, first.factor, path, error));
+done:
+    free(numbers);
+    free(rows);
+    return status;
+}
+
+enum avvik_status avvik__joint_get(struct avvik__joint *joint, uint32_t n_features, const struct avvik__groups *groups,
+                                   struct avvik__record *record, const char *path, struct avvik_error *error)
+{
+    enum avvik_status status = AVVIK_OK;
+    const uint64_t n = n_features, n_factor = AVVIK_JOINT_FACTOR(n);
     if (!avvik__record_has(record, "/joint"))
         return AVVIK_OK;
     if (n > AVVIK_JOINT_FEATURES)
         return avvik__error_set(error, AVVIK_ERR_FORMAT, 0, "%s: a joint deviation over %u features is not known", path,
                                 n_features);
-    joint->n_features = n_features;
-    AVVIK_TRY(floats_get(record, "/joint/mean", n, FLT_MIN, joint->mean, path, error));
-    AVVIK_TRY(floats_get(record, "/joint/factor", n * (n + 1) / 2, LEAST_FACTOR, joint->factor, path, error));
+    if (!avvik__joint_grow(joint, n_features, 1))
+        AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
+    AVVIK_TRY(floats_get(record, "/joint/mean", 1, &n, FLT_MIN, joint->mean, path, error));
+    AVVIK_TRY(floats_get(record, "/joint/factor", 1, &n_factor, LEAST_FACTOR, joint->factor, path, error));
+    if (avvik__record_has(record, "/joint/peers"))
+        AVVIK_TRY(peers_get(joint, groups, record, path, error));
 done:
     return status;
 }

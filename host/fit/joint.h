@@ -1,5 +1,5 @@
-/* How features vary together: a shrunk covariance of the signed logarithms of z-scores, and its inverse Cholesky factor
- * (kernels/README.md, "Joint deviation"). */
+/* How features vary together, among everyone and within large peer groups: a shrunk covariance of the signed logarithms
+ * of z-scores, and its inverse Cholesky factor (kernels/README.md, "Joint deviation"). */
 #ifndef AVVIK_JOINT_H
 #define AVVIK_JOINT_H
 
@@ -7,28 +7,63 @@
 #include <stdint.h>
 
 #include "avvik/status.h"
-#include "kernel_types.h"
+#include "covariance.h"
+#include "groups.h"
 #include "record_file.h"
 
-#define AVVIK_JOINT_FACTOR (AVVIK_JOINT_FEATURES * (AVVIK_JOINT_FEATURES + 1) / 2)
-#define AVVIK_JOINT_ROWS 16384 /* that it is learnt from, at most */
+#define AVVIK_JOINT_FACTOR(n_features) ((size_t)(n_features) * ((n_features) + 1) / 2)
+#define AVVIK_JOINT_PEERS_LEAST 16            /* rows of a group that has its own, whatever somebody says */
+#define AVVIK_JOINT_ROWS 16384                /* that everyone's is learnt from, at most */
+#define AVVIK_JOINT_BYTES ((uint64_t)8 << 20) /* of all means and factors of groups, at most */
 
+/* Several of them: everyone's first, then those of groups that have their own. Rows of other groups are measured with
+ * that of the nearest group around theirs. */
 struct avvik__joint {
-    uint32_t n_features; /* 0: the model has none */
-    float mean[AVVIK_JOINT_FEATURES];
-    float factor[AVVIK_JOINT_FACTOR]; /* W, lower triangle by rows: row i from i (i + 1) / 2 on */
+    uint32_t n_features; /* 0: the model has none, and n is 0 */
+    uint32_t n;
+    uint64_t min_rows; /* that a group must have to get one; 0 where none has */
+    uint32_t *group;   /* [n]: whose; ascending from 0, everyone */
+    uint64_t *rows;    /* [n]: of the group that it was learnt from; 0 for everyone's */
+    float *mean;       /* [n][feature] */
+    float *factor;     /* [n]: W, lower triangle by rows: row i from i (i + 1) / 2 on */
 };
 
-/* From n rows of n_features values (1 to AVVIK_JOINT_FEATURES; finite; n >= 2): Ledoit and Wolf (2004), "A
- * well-conditioned estimator for large-dimensional covariance matrices", lemma 3.2 to 3.4, then its Cholesky factor
- * inverted. A column that does not vary has mean and factor 0. Sums run in row order, in double: the same on every
- * machine. */
-void avvik__joint_learn(struct avvik__joint *joint, const float *values, size_t n, uint32_t n_features);
+/* One of them. */
+struct avvik__joint_measure {
+    float *mean, *factor;
+};
+static inline struct avvik__joint_measure avvik__joint_measure(const struct avvik__joint *joint, uint32_t number)
+{
+    return (struct avvik__joint_measure){joint->mean + (size_t)number * joint->n_features,
+                                         joint->factor + number * AVVIK_JOINT_FACTOR(joint->n_features)};
+}
 
-/* /joint of a model, if it has one. What is read is checked: AVVIK_ERR_FORMAT, named after `path`. */
+/* How many groups can have one beside everyone's. */
+uint32_t avvik__joint_most(uint32_t n_features);
+
+/* Bytes that a group's takes in a model, and once more in the order that kernels want. */
+uint64_t avvik__joint_peer_bytes(uint32_t n_features);
+
+/* Rows that a group must have to get one, unless somebody says otherwise: 20 for each feature, 1,000 at least. */
+uint64_t avvik__joint_min_rows(uint32_t n_features);
+
+/* Room for n of them (1 or more), zeros; what there is already is kept. 0 without memory. */
+int avvik__joint_grow(struct avvik__joint *joint, uint32_t n_features, uint32_t n);
+void avvik__joint_destroy(struct avvik__joint *joint);
+
+/* Everyone's, from n rows of joint->n_features values (finite; n >= 2). A column that does not vary has mean and factor
+ * 0. Sums run in row order, in double. joint->n is 1. */
+void avvik__joint_learn(struct avvik__joint *joint, const float *values, size_t n);
+
+/* Mean and factor as a model has them, from a covariance that is whitened; columns: those of its features. */
+void avvik__joint_store(const struct avvik__covariance *c, const size_t *columns, const double *means,
+                        uint32_t n_features, float *mean, float *factor);
+
+/* /joint of a model, if it has one. What is read is checked: AVVIK_ERR_FORMAT, named after `path`. groups: those of the
+ * model, n being 0 where there are none. */
 enum avvik_status avvik__joint_put(const struct avvik__joint *joint, struct avvik__record *record,
                                    struct avvik_error *error);
-enum avvik_status avvik__joint_get(struct avvik__joint *joint, uint32_t n_features, struct avvik__record *record,
-                                   const char *path, struct avvik_error *error);
+enum avvik_status avvik__joint_get(struct avvik__joint *joint, uint32_t n_features, const struct avvik__groups *groups,
+                                   struct avvik__record *record, const char *path, struct avvik_error *error);
 
 #endif

@@ -75,6 +75,7 @@ void avvik_model_free(struct avvik_model *model)
     avvik__tails_destroy(&model->tails);
     avvik__calibration_destroy(&model->calibration);
     avvik__peers_destroy(&model->peers);
+    avvik__joint_destroy(&model->joint);
     free(model->features);
     free(model->table);
     free(model);
@@ -118,7 +119,9 @@ void avvik_model_summarize(const struct avvik_model *model, struct avvik_model_s
                                                 .n_keys = model->peers.n_keys,
                                                 .n_groups = model->peers.n_keys == 0 ? 1 : model->peers.groups.n,
                                                 .min_peers = model->peers.min_rows,
-                                                .has_joint = model->joint.n_features > 0,
+                                                .has_joint = model->joint.n > 0,
+                                                .joint_groups = model->joint.n > 0 ? model->joint.n - 1 : 0,
+                                                .joint_peers = model->joint.min_rows,
                                                 .has_tails = model->tails.n_features > 0,
                                                 .is_wide = model->forest.nodes == NULL};
 }

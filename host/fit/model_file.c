@@ -308,7 +308,7 @@ enum avvik_status avvik_model_load(const char *path, struct avvik_model **model_
     AVVIK_TRY(avvik__peers_get(model, record, path, error));
     AVVIK_TRY(forest_get(model, record, path, error));
     AVVIK_TRY(references_check(model, path, error));
-    AVVIK_TRY(avvik__joint_get(&model->joint, model->n_features, record, path, error));
+    AVVIK_TRY(avvik__joint_get(&model->joint, model->n_features, &model->peers.groups, record, path, error));
     AVVIK_TRY(tails_get(model, record, path, error));
     AVVIK_TRY(avvik__calibration_get(&model->calibration, record, path, error));
     AVVIK_TRY(strata_check(model, path, error));

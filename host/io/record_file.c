@@ -250,9 +250,9 @@ enum avvik_status avvik__record_open(const char *path, const char *kind, struct 
     if (strcmp(found, kind) != 0)
         AVVIK_FAIL(AVVIK_ERR_FORMAT, 0, "%s: is of kind '%s', where '%s' is needed", path, found, kind);
     AVVIK_TRY(avvik__record_get_u64(record, "/", "format_version", &version, error));
-    if (version != AVVIK_FORMAT_VERSION)
-        AVVIK_FAIL(AVVIK_ERR_FORMAT, 0, "%s: has format version %llu where this avvik reads %d; make it anew", path,
-                   (unsigned long long)version, AVVIK_FORMAT_VERSION);
+    if (version < 1 || version > AVVIK_FORMAT_VERSION)
+        AVVIK_FAIL(AVVIK_ERR_FORMAT, 0, "%s: has format version %llu where this avvik reads 1 to %d; make it anew",
+                   path, (unsigned long long)version, AVVIK_FORMAT_VERSION);
     AVVIK_TRY(avvik__record_get_text(record, "/", "avvik_kind", found, sizeof found, 1, error)); /* into the hash */
     *record_out = record;
     record = NULL;

@@ -12,8 +12,8 @@
 
 #include "avvik/status.h"
 
-#define AVVIK_FORMAT_VERSION 1
-#define AVVIK_HASH_SIZE 48 /* "xxh3-128:" and 32 hex digits, with the final zero */
+#define AVVIK_FORMAT_VERSION 2 /* of files that are written; version 1 has nothing that it does not have */
+#define AVVIK_HASH_SIZE 48     /* "xxh3-128:" and 32 hex digits, with the final zero */
 
 enum avvik__type { AVVIK_U16, AVVIK_U32, AVVIK_U64, AVVIK_I32, AVVIK_F32, AVVIK_F64, AVVIK_TEXT, AVVIK_I64 };
 
@@ -42,7 +42,8 @@ enum avvik_status avvik__record_sync_failed(const struct avvik__record *record, 
 /* 1 if `path` is a file of that kind made by avvik, whatever else may be wrong with it. */
 int avvik__record_is(const char *path, const char *kind);
 
-/* Read PATH, which must be of `kind` and of this format version. Untrusted. AVVIK_ERR_IO or AVVIK_ERR_FORMAT. */
+/* Read PATH, which must be of `kind` and of a format version up to this one. Untrusted. AVVIK_ERR_IO or
+ * AVVIK_ERR_FORMAT. */
 enum avvik_status avvik__record_open(const char *path, const char *kind, struct avvik__record **record_out,
                                      struct avvik_error *error);
 

@@ -44,6 +44,7 @@ struct fit_worker {
     struct avvik__groups census;      /* of the pass that counts groups */
     uint32_t *groups;                 /* [piece_rows]: of each row, where rows are grouped */
     struct deal deal;                 /* in the passes that gather groups */
+    struct joint_worker *joint;       /* of the pass for joint deviations of groups */
 };
 
 struct fit {
@@ -70,6 +71,7 @@ struct fit {
     char *is_searched;                     /* [feature]: whose median it looks for */
     struct fit_peers *peers;               /* of the passes for peer groups */
     struct fit_tails *tails;               /* of those for tails */
+    struct joint_pass *joint_pass;         /* of the pass for their joint deviations */
     uint32_t *sample_groups;               /* of each row of `sample`; NULL without peer groups */
     uint64_t memory_bytes;                 /* that those passes may take for what they keep */
     uint64_t kept_limit;                   /* of these, for what the pass that is going on keeps for medians */
@@ -145,6 +147,10 @@ void avvik__threads_share(void *(*work)(void *), void *context, unsigned n_threa
 
 /* How features vary together in the rows that the trees grew from. */
 enum avvik_status avvik__fit_joint(struct fit *fit, struct avvik_error *error);
+
+/* The same within large groups of peers, each with its own centers and scales: one more pass over all rows, or several
+ * where there is not memory for the sums of all groups at once. Nothing without peers. What reading returns. */
+enum avvik_status avvik__fit_joint_peers(struct fit *fit, struct avvik_error *error);
 
 /* Score the rows that are held out, and some that the trees grew from, with the finished model. */
 enum avvik_status avvik__fit_calibrate(struct fit *fit, struct avvik_error *error);

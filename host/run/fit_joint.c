@@ -37,6 +37,8 @@ enum avvik_status avvik__fit_joint(struct fit *fit, struct avvik_error *error)
     const size_t n_features = model->n_features, n = fit->n_draws < AVVIK_JOINT_ROWS ? fit->n_draws : AVVIK_JOINT_ROWS;
     if (fit->options->no_joint || n_features > AVVIK_JOINT_FEATURES)
         return AVVIK_OK;
+    if (!avvik__joint_grow(&model->joint, model->n_features, 1))
+        return avvik__error_set(error, AVVIK_ERR_MEMORY, 0, "out of memory");
     struct place *places = calloc(n, sizeof *places);
     float *values = calloc(n * n_features, sizeof *values);
     if (places == NULL || values == NULL)
@@ -48,7 +50,7 @@ enum avvik_status avvik__fit_joint(struct fit *fit, struct avvik_error *error)
         for (size_t f = 0; f < n_features; f++)
             values[i * n_features + f] = avvik__signed_log(fit->sample[places[i].draw * n_features + f],
                                                            model->features[f].center32, model->features[f].rscale32);
-    avvik__joint_learn(&model->joint, values, n_rows, (uint32_t)n_features);
+    avvik__joint_learn(&model->joint, values, n_rows);
 done:
     free(places);
     free(values);

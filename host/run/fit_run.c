@@ -112,6 +112,10 @@ static enum avvik_status options_check(const struct avvik_fit_options *options, 
     if (options->sample < MIN_ROWS || options->sample > MAX_SAMPLE)
         return avvik__error_set(error, AVVIK_ERR_USAGE, 0, "a sample of %u rows is outside %d to %d", options->sample,
                                 MIN_ROWS, MAX_SAMPLE);
+    if (options->joint_peers > 0 && options->joint_peers < AVVIK_JOINT_PEERS_LEAST)
+        return avvik__error_set(error, AVVIK_ERR_USAGE, 0,
+                                "a joint deviation of a group of %llu rows is not known; it takes %d at least",
+                                (unsigned long long)options->joint_peers, AVVIK_JOINT_PEERS_LEAST);
     return AVVIK_OK;
 }
 
@@ -333,8 +337,11 @@ enum avvik_status avvik_model_fit(struct avvik_source *source, const struct avvi
     const uint64_t start = avvik__now_ns();
     AVVIK_TRY(forest_make(&fit, error));
     AVVIK_TRY(avvik__fit_joint(&fit, error));
+    const uint64_t grown = avvik__now_ns();
+    AVVIK_TRY(avvik__fit_joint_peers(&fit, error)); /* a pass over the rows */
+    const uint64_t passed = avvik__now_ns();
     AVVIK_TRY(avvik__fit_calibrate(&fit, error));
-    summary.grow_ns = avvik__now_ns() - start;
+    summary.grow_ns = avvik__now_ns() - passed + grown - start;
     fit.model->forest.weights = NULL;
     *model_out = fit.model;
     fit.model = NULL;

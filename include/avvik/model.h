@@ -34,6 +34,11 @@ struct avvik_fit_summary {
     uint32_t passes;               /* over all rows */
     uint32_t groups_seen, groups; /* of all levels, everyone not counted; of these, the ones large enough to be peers */
     uint64_t rows_everyone;       /* rows in none of them */
+    uint32_t joint_groups;        /* groups with a joint deviation of their own */
+    uint32_t joint_left_out;      /* groups that are as large, and have none because there are so many larger ones */
+    uint32_t joint_constant;      /* of joint_groups, those in which a feature does not vary, and has no part in it */
+    uint32_t joint_alike;         /* groups that are as large, and have none because no feature varies in them */
+    uint64_t rows_joint_everyone; /* rows whose joint deviation is measured with everyone's */
     uint32_t checkpoints;         /* written */
     char no_checkpoints[256];     /* why none could be written, or empty */
     uint64_t memory_bytes;        /* that blocks and buffers took */
@@ -66,13 +71,17 @@ struct avvik_fit_options {
     uint64_t min_peers;   /* rows that a group of the source's keys must have; 0: AVVIK_MIN_PEERS_DEFAULT */
     int with_tails;       /* 1: the model has tail probabilities, which takes three more passes */
     enum avvik_splits splits;
+    uint64_t
+        joint_peers; /* rows, those that are held out left aside, that a group must have for a joint deviation of its
+                        own; 0: 1,000, or 20 for each feature if that is more; AVVIK_JOINT_PEERS_NONE: no group has */
 };
+#define AVVIK_JOINT_PEERS_NONE UINT64_MAX
 #define AVVIK_MIN_PEERS_DEFAULT 50
 #define AVVIK_MAX_WEIGHT 1000.0f
 #define AVVIK_FIT_DEFAULTS                                                                                             \
     {                                                                                                                  \
         128, 256, 65536, 0, 1, 0, NULL, NULL, NULL, 0, NULL, 0, 0, NULL, AVVIK_DEVIATION_ROBUST, NULL, 0, 0,           \
-            AVVIK_SPLITS_MIXED                                                                                         \
+            AVVIK_SPLITS_MIXED, 0                                                                                      \
     }
 
 /* Weights of features: 1 for those that are not named.
@@ -122,6 +131,9 @@ struct avvik_model_summary {
     enum avvik_deviation deviation;
     uint32_t held_out; /* rows that calibrate */
     int has_joint, has_tails;
+    uint32_t joint_groups; /* groups of peers that have a joint deviation of their own */
+    uint64_t
+        joint_peers; /* rows that such a group has at least, those that are held out left aside; 0: there is none */
     uint32_t n_keys, n_groups; /* columns that rows are grouped by; groups of all levels, everyone being one */
     uint64_t min_peers;        /* rows that a group must have */
     int is_wide;

@@ -33,6 +33,12 @@ class Model:
                 self.joint_mean = file["/joint/mean"][:].astype(np.float64)
                 self.joint = np.zeros((n, n))
                 self.joint[np.tril_indices(n)] = file["/joint/factor"][:]
+                self.parent = file["/peers/parent"][:] if "peers" in file else [0]
+                self.joint_peers = {}
+                for k, group in enumerate(file["/joint/peers/group"][:] if "peers" in file["/joint"] else []):
+                    factor = np.zeros((n, n))
+                    factor[np.tril_indices(n)] = file["/joint/peers/factor"][k]
+                    self.joint_peers[int(group)] = file["/joint/peers/mean"][k].astype(np.float64), factor
             self.quantiles_of_tails = None
             if "tails" in file:
                 self.quantiles_of_tails = [file["/tails"][name][:] for name in ("quantile", "below", "at_most")]
@@ -131,21 +137,26 @@ class Model:
         z = (np.asarray(rows, np.float32) - center) * rscale
         return np.where(np.isfinite(rows), z, np.float32(0))
 
-    def apart(self, rows):
-        """The signed logarithms of the z-scores, from their means."""
-        z = (np.asarray(rows, np.float32) - self.center) * self.rscale
+    def apart(self, rows, group=0):
+        """The signed logarithms of the z-scores, from their means, and the factor: those of the nearest group around that
+        has some, in the end everyone's."""
+        while group and group not in self.joint_peers:
+            group = int(self.parent[group])
+        mean, factor = self.joint_peers[group] if group else (self.joint_mean, self.joint)
+        z = self.z(rows, group)
         mantissa, exponent = np.frexp(np.float32(1) + np.abs(z))
         log = np.copysign((2 * mantissa.astype(np.float64) - 1) + (exponent - 1), z)
-        return np.where(np.isfinite(rows), log, 0) - self.joint_mean
+        return np.where(np.isfinite(rows), log, 0) - mean, factor
 
-    def joint_parts(self, row):
+    def joint_parts(self, row, group=0):
         """What each feature adds to the squared distance."""
-        apart = self.apart(row)
-        return apart * (self.joint.T @ (self.joint @ apart))
+        apart, factor = self.apart(row, group)
+        return apart * (factor.T @ (factor @ apart))
 
-    def distances(self, rows):
+    def distances(self, rows, group=0):
         """The squared distances of rows."""
-        return ((self.apart(rows) @ self.joint.T) ** 2).sum(axis=1)
+        apart, factor = self.apart(rows, group)
+        return ((apart @ factor.T) ** 2).sum(axis=1)
 
     def cells_of_tails(self, feature):
         """Where each cell of a feature begins, and what values in it are worth in the tails, in bits."""
@@ -175,7 +186,7 @@ class Model:
         rows = np.asarray(rows, np.float32)
         scores = {"forest": -self.path_sums(rows).astype(np.float64),
                   "deviation": np.abs(self.z(rows, group)).max(axis=1).astype(np.float64),
-                  "joint": self.distances(rows)}
+                  "joint": self.distances(rows, group)}
         if self.quantiles_of_tails is not None:
             scores["tails"] = 256 * self.tails(rows)
         return self.calibration.combine(scores)

@@ -55,9 +55,10 @@ def folder(tmp_path_factory):
     """A batch, a model with and one without peers, scores and lists."""
     folder = tmp_path_factory.mktemp("explain")
     write_batch(folder / "batch.h5")
-    for name, options in {"all": (), "peers": ("--peers", "office")}.items():
+    for name, options in {"all": (), "peers": ("--peers", "office", "--joint-peers", 200)}.items():
         program.ok("fit", folder / "batch.h5", "--trees", 40, "--sample", 128, "--seed", 3, *options, "--out",
                    folder / f"{name}.model.h5")
+        assert (len(Model(folder / f"{name}.model.h5").joint_peers) > 1) == (name == "peers")
         program.ok("score", "--model", folder / f"{name}.model.h5", folder / "batch.h5", "--out", folder / f"{name}.h5")
         flags = program.ok("flag", folder / f"{name}.h5", "--budget", 12, "--random-share", "25%", "--json").stdout
         (folder / f"{name}.json").write_text(flags, encoding="utf-8")
@@ -120,7 +121,7 @@ def test_reasons_add_up(folder):
     for by in ("forest", "deviation", "joint", "combined"):
         for case in explain(folder, "peers", "--rows", ",".join(map(str, flagged)), "--reasons", 99, "--by", by):
             row, value = case["row"], features_of(folder, [case["row"]])[0]
-            z, joint = model.z(value, groups[row]), model.joint_parts(value)
+            z, joint = model.z(value, groups[row]), model.joint_parts(value, groups[row])
             assert case["scores"]["joint"] == pytest.approx(joint.sum(), rel=1e-4)
             assert case["scores"]["deviation"] == np.abs(z).max()
             assert sum(reason["share"] for reason in case["reasons"]) == pytest.approx(1)

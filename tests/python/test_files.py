@@ -62,7 +62,7 @@ def check_file(path, kind, content):
             assert name in file, name
             assert file[name].dtype == dtype, name
     assert root["avvik_kind"] == kind
-    assert root["format_version"] == 1
+    assert root["format_version"] == 2
     assert re.fullmatch(r"avvik \d+\.\d+\.\d+.*", root["producer"])
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", root["created"])
     assert re.fullmatch(r"xxh3-128:[0-9a-f]{32}", root["content_hash"])

@@ -8,11 +8,16 @@ from sklearn.covariance import LedoitWolf
 import program
 import sets
 import test_calibration
+import test_peers
+from program import BAD_INPUT, WRONG_USAGE, fails
+from test_bad_models import change, remove, replace, set_value
 
 
-def signed_logs(values, model):
-    """sign(z) log2(1 + |z|), linear between powers of two: np.frexp instead of bits."""
+def signed_logs(values, model, group=None):
+    """sign(z) log2(1 + |z|), linear between powers of two: np.frexp instead of bits. Among everyone or a group's rows."""
     center, rscale = model["/statistics/center32"][:], model["/statistics/rscale32"][:]
+    if group is not None:
+        center, rscale = model["/peers/center32"][group], model["/peers/rscale32"][group]
     with np.errstate(invalid="ignore", over="ignore"):
         z = (values.astype(np.float32) - center) * rscale
     z = np.where(np.isfinite(values) & ~np.isnan(z), z, np.float32(0))
@@ -99,3 +104,163 @@ def test_no_joint_deviation(tmp_path):
                                   "forest=4,deviation=1")["flags"]
         assert [case["row"] for case in with_it] == [case["row"] for case in without]
         assert {case["p"]["joint"] for case in with_it} == {1.0}
+
+
+def distances(logs, learnt):
+    """Of rows, by scikit-learn's covariance of the rows that are learnt from, columns without variance left out."""
+    varies = learnt.std(axis=0) > 1e-12
+    return LedoitWolf().fit(learnt[:, varies]).mahalanobis(logs[:, varies]), int((~varies).any())
+
+
+def check_peers(values, model, scores, least_rows):
+    """Every group that is large enough has its own; each row is measured with that of the nearest group around it."""
+    parent = model["/peers/parent"][:]
+    n_groups, n_rows = len(parent), len(values)
+    held_out = np.zeros(n_rows, bool)
+    held_out[test_calibration.stratified(4, 3, int(model["/calibration"].attrs["rows"]), n_rows)] = True
+    group = scores["/scores/peer_group"][:].astype(int)
+    inside = np.zeros((n_groups, n_rows), bool)
+    inside[group, np.arange(n_rows)] = True
+    for g in range(n_groups - 1, 0, -1):
+        inside[parent[g]] |= inside[g]
+    wanted_groups = [g for g in range(1, n_groups) if (inside[g] & ~held_out).sum() >= least_rows]
+    if not wanted_groups:
+        assert "peers" not in model["/joint"]
+    else:
+        assert model["/joint/peers/group"][:].tolist() == wanted_groups
+        assert model["/joint/peers/rows"][:].tolist() == [(inside[g] & ~held_out).sum() for g in wanted_groups]
+    owner = np.zeros(n_rows, int)
+    for g in wanted_groups:  # parents come first
+        owner[inside[g]] = g
+    got, n_constant = scores["/scores/joint"][:], 0
+    for g in wanted_groups:
+        logs = signed_logs(values, model, g)
+        wanted, is_constant = distances(logs[owner == g], logs[inside[g] & ~held_out])
+        n_constant += is_constant
+        error = np.abs(got[owner == g] - wanted) / np.maximum(wanted, 1e-4)
+        assert len(error) == 0 or error.max() <= 1e-5, g
+    factor = np.zeros((values.shape[1],) * 2)
+    factor[np.tril_indices(values.shape[1])] = model["/joint/factor"][:]
+    wanted = (((signed_logs(values, model) - model["/joint/mean"][:]) @ factor.T) ** 2).sum(axis=1)[owner == 0]
+    assert (np.abs(got[owner == 0] - wanted) <= 1e-5 * np.maximum(wanted, 1e-4)).all()
+    return owner, len(wanted_groups), n_constant
+
+
+@pytest.mark.parametrize("rows, features", [(60_000, 5), (20_000, 60), (3000, 5)])
+def test_large_groups_of_peers_have_their_own(rows, features, tmp_path):
+    columns, keys = test_peers.table(rows)
+    for k in range(5, features):  # more than 50: then groups need more rows; and one of them missing now and then
+        columns[f"more{k:02}"] = (columns["amount"] if k % 3 else columns["holes"]) * np.float32(0.1 * k) + np.roll(
+            columns["hours"], k) ** 2
+    path = test_peers.write(tmp_path / "batch.h5", columns, keys)
+    told = program.ok_json("fit", path, "--seed", 4, "--peers", ",".join(test_peers.KEYS), "--out", tmp_path / "model.h5")
+    program.ok("score", "--model", tmp_path / "model.h5", path, "--out", tmp_path / "scores.h5")
+    model, scores = h5py.File(tmp_path / "model.h5"), h5py.File(tmp_path / "scores.h5")
+    names = [name.decode() for name in model["/features/name"][:]]
+    values = np.stack([columns[name] for name in names], axis=1)
+    owner, n_groups, n_constant = check_peers(values, model, scores, max(1000, 20 * features))
+    assert told["joint_groups"] == n_groups and told["rows_joint_everyone"] == (owner == 0).sum()
+    assert told["joint_groups_with_constants"] == n_constant and told["joint_groups_left_out"] == 0
+    assert (n_groups > 1 and n_constant > 0) == (rows > 10_000)
+    assert program.ok_json("model", "show", tmp_path / "model.h5")["joint_groups"] == n_groups
+    # rows that calibrate are measured like any others, in the order of their numbers
+    held_out = test_calibration.stratified(4, 3, int(model["/calibration"].attrs["rows"]), rows)
+    assert np.array_equal(model["/calibration/joint"][:], scores["/scores/joint"][:][held_out])
+
+
+def test_which_groups_have_their_own(tmp_path):
+    """Not those in which nothing varies, nor any that --joint-peers leaves out: they are measured as with --joint-peers 0,
+    which gives the very scores of a model without peers."""
+    columns = sets.random_columns(6000, 4)
+    key = np.repeat([1, 2, 3], [3000, 2000, 1000])
+    for name in columns:
+        columns[name] = np.where(key == 2, np.float32(0.5), columns[name]).astype(np.float32)
+    path = sets.write_table(tmp_path / "batch.h5", {**columns, "key": key})
+    got = {}
+    for what, options in (("none", ("--peers", "key", "--joint-peers", 0)), ("usual", ("--peers", "key")),
+                          ("all", ("--peers", "key", "--joint-peers", 16)), ("no peers", ("--features", ",".join(columns)))):
+        told = program.ok_json("fit", path, "--seed", 4, "--force", "--out", tmp_path / "model.h5", *options)
+        program.ok("score", "--model", tmp_path / "model.h5", path, "--force", "--out", tmp_path / "scores.h5")
+        with h5py.File(tmp_path / "scores.h5") as file:
+            got[what] = file["/scores/joint"][:]
+        groups = {"none": 0, "usual": 1, "all": 2, "no peers": 0}[what]
+        assert told["joint_groups"] == groups and told["joint_groups_alike"] == (groups > 0)
+        assert told["rows_joint_everyone"] == {"none": 6000, "usual": 3000, "all": 2000, "no peers": 0}[what]
+        shown = program.ok_json("model", "show", tmp_path / "model.h5")
+        assert shown["joint_peers"] == {"none": 0, "usual": 1000, "all": 16, "no peers": 0}[what]
+    assert np.array_equal(got["none"], got["no peers"]) and np.array_equal(got["usual"][key > 1], got["none"][key > 1])
+    assert np.array_equal(got["all"][key < 3], got["usual"][key < 3])
+    assert not (got["usual"][key == 1] == got["none"][key == 1]).any()
+    assert not (got["all"][key == 3] == got["none"][key == 3]).any()
+    fails(WRONG_USAGE, "fit", path, "--peers", "key", "--joint-peers", 15, "--out", tmp_path / "never.h5",
+          names=["15", "16"], folder=tmp_path)
+
+
+def test_the_same_for_any_threads_and_memory(tmp_path):
+    """Where there is no memory for the sums of all groups at once, there are more passes."""
+    random = np.random.default_rng(5)
+    rows, features = 110_000, 64
+    common = random.normal(size=rows)
+    columns = {f"x{f:02}": (random.normal(size=rows) + common * (f % 3)).astype(np.float32) for f in range(features)}
+    path = sets.write_table(tmp_path / "batch.h5", {**columns, "key": random.permutation(np.arange(rows) % 61)})
+    hashes, passes = set(), []
+    for threads, memory in ((1, "512M"), (3, "512M"), (2, "74M")):
+        told = program.ok_json("fit", path, "--peers", "key", "--trees", 20, "--calibration", 1000, "--threads", threads,
+                               "--memory", memory, "--force", "--out", tmp_path / "model.h5")
+        with h5py.File(tmp_path / "model.h5") as file:
+            hashes.add(file.attrs["content_hash"])
+        passes.append(told["passes"])
+        assert told["joint_groups"] == 61 and told["rows_joint_everyone"] == 0
+    print(passes)
+    assert len(hashes) == 1 and passes[0] == passes[1] == 4 and passes[2] > 4
+
+
+def first_of(name, make):
+    """Replace a data set by what `make` makes of it."""
+    return lambda file: replace(name, make(file[name][:]))(file)
+
+
+TAMPERED = {
+    "a group that is not there": set_value("/joint/peers/group", -1, 4_000_000_000),
+    "everyone's twice": set_value("/joint/peers/group", 0, 0),
+    "a group twice": first_of("/joint/peers/group", lambda group: np.repeat(group[:1], len(group))),
+    "groups that fall": first_of("/joint/peers/group", lambda group: group[::-1]),
+    "groups in another type": first_of("/joint/peers/group", lambda group: group.astype(np.int64)),
+    "more groups than there are": first_of("/joint/peers/group", lambda group: np.arange(1, 100_000, dtype=np.uint32)),
+    "no group": first_of("/joint/peers/group", lambda group: group[:0]),
+    "no groups": remove("/joint/peers/group"),
+    "more rows than the group has": set_value("/joint/peers/rows", 0, 1 << 60),
+    "fewer rows than it must have": set_value("/joint/peers/rows", 0, 999),
+    "no least rows": lambda file: file["/joint/peers"].attrs.__delitem__("min_rows"),
+    "least rows of nothing": lambda file: file["/joint/peers"].attrs.__setitem__("min_rows", np.uint64(0)),
+    "no rows": remove("/joint/peers/rows"),
+    "an infinite mean": set_value("/joint/peers/mean", (1, 2), np.inf),
+    "a mean too few": first_of("/joint/peers/mean", lambda mean: mean[:-1]),
+    "means of more features": first_of("/joint/peers/mean", lambda mean: np.repeat(mean, 2, axis=1)),
+    "a NaN in a factor": set_value("/joint/peers/factor", (1, 2), np.nan),
+    "a denormal in a factor": set_value("/joint/peers/factor", (0, 0), 1e-40),
+    "factors in one dimension": first_of("/joint/peers/factor", lambda factor: factor.ravel()),
+    "factors of fewer features": first_of("/joint/peers/factor", lambda factor: factor[:, :3]),
+    "no factors": remove("/joint/peers/factor"),
+    "a data set instead": lambda file: (remove("/joint/peers")(file), file["/joint"].create_dataset("peers", data=[1.0])),
+    "no peer groups": remove("/peers"),
+}
+
+
+@pytest.fixture(scope="module")
+def large_groups(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("joint")
+    columns, keys = test_peers.table(12_000)
+    path = test_peers.write(folder / "batch.h5", columns, keys)
+    program.ok("fit", path, "--peers", "municipality", "--trees", 5, "--out", folder / "model.h5")
+    with h5py.File(folder / "model.h5") as file:
+        assert len(file["/joint/peers/group"]) > 1
+    return path, folder / "model.h5"
+
+
+@pytest.mark.parametrize("what", TAMPERED)
+def test_tampered(what, large_groups, tmp_path):
+    batch, model = large_groups
+    path = change(model, tmp_path / "tampered.h5", TAMPERED[what])
+    fails(BAD_INPUT, "score", "--model", path, batch, "--out", tmp_path / "never.h5", names=[path, "joint"],
+          folder=tmp_path)

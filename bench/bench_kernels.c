@@ -374,10 +374,9 @@ static struct trace trace_tails(const struct work *w)
 /* As many rows at a time as are multiplied. */
 static void run_joint_logs(any_fn *f, struct work *w)
 {
-    for (size_t first = 0; first < w->n_rows; first += AVVIK_SUMS_ROWS)
+    for (size_t first = 0; first + AVVIK_SUMS_ROWS <= w->n_rows; first += AVVIK_SUMS_ROWS)
         for (size_t column = 0; column < w->n_features; column++)
-            ((avvik__joint_logs_fn *)f)(w->sums[column], w->columns + column * w->n_rows + first,
-                                        w->n_rows - first < AVVIK_SUMS_ROWS ? w->n_rows - first : AVVIK_SUMS_ROWS,
+            ((avvik__joint_logs_fn *)f)(w->sums[column], w->columns + column * w->n_rows + first, AVVIK_SUMS_ROWS,
                                         w->mean[column], w->rscale[column]);
 }
 
@@ -388,13 +387,12 @@ static struct trace trace_joint_logs(const struct work *w)
 
 static void run_joint_products(any_fn *f, struct work *w)
 {
-    for (size_t column = 0; column < w->n_features; column++)
-        for (size_t r = 0; r < AVVIK_SUMS_ROWS; r++)
-            w->sums[column][r] = (double)((column * 7 + r) % 1000);
+    for (size_t i = 0; i < w->n_features * AVVIK_SUMS_ROWS; i++)
+        w->sums[i / AVVIK_SUMS_ROWS][i % AVVIK_SUMS_ROWS] = (double)(i % 1000);
     memset(w->products, 0, w->n_features * (w->n_features + 1) / 2 * sizeof *w->products);
-    for (size_t first = 0; first < w->n_rows; first += AVVIK_SUMS_ROWS)
+    for (size_t first = 0; first + AVVIK_SUMS_ROWS <= w->n_rows; first += AVVIK_SUMS_ROWS)
         ((avvik__joint_products_fn *)f)(w->products, (const double(*)[AVVIK_SUMS_ROWS])w->sums, w->n_features,
-                                        w->n_rows - first < AVVIK_SUMS_ROWS ? w->n_rows - first : AVVIK_SUMS_ROWS);
+                                        AVVIK_SUMS_ROWS);
 }
 
 static struct trace trace_joint_products(const struct work *w)

@@ -40,12 +40,11 @@ struct work {
     struct avvik__tail_table *tables;   /* [feature] */
     float *joint_tables;                /* [group]: of the joint deviation; NULL for too many features */
     double (*sums)[AVVIK_SUMS_ROWS];    /* [feature]: some rows of a group, in steps; NULL likewise */
-    int64_t *products;                  /* of them */
     struct avvik__forest_layout layout;
     int32_t *expected, *leaf_reasons; /* of that forest */
 
     int32_t *path_sum, *tails;
-    int64_t *contributions; /* [row][stride] */
+    int64_t *contributions, *products; /* [row][stride]; of the sums */
     float *deviation, *joint;
     uint16_t *feature, *beyond;
     uint64_t *counts;
@@ -340,7 +339,6 @@ static void run_deviation_joint(any_fn *f, struct work *w)
                                      w->n_features, w->mean, w->rscale, 3.5f, w->mean, w->joint_tables + 3 * w->stride);
 }
 
-/* Each row with the table of its group. */
 static void run_joint_peers(any_fn *f, struct work *w)
 {
     ((avvik__joint_peers_fn *)f)(w->joint, w->tile, w->stride, w->n_rows, w->n_features, w->group, w->joint_tables);

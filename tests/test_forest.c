@@ -159,17 +159,18 @@ static float value_make(unsigned feature)
     case 1: return 1 / (noise() + 1e-4f);
     case 2: return floorf(noise() * 4);
     case 3: return 7;
-    default: return 1e6f + floorf(noise() * 8);
+    default: /* packed thresholds lie farther apart than these values, or nearly */
+        return feature % 10 == 4 ? 3e8f + 32 * floorf(1 / (noise() + 0.02f)) : 1e6f + floorf(noise() * 8);
     }
 }
 
 static const struct shape {
     unsigned trees, sample, features;
     enum avvik_splits splits;
-} shapes[] = {{20, 16, 1, AVVIK_SPLITS_UNIFORM},   {20, 17, 3, AVVIK_SPLITS_MIXED},
-              {30, 100, 5, AVVIK_SPLITS_UNIFORM},  {40, 256, 9, AVVIK_SPLITS_MIXED},
-              {12, 300, 64, AVVIK_SPLITS_UNIFORM}, {8, 256, 70, AVVIK_SPLITS_KURTOSIS},
-              {8, 256, 70, AVVIK_SPLITS_UNIFORM},  {3, 4096, 6, AVVIK_SPLITS_MIXED}};
+} shapes[] = {
+    {20, 16, 1, AVVIK_SPLITS_UNIFORM},   {20, 17, 3, AVVIK_SPLITS_MIXED},    {30, 100, 5, AVVIK_SPLITS_UNIFORM},
+    {40, 100, 7, AVVIK_SPLITS_KURTOSIS}, {40, 256, 9, AVVIK_SPLITS_MIXED},   {12, 300, 64, AVVIK_SPLITS_UNIFORM},
+    {8, 256, 70, AVVIK_SPLITS_KURTOSIS}, {8, 256, 70, AVVIK_SPLITS_UNIFORM}, {3, 4096, 6, AVVIK_SPLITS_MIXED}};
 
 START_TEST(test_path_sums_follow_the_paper)
 {

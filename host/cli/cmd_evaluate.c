@@ -56,13 +56,13 @@ static int run(const struct cli_command *command, int argc, char **argv)
         return cli_usage_error(command, "one score file is needed");
     if (labels == NULL)
         return cli_usage_error(command, "--labels FILE:/DATASET is needed");
-    if (!cli_split_labels(labels, &labels_path, &dataset))
-        return cli_usage_error(command, "--labels takes FILE:/DATASET, not '%s'", labels);
     if (weights != NULL && !avvik_weights_parse(weights, flag.weights))
         return cli_usage_error(command, "--weights takes weights such as forest=4,deviation=1,joint=1, not '%s'",
                                weights);
     if (p_by != NULL && !avvik_p_by_parse(p_by, &flag.p_by))
         return cli_usage_error(command, "--p-by takes group or everyone, not '%s'", p_by);
+    if (!cli_split_labels(labels, &labels_path, &dataset))
+        return cli_usage_error(command, "--labels takes FILE:/DATASET, not '%s'", labels);
     struct avvik_error error;
     struct avvik_evaluation evaluation;
     const enum avvik_status status =

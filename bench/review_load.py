@@ -1,9 +1,10 @@
-"""How the review server bears a busy morning: python bench/review_load.py [--seconds 60] [--rate 50]
+"""How the review server bears a busy morning: python bench/review_load.py [--seconds 60] [--rate 50] [--browser]
 
 Makes a store of 10,000 cases of one night, serves it on one core (of which it takes what is left for itself on another), and asks
 for pages from 8 sessions at a fixed rate, whether or not earlier answers have come: half cases, a third lists with all kinds of
 filters, the rest decisions and progress. Then times the list alone, one request after the other. On the loopback only; every
-answer is checked, and the log afterwards. Figures are in host/web/README.md.
+answer is checked, and the log afterwards. With --browser only the list, in Chromium, as its own navigation timing has it: until
+the last byte, and until the page stands. Figures are in host/web/README.md.
 """
 
 import argparse
@@ -18,7 +19,7 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "tests" / "python"))
 import cases  # noqa: E402
 import program  # noqa: E402
-from reviewing import Client, Server, user  # noqa: E402
+from reviewing import PASSWORD, Client, Server, user  # noqa: E402
 
 N_CASES, N_SESSIONS = 10_000, 8
 LISTS = ["", "?sort=p&order=down", "?search=hours", "?office=0301&state=open", "?selected=random", "?sort=key&from=5000",
@@ -55,12 +56,38 @@ def told(name, seconds):
     print(f"{name:<26} {len(seconds):>6}  {at[0]:8.1f} {at[1]:8.1f} {at[2]:8.1f} {1000 * seconds[-1]:8.1f}")
 
 
+def browse(server):
+    """The list of all cases in Chromium, 15 times each way."""
+    import shutil
+    from playwright.sync_api import sync_playwright
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"] if os.geteuid() == 0 else [])
+        page = browser.new_page(base_url=server.url, viewport={"width": 1280, "height": 900})
+        page.goto("/login")
+        page.get_by_label("User name").fill("ola")
+        page.get_by_label("Password").fill(PASSWORD)
+        page.get_by_role("button").click()
+        print(f"{'milliseconds':<42} {'n':>3}  {'median':>8} {'95 %':>8} {'99 %':>8} {'longest':>8}")
+        for query in LISTS:
+            parts = {"last byte": [], "page stands": []}
+            for _ in range(15):
+                page.goto("/cases" + query)
+                timing = page.evaluate("performance.getEntriesByType('navigation')[0].toJSON()")
+                parts["last byte"].append(timing["responseEnd"] / 1000)
+                parts["page stands"].append(timing["loadEventEnd"] / 1000)
+            for part, seconds in parts.items():
+                told(f"/cases{query}, {part}", seconds)
+        browser.close()
+
+
 def main():
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--seconds", type=int, default=60)
     options.add_argument("--rate", type=float, default=50)
+    options.add_argument("--browser", action="store_true")
     options = options.parse_args()
-    folder = pathlib.Path(tempfile.mkdtemp(prefix="avvik-load-"))
+    holder = tempfile.TemporaryDirectory(prefix="avvik-load-")
+    folder = pathlib.Path(holder.name)
     store = folder / "cases.db"
     program.ok("cases", "add", store, cases.write(folder / "cases.jsonl", cases.night(9_500, 500)))
     user(store, "ola", "auditor")
@@ -68,6 +95,9 @@ def main():
         cores = sorted(os.sched_getaffinity(0))
         for thread in os.listdir(f"/proc/{server.process.pid}/task"):
             os.sched_setaffinity(int(thread), {cores[-1]})
+        if options.browser:
+            browse(server)
+            return
         clients = [Client(server) for _ in range(N_SESSIONS)]
         for client in clients:
             assert client.log_in("ola")[0] == 303
@@ -106,9 +136,6 @@ def main():
         for query in LISTS:
             told("/cases" + query, alone[query])
     print(program.ok("audit", "verify", store).stdout.splitlines()[0])
-    for file in folder.iterdir():
-        file.unlink()
-    folder.rmdir()
 
 
 main()

@@ -121,8 +121,6 @@ static int is_saved(const struct avvik_model *model, const char *path)
     return is_same;
 }
 
-#define JOINT_PEERS_UNSAID UINT64_MAX /* --joint-peers 0 means that no group has its own */
-
 /* What the command line says. */
 struct settings {
     const char *out, *table, *features, *splits, *deviation, *peers, *weight, *log;
@@ -141,7 +139,6 @@ static int settings_take(const struct cli_command *command, struct settings *set
                              .sample = 256,
                              .calibration = 65536,
                              .min_peers = AVVIK_MIN_PEERS_DEFAULT,
-                             .joint_peers = JOINT_PEERS_UNSAID,
                              .seed = 1,
                              .checkpoint_s = AVVIK_CHECKPOINT_DEFAULT_MS / 1000};
     const struct cli_option options[] = {
@@ -167,7 +164,7 @@ static int settings_take(const struct cli_command *command, struct settings *set
         {"tails", CLI_FLAG, &set->with_tails, NULL, "add tail probabilities (three more passes), for `flag --by tails`",
          0, 0},
         {"joint-peers", CLI_NUMBER, &set->joint_peers, "N",
-         "rows that give a group a joint deviation of its own; 0: none has (1000, or 20 a feature)", 0, INT64_MAX},
+         "groups of so many rows get a joint deviation of their own; 0: none (0)", 0, INT64_MAX},
         {"seed", CLI_NUMBER, &set->seed, "N", "the same seed gives the same model everywhere (1)", 0, INT64_MAX},
         {"threads", CLI_NUMBER, &set->threads, "N", "worker threads; 0: one per CPU (0)", 0, 256},
         {"memory", CLI_SIZE, &set->memory, "SIZE", "what the fit may take, like 256M or 2G (512M)", 32 << 20,
@@ -250,9 +247,7 @@ static int fit_and_save(const struct settings *set, struct avvik_source *source,
         .weights = weights,
         .min_peers = set->min_peers,
         .splits = set->drawn,
-        .joint_peers = set->joint_peers == JOINT_PEERS_UNSAID ? 0
-                       : set->joint_peers == 0                ? AVVIK_JOINT_PEERS_NONE
-                                                              : set->joint_peers,
+        .joint_peers = set->joint_peers,
         .deviation = strcmp(set->deviation, "classical") == 0 ? AVVIK_DEVIATION_CLASSICAL : AVVIK_DEVIATION_ROBUST};
     if (avvik_model_fit(source, &options, model_out, &error) != AVVIK_OK)
         return cli_error(&error);

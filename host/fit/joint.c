@@ -20,11 +20,6 @@ uint64_t avvik__joint_peer_bytes(uint32_t n_features)
     return (n_features + AVVIK_JOINT_FACTOR(n_features) + AVVIK_JOINT_TABLE(stride, n_features)) * sizeof(float);
 }
 
-uint64_t avvik__joint_min_rows(uint32_t n_features)
-{
-    return n_features < 50 ? 1000 : 20 * (uint64_t)n_features;
-}
-
 /* More room for an array, what is new being zeros. */
 static int array_grow(void *array, size_t size, size_t n_before, size_t n)
 {

@@ -44,8 +44,6 @@ uint32_t avvik__joint_most(uint32_t n_features);
 /* Bytes that a group's takes in a model, and once more in the order that kernels want. */
 uint64_t avvik__joint_peer_bytes(uint32_t n_features);
 
-/* Rows that a group must have to get one, unless somebody says otherwise: 20 for each feature, 1,000 at least. */
-uint64_t avvik__joint_min_rows(uint32_t n_features);
 
 /* Room for n of them (1 or more), zeros; what there is already is kept. 0 without memory. */
 int avvik__joint_grow(struct avvik__joint *joint, uint32_t n_features, uint32_t n);

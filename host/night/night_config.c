@@ -23,7 +23,7 @@ struct avvik__night_yaml {
         struct fit_yaml {
             char **from, **peers;
             uint32_t n_from, n_peers;
-            char *every, *trees, *sample, *splits, *seed, *min_peers, *weights, *tails;
+            char *every, *trees, *sample, *splits, *seed, *min_peers, *joint_peers, *weights, *tails;
         } * fit;
     } * model;
     struct score_yaml {
@@ -59,6 +59,7 @@ static const cyaml_schema_field_t fit_fields[] = {TEXTS("from", struct fit_yaml,
                                                   TEXT("seed", struct fit_yaml, seed),
                                                   TEXTS("peers", struct fit_yaml, peers, n_peers),
                                                   TEXT("min_peers", struct fit_yaml, min_peers),
+                                                  TEXT("joint_peers", struct fit_yaml, joint_peers),
                                                   TEXT("weights", struct fit_yaml, weights),
                                                   TEXT("tails", struct fit_yaml, tails),
                                                   CYAML_FIELD_END};
@@ -216,6 +217,10 @@ static enum avvik_status model_take(struct avvik_night_config *config, const str
                           &config->min_peers, error));
     if (fit->min_peers != NULL && fit->n_peers == 0)
         AVVIK_TRY(avvik__yaml_bad(file, "model.fit.min_peers", error, "says nothing without model.fit.peers"));
+    AVVIK_TRY(number_take(file, "model.fit.joint_peers", fit->joint_peers, no_units, 16, INT64_MAX,
+                          "a whole number from 16", &config->joint_peers, error));
+    if (fit->joint_peers != NULL && fit->n_peers == 0)
+        AVVIK_TRY(avvik__yaml_bad(file, "model.fit.joint_peers", error, "says nothing without model.fit.peers"));
     config->peers = fit->peers;
     config->n_peers = fit->n_peers;
     if (fit->weights != NULL && strchr(fit->weights, '=') == NULL) {

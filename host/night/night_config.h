@@ -38,7 +38,7 @@ struct avvik_night_config {
     uint64_t seed;
     char **peers; /* columns that rows are grouped by; NULL: none */
     size_t n_peers;
-    uint64_t min_peers;
+    uint64_t min_peers, joint_peers; /* the latter 0: no group has a joint deviation of its own */
     int with_tails;
     char *weights;        /* of features: "NAME=W,...", or the absolute path of a file; NULL: 1 each */
     int are_weights_file; /* the latter */

@@ -163,6 +163,7 @@ static enum avvik_status model_fit(struct avvik__night *night, const struct avvi
     options.journal = journal;
     options.resume = resume;
     options.min_peers = config->min_peers;
+    options.joint_peers = config->joint_peers;
     options.with_tails = config->with_tails;
     AVVIK_TRY(avvik_source_open(paths, files->n, &selection, &source, error));
     AVVIK_TRY(weights_take(config, source, &weights, error));
@@ -219,6 +220,8 @@ static enum avvik_status fit_key(struct avvik__night *night, const struct avvik_
                        reasons[0].text);
         XXH3_128bits_update(state, list, strlen(list) + 1);
     }
+    if (config->joint_peers > 0)
+        XXH3_128bits_update(state, &config->joint_peers, sizeof config->joint_peers);
     if (config->with_tails)
         XXH3_128bits_update(state, "tails", sizeof "tails");
     avvik__hash_text(XXH3_128bits_digest(state), list);

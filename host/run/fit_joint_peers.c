@@ -71,14 +71,13 @@ static enum avvik_status owners_choose(struct fit *fit, struct avvik_error *erro
     enum avvik_status status = AVVIK_OK;
     struct avvik_model *model = fit->model;
     const uint32_t most = avvik__joint_most(model->n_features), n_groups = model->peers.groups.n;
-    const uint64_t wanted = fit->options->joint_peers;
-    const uint64_t least = wanted == 0 ? avvik__joint_min_rows(model->n_features) : wanted;
+    const uint64_t least = fit->options->joint_peers;
     uint32_t n = 0;
     uint64_t *rows = rows_learnt(fit);
     struct candidate *candidates = calloc(n_groups, sizeof *candidates);
     if (rows == NULL || candidates == NULL)
         AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
-    for (uint32_t g = 1; g < n_groups; g++)
+    for (uint32_t g = 1; least > 0 && g < n_groups; g++)
         if (rows[g] >= least)
             candidates[n++] = (struct candidate){rows[g], g};
     qsort(candidates, n, sizeof *candidates, candidates_compare);

@@ -71,11 +71,9 @@ struct avvik_fit_options {
     uint64_t min_peers;   /* rows that a group of the source's keys must have; 0: AVVIK_MIN_PEERS_DEFAULT */
     int with_tails;       /* 1: the model has tail probabilities, which takes three more passes */
     enum avvik_splits splits;
-    uint64_t
-        joint_peers; /* rows, those that are held out left aside, that a group must have for a joint deviation of its
-                        own; 0: 1,000, or 20 for each feature if that is more; AVVIK_JOINT_PEERS_NONE: no group has */
+    uint64_t joint_peers; /* rows, those that are held out left aside, that a group must have for a joint deviation of
+                             its own, 16 at least; 0: no group has, and everyone's is everyone's */
 };
-#define AVVIK_JOINT_PEERS_NONE UINT64_MAX
 #define AVVIK_MIN_PEERS_DEFAULT 50
 #define AVVIK_MAX_WEIGHT 1000.0f
 #define AVVIK_FIT_DEFAULTS                                                                                             \

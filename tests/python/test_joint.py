@@ -149,16 +149,18 @@ def check_peers(values, model, scores, least_rows):
 @pytest.mark.parametrize("rows, features", [(60_000, 5), (20_000, 60), (3000, 5)])
 def test_large_groups_of_peers_have_their_own(rows, features, tmp_path):
     columns, keys = test_peers.table(rows)
-    for k in range(5, features):  # more than 50: then groups need more rows; and one of them missing now and then
+    for k in range(5, features):  # some of them missing now and then
         columns[f"more{k:02}"] = (columns["amount"] if k % 3 else columns["holes"]) * np.float32(0.1 * k) + np.roll(
             columns["hours"], k) ** 2
     path = test_peers.write(tmp_path / "batch.h5", columns, keys)
-    told = program.ok_json("fit", path, "--seed", 4, "--peers", ",".join(test_peers.KEYS), "--out", tmp_path / "model.h5")
+    least_rows = max(1000, 20 * features)
+    told = program.ok_json("fit", path, "--seed", 4, "--peers", ",".join(test_peers.KEYS), "--joint-peers", least_rows, "--out",
+                           tmp_path / "model.h5")
     program.ok("score", "--model", tmp_path / "model.h5", path, "--out", tmp_path / "scores.h5")
     model, scores = h5py.File(tmp_path / "model.h5"), h5py.File(tmp_path / "scores.h5")
     names = [name.decode() for name in model["/features/name"][:]]
     values = np.stack([columns[name] for name in names], axis=1)
-    owner, n_groups, n_constant = check_peers(values, model, scores, max(1000, 20 * features))
+    owner, n_groups, n_constant = check_peers(values, model, scores, least_rows)
     assert told["joint_groups"] == n_groups and told["rows_joint_everyone"] == (owner == 0).sum()
     assert told["joint_groups_with_constants"] == n_constant and told["joint_groups_left_out"] == 0
     assert (n_groups > 1 and n_constant > 0) == (rows > 10_000)
@@ -169,7 +171,7 @@ def test_large_groups_of_peers_have_their_own(rows, features, tmp_path):
 
 
 def test_which_groups_have_their_own(tmp_path):
-    """Not those in which nothing varies, nor any that --joint-peers leaves out: they are measured as with --joint-peers 0,
+    """Not those in which nothing varies, nor any that --joint-peers leaves out: they are measured as without it,
     which gives the very scores of a model without peers."""
     columns = sets.random_columns(6000, 4)
     key = np.repeat([1, 2, 3], [3000, 2000, 1000])
@@ -177,20 +179,20 @@ def test_which_groups_have_their_own(tmp_path):
         columns[name] = np.where(key == 2, np.float32(0.5), columns[name]).astype(np.float32)
     path = sets.write_table(tmp_path / "batch.h5", {**columns, "key": key})
     got = {}
-    for what, options in (("none", ("--peers", "key", "--joint-peers", 0)), ("usual", ("--peers", "key")),
+    for what, options in (("none", ("--peers", "key")), ("large", ("--peers", "key", "--joint-peers", 1000)),
                           ("all", ("--peers", "key", "--joint-peers", 16)), ("no peers", ("--features", ",".join(columns)))):
         told = program.ok_json("fit", path, "--seed", 4, "--force", "--out", tmp_path / "model.h5", *options)
         program.ok("score", "--model", tmp_path / "model.h5", path, "--force", "--out", tmp_path / "scores.h5")
         with h5py.File(tmp_path / "scores.h5") as file:
             got[what] = file["/scores/joint"][:]
-        groups = {"none": 0, "usual": 1, "all": 2, "no peers": 0}[what]
+        groups = {"none": 0, "large": 1, "all": 2, "no peers": 0}[what]
         assert told["joint_groups"] == groups and told["joint_groups_alike"] == (groups > 0)
-        assert told["rows_joint_everyone"] == {"none": 6000, "usual": 3000, "all": 2000, "no peers": 0}[what]
+        assert told["rows_joint_everyone"] == {"none": 6000, "large": 3000, "all": 2000, "no peers": 0}[what]
         shown = program.ok_json("model", "show", tmp_path / "model.h5")
-        assert shown["joint_peers"] == {"none": 0, "usual": 1000, "all": 16, "no peers": 0}[what]
-    assert np.array_equal(got["none"], got["no peers"]) and np.array_equal(got["usual"][key > 1], got["none"][key > 1])
-    assert np.array_equal(got["all"][key < 3], got["usual"][key < 3])
-    assert not (got["usual"][key == 1] == got["none"][key == 1]).any()
+        assert shown["joint_peers"] == {"none": 0, "large": 1000, "all": 16, "no peers": 0}[what]
+    assert np.array_equal(got["none"], got["no peers"]) and np.array_equal(got["large"][key > 1], got["none"][key > 1])
+    assert np.array_equal(got["all"][key < 3], got["large"][key < 3])
+    assert not (got["large"][key == 1] == got["none"][key == 1]).any()
     assert not (got["all"][key == 3] == got["none"][key == 3]).any()
     fails(WRONG_USAGE, "fit", path, "--peers", "key", "--joint-peers", 15, "--out", tmp_path / "never.h5",
           names=["15", "16"], folder=tmp_path)
@@ -205,13 +207,12 @@ def test_the_same_for_any_threads_and_memory(tmp_path):
     path = sets.write_table(tmp_path / "batch.h5", {**columns, "key": random.permutation(np.arange(rows) % 61)})
     hashes, passes = set(), []
     for threads, memory in ((1, "512M"), (3, "512M"), (2, "74M")):
-        told = program.ok_json("fit", path, "--peers", "key", "--trees", 20, "--calibration", 1000, "--threads", threads,
-                               "--memory", memory, "--force", "--out", tmp_path / "model.h5")
+        told = program.ok_json("fit", path, "--peers", "key", "--joint-peers", 1000, "--trees", 20, "--calibration", 1000,
+                               "--threads", threads, "--memory", memory, "--force", "--out", tmp_path / "model.h5")
         with h5py.File(tmp_path / "model.h5") as file:
             hashes.add(file.attrs["content_hash"])
         passes.append(told["passes"])
         assert told["joint_groups"] == 61 and told["rows_joint_everyone"] == 0
-    print(passes)
     assert len(hashes) == 1 and passes[0] == passes[1] == 3 and passes[2] > 3
 
 
@@ -252,7 +253,7 @@ def large_groups(tmp_path_factory):
     folder = tmp_path_factory.mktemp("joint")
     columns, keys = test_peers.table(12_000)
     path = test_peers.write(folder / "batch.h5", columns, keys)
-    program.ok("fit", path, "--peers", "municipality", "--trees", 5, "--out", folder / "model.h5")
+    program.ok("fit", path, "--peers", "municipality", "--joint-peers", 1000, "--trees", 5, "--out", folder / "model.h5")
     with h5py.File(folder / "model.h5") as file:
         assert len(file["/joint/peers/group"]) > 1
     return path, folder / "model.h5"

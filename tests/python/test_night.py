@@ -85,12 +85,12 @@ def test_a_fit_with_groups_and_weights(place):
             rows = file["t/x000"].shape[0]
             file["t/office"] = (np.arange(rows) % 7).astype("u2")
             file["t/branch"] = (np.arange(rows) % 3).astype("u1")
-    settings = "    sample: 64\n    splits: kurtosis\n    peers: [office, branch]\n    min_peers: 72\n    weights: x001=2,x003=0.5\n    tails: yes\n"
+    settings = "    sample: 64\n    splits: kurtosis\n    peers: [office, branch]\n    min_peers: 72\n    joint_peers: 90\n    weights: x001=2,x003=0.5\n    tails: yes\n"
     place.write(PLAIN.replace("    sample: 64\n", settings))
     place.ok()
     by_hand = place.folder / "by_hand.h5"
     program.ok("fit", place.folder / "history" / "h.h5", "--table", "t", "--trees", 20, "--sample", 64, "--splits", "kurtosis", "--peers",
-               "office,branch", "--min-peers", 72, "--weight", "x001=2,x003=0.5", "--tails", "--out", by_hand)
+               "office,branch", "--min-peers", 72, "--joint-peers", 90, "--weight", "x001=2,x003=0.5", "--tails", "--out", by_hand)
     assert flat(place.night / "model.h5") == flat(by_hand)
     with h5py.File(place.night / "scores" / f"a-{NIGHT}.scores.h5") as file:  # 21 groups of 71 or 72 rows
         assert set(np.unique(file["scores/peer_level"])) == {1, 2}

@@ -148,7 +148,7 @@ static int settings_take(const struct cli_command *command, struct settings *set
         {"trees", CLI_NUMBER, &set->trees, "N", "trees of the forest, 1 to 10000 (128)", 1, 10000},
         {"sample", CLI_NUMBER, &set->sample, "N", "rows a tree grows from, 16 to 4096 (256)", 16, 4096},
         {"splits", CLI_TEXT, &set->splits, "KIND",
-         "trees choose features uniform(ly), by kurtosis, or mixed: half of them each (mixed)", 0, 0},
+         "trees choose features uniform(ly), by kurtosis, or mixed, half each (mixed)", 0, 0},
         {"deviation", CLI_TEXT, &set->deviation, "KIND", "robust: median and MAD; classical: mean and sd (robust)", 0,
          0},
         {"calibration", CLI_NUMBER, &set->calibration, "N", "rows held out to calibrate scores; 0: none (65536)", 0,

@@ -1,4 +1,4 @@
-"""Pictures of the review server, of made-up cases: python host/web/pictures/make_pictures.py"""
+"""Pictures of the review server and of a report, of made-up cases: python host/web/pictures/make_pictures.py"""
 
 import os
 import pathlib
@@ -18,7 +18,7 @@ from reviewing import PASSWORD, Client, Server, user  # noqa: E402
 SHOTS = [("list-light", "light", 1280, 860, "/cases"), ("list-dark", "dark", 1280, 860, "/cases"),
          ("list-320", "light", 320, 860, "/cases"), ("case-light", "light", 1280, 1290, "/case/72"),
          ("case-dark", "dark", 1280, 1290, "/case/71"), ("case-320", "dark", 320, 1290, "/case/72"),
-         ("progress-light", "light", 1280, 560, "/progress")]
+         ("progress-light", "light", 1280, 560, "/progress"), ("account-light", "light", 1280, 560, "/account")]
 
 
 def prepare(folder):
@@ -45,6 +45,12 @@ def decide(server):
         anne.act(number, "assign", assignee="anne")
 
 
+def take(page, name):
+    file = FOLDER / f"{name}.png"
+    page.screenshot(path=file)
+    Image.open(file).convert("RGB").quantize(128).save(file, optimize=True)
+
+
 def main():
     with tempfile.TemporaryDirectory() as folder, Server(prepare(pathlib.Path(folder))) as server, sync_playwright() as driver:
         decide(server)
@@ -56,9 +62,12 @@ def main():
             page.get_by_label("Password").fill(PASSWORD)
             page.get_by_role("button").click()
             page.goto(path)
-            file = FOLDER / f"{name}.png"
-            page.screenshot(path=file)
-            Image.open(file).convert("RGB").quantize(128).save(file, optimize=True)
+            take(page, name)
+        report = pathlib.Path(folder) / "report.html"
+        program.ok("report", report.with_name("b.jsonl"), "--out", report)
+        page = browser.new_page(viewport={"width": 320, "height": 860})
+        page.goto(report.as_uri())
+        take(page, "report-320")
         browser.close()
 
 

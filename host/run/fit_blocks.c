@@ -242,6 +242,32 @@ enum avvik_status avvik__fit_pass(struct fit *fit, avvik__work_fn *work, struct 
     return status;
 }
 
+static enum avvik_status block_pieces(void *context, unsigned number, unsigned slot_number, uint64_t block,
+                                      struct avvik_error *error)
+{
+    enum avvik_status status = AVVIK_OK;
+    struct fit *fit = context;
+    struct fit_worker *worker = &fit->workers[number];
+    struct fit_slot *slot = &fit->slots[slot_number];
+    const size_t n_rows = avvik__fit_block_rows(fit, block), stride = fit->cut.piece_rows;
+    const uint64_t start = avvik__now_ns();
+    avvik__plan_decode(slot->plan, worker->fetcher);
+    for (size_t first = 0; first < n_rows; first += stride) {
+        const size_t n = n_rows - first < stride ? n_rows - first : stride;
+        AVVIK_TRY(avvik__plan_fetch(slot->plan, worker->fetcher, first, n, worker->piece, stride, 0, error));
+        AVVIK_TRY(fit->take_piece(fit, number, block * fit->cut.block_rows + first, n, error));
+    }
+    avvik__fit_stages_take(worker, slot, start);
+done:
+    return status;
+}
+
+enum avvik_status avvik__fit_piece_pass(struct fit *fit, avvik__piece_fn *take, struct avvik_error *error)
+{
+    fit->take_piece = take;
+    return avvik__fit_pass(fit, block_pieces, error);
+}
+
 enum avvik_status avvik__fit_pass_check(const struct fit *fit, struct avvik_error *error)
 {
     if (atomic_load(&fit->is_short))

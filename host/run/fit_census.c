@@ -82,25 +82,11 @@ enum avvik_status avvik__fit_census_take(struct fit *fit, unsigned number, uint6
                : too_many_groups(fit, error);
 }
 
-static enum avvik_status block_census(void *context, unsigned number, unsigned slot_number, uint64_t block,
+static enum avvik_status piece_census(struct fit *fit, unsigned number, uint64_t row, size_t n_rows,
                                       struct avvik_error *error)
 {
-    enum avvik_status status = AVVIK_OK;
-    struct fit *fit = context;
-    struct fit_worker *worker = &fit->workers[number];
-    struct fit_slot *slot = &fit->slots[slot_number];
-    const size_t n_rows = avvik__fit_block_rows(fit, block), stride = fit->cut.piece_rows;
-    const uint64_t start = avvik__now_ns(), row = block * fit->cut.block_rows;
-    avvik__plan_decode(slot->plan, worker->fetcher);
-    for (size_t first = 0; first < n_rows; first += stride) {
-        const size_t n = n_rows - first < stride ? n_rows - first : stride;
-        AVVIK_TRY(avvik__plan_fetch(slot->plan, worker->fetcher, first, n, worker->piece, stride, 0, error));
-        avvik__fit_drawn_find(fit, worker, row + first, n);
-        AVVIK_TRY(avvik__fit_census_take(fit, number, row + first, n, error));
-    }
-    avvik__fit_stages_take(worker, slot, start);
-done:
-    return status;
+    avvik__fit_drawn_find(fit, &fit->workers[number], row, n_rows);
+    return avvik__fit_census_take(fit, number, row, n_rows, error);
 }
 
 enum avvik_status avvik__fit_census_begin(struct fit *fit, struct avvik_error *error)
@@ -190,7 +176,7 @@ enum avvik_status avvik__fit_census(struct fit *fit, struct avvik_error *error)
     if (!fit->peers->is_counted) {
         memset(fit->is_taking_part, 0, fit->n_columns);
         memset(fit->is_taking_part + fit->model->n_features, 1, peers->n_keys);
-        AVVIK_TRY(avvik__fit_pass(fit, block_census, error));
+        AVVIK_TRY(avvik__fit_piece_pass(fit, piece_census, error));
     }
     AVVIK_TRY(censuses_merge(fit, numbers, error));
     if (fit->peers->row_groups != NULL) {

@@ -47,6 +47,10 @@ struct fit_worker {
     struct joint_worker *joint;       /* of the pass for joint deviations of groups */
 };
 
+struct fit;
+typedef enum avvik_status avvik__piece_fn(struct fit *fit, unsigned worker, uint64_t row, size_t n_rows,
+                                          struct avvik_error *error);
+
 struct fit {
     struct avvik_source *source;
     struct avvik_model *model;
@@ -54,6 +58,7 @@ struct fit {
     struct avvik_fit_summary *summary;
     struct avvik__kernels kernels;
     struct avvik__cut cut;
+    avvik__piece_fn *take_piece; /* of avvik__fit_piece_pass() */
     uint64_t start_ns;
     struct fit_slot *slots;
     struct fit_worker *workers;
@@ -117,6 +122,10 @@ void avvik__fit_search_end(struct fit *fit, int is_whole);
 /* One more pass over all rows, which reads the columns that take part: `work` for every block. What reading returns.
  * Afterwards, AVVIK_ERR_FORMAT if fit->has_changed, AVVIK_ERR_MEMORY if fit->is_short. */
 enum avvik_status avvik__fit_pass(struct fit *fit, avvik__work_fn *work, struct avvik_error *error);
+
+/* The same, `take` being given every piece: of rows [row, row + n_rows), in the piece of that worker, where column c is
+ * at c * cut.piece_rows. */
+enum avvik_status avvik__fit_piece_pass(struct fit *fit, avvik__piece_fn *take, struct avvik_error *error);
 
 enum avvik_status avvik__fit_pass_check(const struct fit *fit, struct avvik_error *error);
 

@@ -207,27 +207,15 @@ static void owner_add(const struct fit *fit, struct fit_worker *worker, uint32_t
     }
 }
 
-static enum avvik_status block_add(void *context, unsigned number, unsigned slot_number, uint64_t block,
+static enum avvik_status piece_add(struct fit *fit, unsigned number, uint64_t row, size_t n_rows,
                                    struct avvik_error *error)
 {
-    enum avvik_status status = AVVIK_OK;
-    struct fit *fit = context;
     const struct joint_pass *pass = fit->joint_pass;
-    struct fit_worker *worker = &fit->workers[number];
-    struct fit_slot *slot = &fit->slots[slot_number];
-    const size_t n_rows = avvik__fit_block_rows(fit, block), stride = fit->cut.piece_rows;
-    const uint64_t start = avvik__now_ns();
-    avvik__plan_decode(slot->plan, worker->fetcher);
-    for (size_t first = 0; first < n_rows; first += stride) {
-        const size_t n = n_rows - first < stride ? n_rows - first : stride;
-        AVVIK_TRY(avvik__plan_fetch(slot->plan, worker->fetcher, first, n, worker->piece, stride, 0, error));
-        rows_order(fit, worker, block * fit->cut.block_rows + first, n);
-        for (uint32_t k = pass->first; k < pass->end; k++)
-            owner_add(fit, worker, k);
-    }
-    avvik__fit_stages_take(worker, slot, start);
-done:
-    return status;
+    (void)error;
+    rows_order(fit, &fit->workers[number], row, n_rows);
+    for (uint32_t k = pass->first; k < pass->end; k++)
+        owner_add(fit, &fit->workers[number], k);
+    return AVVIK_OK;
 }
 
 /* ---- The pass ---- */
@@ -269,7 +257,7 @@ static enum avvik_status groups_learn(struct fit *fit, struct avvik_error *error
     struct avvik__joint *joint = &fit->model->joint;
     memset(pass->sums, 0, (pass->end - pass->first) * pass->bytes);
     memset(fit->is_taking_part, 1, fit->n_columns);
-    AVVIK_TRY(avvik__fit_pass(fit, block_add, error));
+    AVVIK_TRY(avvik__fit_piece_pass(fit, piece_add, error));
     if (avvik__is_stopped(fit->options->stop))
         AVVIK_FAIL(AVVIK_INTERRUPTED, 0, "interrupted");
     for (uint32_t k = pass->first; k < pass->end; k++) {

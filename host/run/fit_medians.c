@@ -144,25 +144,15 @@ void avvik__fit_search_take(struct fit *fit, struct fit_worker *worker, size_t f
         avvik__search_take(&fit->searches[feature], part, &fit->kernels, column, n_rows);
 }
 
-static enum avvik_status block_search(void *context, unsigned number, unsigned slot_number, uint64_t block,
+static enum avvik_status piece_search(struct fit *fit, unsigned number, uint64_t row, size_t n_rows,
                                       struct avvik_error *error)
 {
-    enum avvik_status status = AVVIK_OK;
-    struct fit *fit = context;
     struct fit_worker *worker = &fit->workers[number];
-    struct fit_slot *slot = &fit->slots[slot_number];
-    const size_t n_rows = avvik__fit_block_rows(fit, block), stride = fit->cut.piece_rows;
-    const uint64_t start = avvik__now_ns();
-    avvik__plan_decode(slot->plan, worker->fetcher);
-    for (size_t first = 0; first < n_rows; first += stride) {
-        const size_t n = n_rows - first < stride ? n_rows - first : stride;
-        AVVIK_TRY(avvik__plan_fetch(slot->plan, worker->fetcher, first, n, worker->piece, stride, 0, error));
-        for (size_t f = 0; f < fit->model->n_features; f++)
-            avvik__fit_search_take(fit, worker, f, worker->piece + f * stride, n);
-    }
-    avvik__fit_stages_take(worker, slot, start);
-done:
-    return status;
+    (void)row;
+    (void)error;
+    for (size_t f = 0; f < fit->model->n_features; f++)
+        avvik__fit_search_take(fit, worker, f, worker->piece + f * fit->cut.piece_rows, n_rows);
+    return AVVIK_OK;
 }
 
 /* Move what a worker has kept of a feature behind what is in `values` already; returns how many there are then. */
@@ -263,7 +253,7 @@ static enum avvik_status search_run(struct fit *fit, struct avvik_error *error)
     if (!parts_make(fit, fit->memory_bytes))
         AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
     memcpy(fit->is_taking_part, fit->is_searched, fit->model->n_features);
-    AVVIK_TRY(avvik__fit_pass(fit, block_search, error));
+    AVVIK_TRY(avvik__fit_piece_pass(fit, piece_search, error));
     avvik__fit_search_end(fit, 1);
     AVVIK_TRY(avvik__fit_pass_check(fit, error));
 done:

@@ -54,27 +54,16 @@ static enum avvik_status counters_make(struct fit *fit, struct avvik_error *erro
     return AVVIK_OK;
 }
 
-static enum avvik_status block_count(void *context, unsigned number, unsigned slot_number, uint64_t block,
+static enum avvik_status piece_count(struct fit *fit, unsigned number, uint64_t row, size_t n_rows,
                                      struct avvik_error *error)
 {
-    enum avvik_status status = AVVIK_OK;
-    struct fit *fit = context;
-    struct fit_worker *worker = &fit->workers[number];
-    struct fit_slot *slot = &fit->slots[slot_number];
-    const size_t n_rows = avvik__fit_block_rows(fit, block), stride = fit->cut.piece_rows;
-    const uint64_t start = avvik__now_ns();
-    avvik__plan_decode(slot->plan, worker->fetcher);
-    for (size_t first = 0; first < n_rows; first += stride) {
-        const size_t n = n_rows - first < stride ? n_rows - first : stride;
-        AVVIK_TRY(avvik__plan_fetch(slot->plan, worker->fetcher, first, n, worker->piece, stride, 0, error));
-        for (size_t f = 0; f < fit->model->n_features; f++)
-            if (fit->is_taking_part[f])
-                avvik__rank_search_take(&fit->tails->searches[f], counters_of(fit, number, f),
-                                        worker->piece + f * stride, n);
-    }
-    avvik__fit_stages_take(worker, slot, start);
-done:
-    return status;
+    (void)row;
+    (void)error;
+    for (size_t f = 0; f < fit->model->n_features; f++)
+        if (fit->is_taking_part[f])
+            avvik__rank_search_take(&fit->tails->searches[f], counters_of(fit, number, f),
+                                    fit->workers[number].piece + f * fit->cut.piece_rows, n_rows);
+    return AVVIK_OK;
 }
 
 static void feature_advance(struct fit *fit, size_t f)
@@ -102,7 +91,7 @@ enum avvik_status avvik__fit_tails(struct fit *fit, struct avvik_error *error)
         avvik__rank_search_begin(&tails.searches[f], fit->model->features[f].moments.n);
     while (features_choose(fit) > 0) {
         AVVIK_TRY(counters_make(fit, error));
-        AVVIK_TRY(avvik__fit_pass(fit, block_count, error));
+        AVVIK_TRY(avvik__fit_piece_pass(fit, piece_count, error));
         for (size_t f = 0; f < n_features; f++)
             if (fit->is_taking_part[f])
                 feature_advance(fit, f);

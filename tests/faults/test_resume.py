@@ -89,7 +89,9 @@ def refuses(job, *more, parts=()):
 
 
 def test_rows_are_not_done_twice(job):
-    assert 0 < resumed_rows(job) < 5 * fault_runs.ROWS
+    done, all_rows = resumed_rows(job), 5 * fault_runs.ROWS
+    # A fit may have been interrupted after its first pass: then nothing of that is left to do.
+    assert 0 < done < all_rows or (job.arguments[0] == "fit" and done == all_rows)
 
 
 def test_time_of_the_first_run(job):

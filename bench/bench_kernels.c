@@ -44,7 +44,7 @@ struct work {
     int32_t *expected, *leaf_reasons; /* of that forest */
 
     int32_t *path_sum, *tails;
-    int64_t *contributions, *products; /* [row][stride]; of the sums */
+    int64_t *contributions; /* [row][stride] */
     float *deviation, *joint;
     uint16_t *feature, *beyond;
     uint64_t *counts;
@@ -64,7 +64,7 @@ static void work_destroy(struct work *w)
                            w->path_sum, w->deviation,    w->feature,       w->beyond,       w->counts,
                            w->moments,  w->sifted,       w->group,         w->group_center, w->group_rscale,
                            w->expected, w->leaf_reasons, w->contributions, w->joint,        w->tables,
-                           w->tails,    w->joint_tables, w->sums,          w->products};
+                           w->tails,    w->joint_tables, w->sums};
     for (size_t i = 0; i < sizeof owned / sizeof owned[0]; i++)
         free(owned[i]);
     avvik__forest_layout_destroy(&w->layout);
@@ -123,8 +123,7 @@ static int joint_tables_make(struct work *w)
         return 1;
     w->joint_tables = avvik__aligned_calloc(N_GROUPS * size, sizeof(float));
     w->sums = avvik__aligned_calloc(w->n_features, sizeof *w->sums);
-    w->products = avvik__aligned_calloc(w->n_features * (w->n_features + 1) / 2, sizeof *w->products);
-    if (w->joint_tables == NULL || w->sums == NULL || w->products == NULL)
+    if (w->joint_tables == NULL || w->sums == NULL)
         return 0;
     for (size_t g = 0; g < N_GROUPS; g++) {
         float *table = w->joint_tables + g * size;
@@ -383,23 +382,6 @@ static struct trace trace_joint_logs(const struct work *w)
     return (struct trace){(double)(w->n_rows * w->n_features * 12), {w->sums}, {w->n_features * sizeof *w->sums}};
 }
 
-static void run_joint_products(any_fn *f, struct work *w)
-{
-    for (size_t i = 0; i < w->n_features * AVVIK_SUMS_ROWS; i++)
-        w->sums[i / AVVIK_SUMS_ROWS][i % AVVIK_SUMS_ROWS] = (double)(i % 1000);
-    memset(w->products, 0, w->n_features * (w->n_features + 1) / 2 * sizeof *w->products);
-    for (size_t first = 0; first + AVVIK_SUMS_ROWS <= w->n_rows; first += AVVIK_SUMS_ROWS)
-        ((avvik__joint_products_fn *)f)(w->products, (const double(*)[AVVIK_SUMS_ROWS])w->sums, w->n_features,
-                                        AVVIK_SUMS_ROWS);
-}
-
-static struct trace trace_joint_products(const struct work *w)
-{
-    return (struct trace){(double)(w->n_rows * w->n_features * sizeof(double)),
-                          {w->products},
-                          {w->n_features * (w->n_features + 1) / 2 * sizeof *w->products}};
-}
-
 static void run_forest_path(any_fn *f, struct work *w)
 {
     ((avvik__forest_path_fn *)f)(w->path_sum, w->tile, w->stride, w->n_rows, &w->layout.view);
@@ -438,7 +420,6 @@ static const struct job {
     {"deviation_peers", run_deviation_peers, trace_deviation, BENCH_READ},
     {"joint_peers", run_joint_peers, trace_joint_peers, BENCH_READ},
     {"joint_logs", run_joint_logs, trace_joint_logs, BENCH_READ},
-    {"joint_products", run_joint_products, trace_joint_products, BENCH_READ},
     {"statistics", run_statistics, trace_statistics, BENCH_READ},
     {"sift", run_sift, trace_sift, BENCH_READ},
     {"narrow", run_narrow, trace_narrow, BENCH_READ},

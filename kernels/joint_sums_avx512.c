@@ -5,9 +5,3 @@ double avvik__joint_logs_avx512(double *values, const float *x, size_t n_rows, f
 {
     return joint_logs(values, x, n_rows, center, rscale);
 }
-
-void avvik__joint_products_avx512(int64_t *products, const double (*columns)[AVVIK_SUMS_ROWS], size_t n_columns,
-                                  size_t n_rows)
-{
-    joint_products(products, columns, n_columns, n_rows);
-}

@@ -14,15 +14,3 @@ double avvik__joint_logs_scalar(double *values, const float *x, size_t n_rows, f
     }
     return largest;
 }
-
-void avvik__joint_products_scalar(int64_t *products, const double (*columns)[AVVIK_SUMS_ROWS], size_t n_columns,
-                                  size_t n_rows)
-{
-    for (size_t i = 0; i < n_columns; i++)
-        for (size_t j = 0; j <= i; j++, products++) {
-            double sum = 0;
-            for (size_t r = 0; r < n_rows; r++)
-                sum += columns[i][r] * columns[j][r];
-            *products += (int64_t)sum;
-        }
-}

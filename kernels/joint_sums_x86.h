@@ -1,5 +1,5 @@
 /* What joint_sums_avx2.c and joint_sums_avx512.c share, of a width that the including file's flags decide: rows in
- * lanes. Sums are exact, so that the lanes may be added in any order. */
+ * lanes. */
 #ifndef AVVIK_JOINT_SUMS_X86_H
 #define AVVIK_JOINT_SUMS_X86_H
 
@@ -11,17 +11,11 @@
 #include "kernels.h"
 #include "unroll.h"
 
-#define ABREAST 4 /* products that are summed up at once */
-
 #if defined(__AVX512F__)
 typedef __m512d double_lanes;
 #define LANES 8
 #define D(operation) _mm512_##operation
 #define ROUND(x) _mm512_roundscale_pd(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)
-static inline double lanes_add(double_lanes x)
-{
-    return _mm512_reduce_add_pd(x);
-}
 static inline double lanes_largest(double_lanes x)
 {
     return _mm512_reduce_max_pd(x);
@@ -31,11 +25,6 @@ typedef __m256d double_lanes;
 #define LANES 4
 #define D(operation) _mm256_##operation
 #define ROUND(x) _mm256_round_pd(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)
-static inline double lanes_add(double_lanes x)
-{
-    const __m128d two = _mm_add_pd(_mm256_castpd256_pd128(x), _mm256_extractf128_pd(x, 1));
-    return _mm_cvtsd_f64(_mm_add_sd(two, _mm_unpackhi_pd(two, two)));
-}
 static inline double lanes_largest(double_lanes x)
 {
     const __m128d two = _mm_max_pd(_mm256_castpd256_pd128(x), _mm256_extractf128_pd(x, 1));
@@ -92,43 +81,6 @@ static inline double joint_logs(double *values, const float *x, size_t n_rows, f
         memcpy(values + n_whole, left, (n_rows - n_whole) * sizeof *left);
     }
     return lanes_largest(largest);
-}
-
-/* Products of column i with [first, first + n) of the columns up to it. */
-static inline __attribute__((always_inline)) void products_add(int64_t *products,
-                                                               const double (*columns)[AVVIK_SUMS_ROWS], size_t i,
-                                                               size_t first, size_t n, size_t n_rows)
-{
-    double_lanes sums[ABREAST];
-    double left[ABREAST] = {0};
-    const size_t n_whole = n_rows / LANES * LANES;
-    AVVIK_UNROLL
-    for (size_t k = 0; k < ABREAST; k++)
-        sums[k] = D(setzero_pd)();
-    for (size_t r = 0; r < n_whole; r += LANES) {
-        const double_lanes a = D(loadu_pd)(columns[i] + r);
-        AVVIK_UNROLL
-        for (size_t k = 0; k < ABREAST; k++)
-            if (k < n)
-                sums[k] = D(fmadd_pd)(a, D(loadu_pd)(columns[first + k] + r), sums[k]);
-    }
-    for (size_t k = 0; k < n; k++) {
-        for (size_t r = n_whole; r < n_rows; r++)
-            left[k] += columns[i][r] * columns[first + k][r];
-        products[first + k] += (int64_t)(lanes_add(sums[k]) + left[k]);
-    }
-}
-
-static inline void joint_products(int64_t *products, const double (*columns)[AVVIK_SUMS_ROWS], size_t n_columns,
-                                  size_t n_rows)
-{
-    for (size_t i = 0; i < n_columns; products += ++i) {
-        size_t first = 0;
-        for (; first + ABREAST <= i + 1; first += ABREAST)
-            products_add(products, columns, i, first, ABREAST, n_rows);
-        if (first <= i)
-            products_add(products, columns, i, first, i + 1 - first, n_rows);
-    }
 }
 
 #endif

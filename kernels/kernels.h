@@ -71,12 +71,6 @@ typedef void avvik__joint_peers_fn(float *joint, const float *tile, size_t strid
  * values   out, n_rows. Returns the largest magnitude, at most 128 AVVIK_SUMS_LOG. */
 typedef double avvik__joint_logs_fn(double *values, const float *x, size_t n_rows, float center, float rscale);
 
-/* Add sums over n_rows (at most AVVIK_SUMS_ROWS) of the products of every two of n_columns columns to the lower
- * triangle `products`, by rows. The columns hold whole numbers, such that no sum of products is above 2^53: exact in
- * any order. */
-typedef void avvik__joint_products_fn(int64_t *products, const double (*columns)[AVVIK_SUMS_ROWS], size_t n_columns,
-                                      size_t n_rows);
-
 /* Replace every NaN of a tile by fill[f], in place; missing[r] (out, n_rows) counts them. */
 typedef void avvik__fill_missing_fn(float *tile, size_t stride, size_t n_rows, size_t n_features, const float *fill,
                                     uint16_t *missing);
@@ -143,7 +137,6 @@ struct avvik__kernels {
     avvik__tails_fn *tails;
     avvik__joint_peers_fn *joint_peers;
     avvik__joint_logs_fn *joint_logs;
-    avvik__joint_products_fn *joint_products;
     avvik__fill_missing_fn *fill_missing;
     avvik__statistics_fn *statistics;
     avvik__narrow_fn *narrow;

@@ -9,7 +9,7 @@
 # Each prints one line a step, keeps the rest in build/*.log, shows the end of that log when it fails and returns non-zero.
 
 avvik_build_packages="gcc libc6-dev cmake ninja-build pkg-config opencl-headers ocl-icd-opencl-dev ocl-icd-libopencl1
-  pocl-opencl-icd libhdf5-dev check librandom123-dev libjansson-dev libxxhash-dev
+  pocl-opencl-icd libhdf5-dev libopenblas-serial-dev liblapacke-dev check librandom123-dev libjansson-dev libxxhash-dev
   libcyaml-dev libyaml-dev libdeflate-dev libzstd-dev liblz4-dev libblosc-dev libsodium-dev libsqlite3-dev libmicrohttpd-dev"
 avvik_quick_packages="$avvik_build_packages python3-venv hdf5-tools"
 avvik_full_packages="$avvik_quick_packages clang libclang-rt-14-dev llvm oclgrind

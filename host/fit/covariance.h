@@ -1,10 +1,11 @@
 /* A covariance that rows have, shrunk so that it can be inverted, and what whitens it (kernels/README.md, "Joint
- * deviation"). Sums run in a fixed order, in double and without a library: the same on every machine. */
+ * deviation"). The same on every machine, whatever OpenBLAS does there. */
 #ifndef AVVIK_COVARIANCE_H
 #define AVVIK_COVARIANCE_H
 
 #include <stddef.h>
 
+#include "avvik/status.h"
 #include "kernel_types.h"
 
 struct avvik__covariance {
@@ -15,7 +16,7 @@ struct avvik__covariance {
 
 /* The covariance of n rows, divided by n, is shrunk towards its mean variance (Ledoit and Wolf 2004, "A
  * well-conditioned estimator for large-dimensional covariance matrices", lemma 3.2 to 3.4) and becomes the inverse of
- * its Cholesky factor. */
-void avvik__covariance_whiten(struct avvik__covariance *c, double n);
+ * its Cholesky factor, rounded to double. AVVIK_ERR_INTERNAL if LAPACK's is none. */
+enum avvik_status avvik__covariance_whiten(struct avvik__covariance *c, double n, struct avvik_error *error);
 
 #endif

@@ -7,8 +7,6 @@
 
 #include "avvik_internal.h"
 
-#define LEAST_FACTOR 1e-20f /* smaller entries are 0, so that no product is a denormal */
-
 uint32_t avvik__joint_most(uint32_t n_features)
 {
     return (uint32_t)(AVVIK_JOINT_BYTES / ((n_features + AVVIK_JOINT_FACTOR(n_features)) * sizeof(float)));
@@ -52,64 +50,6 @@ void avvik__joint_destroy(struct avvik__joint *joint)
     free(joint->mean);
     free(joint->factor);
     *joint = (struct avvik__joint){0};
-}
-
-/* About the mean, over the n rows of which `columns` vary. */
-static void covariance_sum(struct avvik__covariance *c, const float *values, size_t n, size_t stride,
-                           const double *mean, const size_t *columns)
-{
-    double row[AVVIK_JOINT_FEATURES];
-    for (size_t r = 0; r < n; r++) {
-        double square = 0;
-        for (size_t i = 0; i < c->n_features; i++) {
-            row[i] = values[r * stride + columns[i]] - mean[columns[i]];
-            square += row[i] * row[i];
-        }
-        c->squares += square * square;
-        for (size_t i = 0; i < c->n_features; i++)
-            for (size_t j = 0; j <= i; j++)
-                c->matrix[i][j] += row[i] * row[j];
-    }
-    for (size_t i = 0; i < c->n_features; i++)
-        for (size_t j = 0; j <= i; j++)
-            c->matrix[i][j] /= (double)n;
-}
-
-void avvik__joint_store(const struct avvik__covariance *c, const size_t *columns, const double *means,
-                        uint32_t n_features, float *mean, float *factor)
-{
-    memset(mean, 0, n_features * sizeof *mean);
-    memset(factor, 0, AVVIK_JOINT_FACTOR(n_features) * sizeof *factor);
-    for (size_t i = 0; i < c->n_features; i++) {
-        const size_t row = columns[i];
-        mean[row] = fabs(means[row]) < FLT_MIN ? 0 : (float)means[row];
-        for (size_t j = 0; j <= i; j++) {
-            const float entry = (float)c->matrix[i][j];
-            factor[row * (row + 1) / 2 + columns[j]] = fabsf(entry) < LEAST_FACTOR ? 0 : entry;
-        }
-    }
-}
-
-void avvik__joint_learn(struct avvik__joint *joint, const float *values, size_t n)
-{
-    struct avvik__covariance c = {0};
-    double mean[AVVIK_JOINT_FEATURES] = {0};
-    size_t columns[AVVIK_JOINT_FEATURES];
-    const uint32_t n_features = joint->n_features;
-    for (size_t r = 0; r < n; r++)
-        for (size_t f = 0; f < n_features; f++)
-            mean[f] += values[r * n_features + f];
-    for (size_t f = 0; f < n_features; f++) {
-        int varies = 0;
-        for (size_t r = 1; r < n && !varies; r++)
-            varies = values[r * n_features + f] != values[f];
-        mean[f] /= (double)n;
-        if (varies)
-            columns[c.n_features++] = f;
-    }
-    covariance_sum(&c, values, n, n_features, mean, columns);
-    avvik__covariance_whiten(&c, (double)n);
-    avvik__joint_store(&c, columns, mean, n_features, joint->mean, joint->factor);
 }
 
 enum avvik_status avvik__joint_put(const struct avvik__joint *joint, struct avvik__record *record,
@@ -188,7 +128,8 @@ static enum avvik_status peers_get(struct avvik__joint *joint, const struct avvi
     if (!peers_fit(joint, groups))
         AVVIK_FAIL(AVVIK_ERR_FORMAT, 0, "%s: the joint deviations of peer groups do not fit these groups", path);
     AVVIK_TRY(floats_get(record, "/joint/peers/mean", 2, means, FLT_MIN, first.mean, path, error));
-    AVVIK_TRY(floats_get(record, "/joint/peers/factor", 2, factors, LEAST_FACTOR, first.factor, path, error));
+    AVVIK_TRY(
+        floats_get(record, "/joint/peers/factor", 2, factors, AVVIK_JOINT_LEAST_FACTOR, first.factor, path, error));
 done:
     free(numbers);
     free(rows);
@@ -208,7 +149,7 @@ enum avvik_status avvik__joint_get(struct avvik__joint *joint, uint32_t n_featur
     if (!avvik__joint_grow(joint, n_features, 1))
         AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
     AVVIK_TRY(floats_get(record, "/joint/mean", 1, &n, FLT_MIN, joint->mean, path, error));
-    AVVIK_TRY(floats_get(record, "/joint/factor", 1, &n_factor, LEAST_FACTOR, joint->factor, path, error));
+    AVVIK_TRY(floats_get(record, "/joint/factor", 1, &n_factor, AVVIK_JOINT_LEAST_FACTOR, joint->factor, path, error));
     if (avvik__record_has(record, "/joint/peers"))
         AVVIK_TRY(peers_get(joint, groups, record, path, error));
 done:

@@ -7,11 +7,12 @@
 #include <stdint.h>
 
 #include "avvik/status.h"
-#include "covariance.h"
 #include "groups.h"
+#include "kernel_types.h"
 #include "record_file.h"
 
 #define AVVIK_JOINT_FACTOR(n_features) ((size_t)(n_features) * ((n_features) + 1) / 2)
+#define AVVIK_JOINT_LEAST_FACTOR 1e-20f       /* smaller entries are 0, so that no product is a denormal */
 #define AVVIK_JOINT_PEERS_LEAST 16            /* rows of a group that has its own, whatever somebody says */
 #define AVVIK_JOINT_ROWS 16384                /* that everyone's is learnt from, at most */
 #define AVVIK_JOINT_BYTES ((uint64_t)8 << 20) /* of all means and factors of groups, at most */
@@ -44,18 +45,9 @@ uint32_t avvik__joint_most(uint32_t n_features);
 /* Bytes that a group's takes in a model, and once more in the order that kernels want. */
 uint64_t avvik__joint_peer_bytes(uint32_t n_features);
 
-
 /* Room for n of them (1 or more), zeros; what there is already is kept. 0 without memory. */
 int avvik__joint_grow(struct avvik__joint *joint, uint32_t n_features, uint32_t n);
 void avvik__joint_destroy(struct avvik__joint *joint);
-
-/* Everyone's, from n rows of joint->n_features values (finite; n >= 2). A column that does not vary has mean and factor
- * 0. Sums run in row order, in double. joint->n is 1. */
-void avvik__joint_learn(struct avvik__joint *joint, const float *values, size_t n);
-
-/* Mean and factor as a model has them, from a covariance that is whitened; columns: those of its features. */
-void avvik__joint_store(const struct avvik__covariance *c, const size_t *columns, const double *means,
-                        uint32_t n_features, float *mean, float *factor);
 
 /* /joint of a model, if it has one. What is read is checked: AVVIK_ERR_FORMAT, named after `path`. groups: those of the
  * model, n being 0 where there are none. */

@@ -1,11 +1,13 @@
 #include "joint_sums.h"
 
+#include <cblas.h>
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
+#include "avvik_internal.h"
 #include "covariance.h"
 #include "joint.h"
-#include "signed_log.h"
 
 #define USUAL (16 * AVVIK_SUMS_LOG)               /* values up to here, and none is above 8 times as much, */
 #define FEW_ROWS 2                                /* else products of more rows might not be exact */
@@ -18,22 +20,13 @@ size_t avvik__joint_sums_bytes(size_t n_features)
     return sizeof(struct avvik__joint_sums) + AVVIK_SUMS_PRODUCTS(n_features) * sizeof(avvik__int128);
 }
 
-/* Rows of zeros follow, so that vectors have no ends to care for: they add nothing. */
-static size_t padded(size_t n)
-{
-    return (n + 7) / 8 * 8;
-}
-
 void avvik__joint_batch_take(struct avvik__joint_batch *batch, const struct avvik__kernels *kernels, size_t feature,
                              const float *column, const uint32_t *places, size_t n, float center, float rscale)
 {
     float x[AVVIK_SUMS_ROWS];
-    const size_t n_padded = padded(n);
     for (size_t i = 0; i < n; i++)
         x[i] = column[places[i]];
-    for (size_t i = n; i < n_padded; i++)
-        x[i] = NAN;
-    batch->largest = fmax(batch->largest, kernels->joint_logs(batch->columns[feature], x, n_padded, center, rscale));
+    batch->largest = fmax(batch->largest, kernels->joint_logs(batch->columns[feature], x, n, center, rscale));
 }
 
 /* Squared norms of the rows, and what else is multiplied. A squared norm is at most 2^58; in eighths of 1 it is at most
@@ -43,9 +36,8 @@ static void norms_find(struct avvik__joint_batch *batch, size_t n_features, size
     double *eighths = batch->columns[n_features], *rests = batch->columns[n_features + 1];
     double *ones = batch->columns[n_features + 2], usual[AVVIK_SUMS_ROWS] = {0};
     int64_t norms[AVVIK_SUMS_ROWS] = {0};
-    const size_t n_padded = padded(n);
     for (size_t f = 0; f < n_features; f++)
-        for (size_t i = 0; i < n_padded; i++)
+        for (size_t i = 0; i < n; i++)
             usual[i] += batch->columns[f][i] * batch->columns[f][i]; /* exact up to USUAL: below 2^53 */
     for (size_t i = 0; i < n; i++)
         norms[i] = (int64_t)usual[i];
@@ -55,31 +47,35 @@ static void norms_find(struct avvik__joint_batch *batch, size_t n_features, size
             norms[i] += (int64_t)batch->columns[f][i] * (int64_t)batch->columns[f][i];
     }
     batch->squares = 0;
-    for (size_t i = 0; i < n_padded; i++) {
+    for (size_t i = 0; i < n; i++) {
         const int64_t norm = norms[i] / SQUARE_STEP;
         batch->squares += (avvik__int128)norm * norm;
         eighths[i] = rint((double)norms[i] / (SQUARE / 8));
         rests[i] = rint((double)(norms[i] - (int64_t)(eighths[i] * (SQUARE / 8))) / REST_STEP);
-        ones[i] = i < n;
+        ones[i] = 1;
     }
 }
 
-/* Sums of products of 128 rows with values up to 2^23, or of two with values up to 2^26, are not above 2^53. */
-void avvik__joint_batch_multiply(struct avvik__joint_batch *batch, const struct avvik__kernels *kernels,
-                                 size_t n_features, size_t n)
+/* Rows [first, first + n). No sum is above 2^53: exact in whatever order OpenBLAS adds on this machine. */
+static void products_add(struct avvik__joint_batch *batch, size_t n_features, size_t first, size_t n)
 {
-    double few[AVVIK_JOINT_FEATURES + 3][AVVIK_SUMS_ROWS];
+    const size_t n_columns = AVVIK_SUMS_COLUMNS(n_features);
+    int64_t *products = batch->products;
+    cblas_dsyrk(CblasRowMajor, CblasLower, CblasNoTrans, (int)n_columns, (int)n, 1, batch->columns[0] + first,
+                AVVIK_SUMS_ROWS, 0, batch->gram, (int)n_columns);
+    for (size_t i = 0; i < n_columns; i++)
+        for (size_t j = 0; j <= i; j++)
+            *products++ += (int64_t)batch->gram[i * n_columns + j];
+}
+
+/* Sums of products of 128 rows with values up to 2^23, or of two with values up to 2^26, are not above 2^53. */
+void avvik__joint_batch_multiply(struct avvik__joint_batch *batch, size_t n_features, size_t n)
+{
+    const size_t at_once = batch->largest <= USUAL ? n : FEW_ROWS;
     norms_find(batch, n_features, n);
     memset(batch->products, 0, AVVIK_SUMS_PRODUCTS(n_features) * sizeof *batch->products);
-    if (batch->largest <= USUAL)
-        kernels->joint_products(batch->products, (const double(*)[AVVIK_SUMS_ROWS])batch->columns, n_features + 3,
-                                padded(n));
-    for (size_t first = 0; first < n && batch->largest > USUAL; first += FEW_ROWS) {
-        const size_t n_few = n - first < FEW_ROWS ? n - first : FEW_ROWS;
-        for (size_t f = 0; f < n_features + 3; f++)
-            memcpy(few[f], batch->columns[f] + first, n_few * sizeof few[f][0]);
-        kernels->joint_products(batch->products, (const double(*)[AVVIK_SUMS_ROWS])few, n_features + 3, n_few);
-    }
+    for (size_t first = 0; first < n; first += at_once)
+        products_add(batch, n_features, first, n - first < at_once ? n - first : at_once);
     batch->largest = 0;
 }
 
@@ -111,8 +107,26 @@ static double fourth_moment(const struct avvik__joint_sums *sums, uint32_t n_fea
            2 * norm * trace;
 }
 
-uint32_t avvik__joint_sums_learn(const struct avvik__joint_sums *sums, uint32_t n_features, float *mean, float *factor)
+/* As a model has them, from a covariance that is whitened; columns: those of its features. */
+static void measure_store(const struct avvik__covariance *c, const size_t *columns, const double *means,
+                          uint32_t n_features, float *mean, float *factor)
 {
+    memset(mean, 0, n_features * sizeof *mean);
+    memset(factor, 0, AVVIK_JOINT_FACTOR(n_features) * sizeof *factor);
+    for (size_t i = 0; i < c->n_features; i++) {
+        const size_t row = columns[i];
+        mean[row] = fabs(means[row]) < FLT_MIN ? 0 : (float)means[row];
+        for (size_t j = 0; j <= i; j++) {
+            const float entry = (float)c->matrix[i][j];
+            factor[row * (row + 1) / 2 + columns[j]] = fabsf(entry) < AVVIK_JOINT_LEAST_FACTOR ? 0 : entry;
+        }
+    }
+}
+
+enum avvik_status avvik__joint_sums_learn(const struct avvik__joint_sums *sums, uint32_t n_features, float *mean,
+                                          float *factor, uint32_t *n_constant, struct avvik_error *error)
+{
+    enum avvik_status status = AVVIK_OK;
     struct avvik__covariance c = {0};
     double means[AVVIK_JOINT_FEATURES];
     size_t columns[AVVIK_JOINT_FEATURES];
@@ -130,7 +144,10 @@ uint32_t avvik__joint_sums_learn(const struct avvik__joint_sums *sums, uint32_t 
             c.matrix[i][j] = (double)(n * products[at] - all[columns[i]] * all[columns[j]]) / scale;
         }
     c.squares = fourth_moment(sums, n_features, means);
-    avvik__covariance_whiten(&c, (double)sums->n);
-    avvik__joint_store(&c, columns, means, n_features, mean, factor);
-    return n_features - (uint32_t)c.n_features;
+    AVVIK_TRY(avvik__covariance_whiten(&c, (double)sums->n, error));
+    measure_store(&c, columns, means, n_features, mean, factor);
+    if (n_constant != NULL)
+        *n_constant = n_features - (uint32_t)c.n_features;
+done:
+    return status;
 }

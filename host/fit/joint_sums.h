@@ -6,15 +6,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "avvik/status.h"
 #include "kernels.h"
 
 __extension__ typedef __int128 avvik__int128;
 
 /* Row i, column j <= i of a lower triangle by rows. */
 #define AVVIK_SUMS_AT(i, j) ((size_t)(i) * ((i) + 1) / 2 + (j))
-/* Sums of products of two of a row's n_features + 3 numbers: its values, its squared norm in whole eighths, what is
- * left of that in steps of 2^-27, and 1. */
-#define AVVIK_SUMS_PRODUCTS(n_features) AVVIK_SUMS_AT((n_features) + 3, 0)
+/* A row's numbers: its values, its squared norm in whole eighths, what is left of that in steps of 2^-27, and 1. */
+#define AVVIK_SUMS_COLUMNS(n_features) ((n_features) + 3)
+/* Sums of products of two of them. */
+#define AVVIK_SUMS_PRODUCTS(n_features) AVVIK_SUMS_AT(AVVIK_SUMS_COLUMNS(n_features), 0)
 
 /* Sums of one group; n_features is known to who uses them. */
 struct avvik__joint_sums {
@@ -28,8 +30,9 @@ size_t avvik__joint_sums_bytes(size_t n_features);
 
 /* Scratch of a thread: rows in steps of 1 / AVVIK_SUMS_LOG, and what they add to the sums. */
 struct avvik__joint_batch {
-    double columns[AVVIK_JOINT_FEATURES + 3][AVVIK_SUMS_ROWS]; /* whole numbers */
-    double largest;                                            /* of the rows' values, since it was set to 0 */
+    double columns[AVVIK_SUMS_COLUMNS(AVVIK_JOINT_FEATURES)][AVVIK_SUMS_ROWS]; /* whole numbers */
+    double gram[AVVIK_SUMS_COLUMNS(AVVIK_JOINT_FEATURES) * AVVIK_SUMS_COLUMNS(AVVIK_JOINT_FEATURES)];
+    double largest; /* of the rows' values, since it was set to 0 */
     int64_t products[AVVIK_SUMS_PRODUCTS(AVVIK_JOINT_FEATURES)];
     avvik__int128 squares;
 };
@@ -38,14 +41,15 @@ struct avvik__joint_batch {
 void avvik__joint_batch_take(struct avvik__joint_batch *batch, const struct avvik__kernels *kernels, size_t feature,
                              const float *column, const uint32_t *places, size_t n, float center, float rscale);
 /* All features of n rows (1 to AVVIK_SUMS_ROWS) are taken: form their products; largest is 0 again. */
-void avvik__joint_batch_multiply(struct avvik__joint_batch *batch, const struct avvik__kernels *kernels,
-                                 size_t n_features, size_t n);
+void avvik__joint_batch_multiply(struct avvik__joint_batch *batch, size_t n_features, size_t n);
 /* Add the products to the sums of a group. */
 void avvik__joint_sums_add(struct avvik__joint_sums *sums, const struct avvik__joint_batch *batch, size_t n_features,
                            size_t n);
 
-/* mean (n_features) and factor (lower triangle by rows) of a group whose rows are all added, as
- * avvik__joint_learn() has them. Returns how many features do not vary. */
-uint32_t avvik__joint_sums_learn(const struct avvik__joint_sums *sums, uint32_t n_features, float *mean, float *factor);
+/* Mean (n_features) and factor (lower triangle by rows) of rows that are all added (2 or more), as struct avvik__joint
+ * has them. A feature that does not vary has mean and factor 0; n_constant (out, may be NULL) counts those. Fails as
+ * avvik__covariance_whiten() does. */
+enum avvik_status avvik__joint_sums_learn(const struct avvik__joint_sums *sums, uint32_t n_features, float *mean,
+                                          float *factor, uint32_t *n_constant, struct avvik_error *error);
 
 #endif

@@ -4,7 +4,7 @@
 
 #include "avvik_internal.h"
 #include "fit_internal.h"
-#include "signed_log.h"
+#include "joint_sums.h"
 
 struct place {
     uint64_t row;
@@ -40,19 +40,29 @@ enum avvik_status avvik__fit_joint(struct fit *fit, struct avvik_error *error)
     if (!avvik__joint_grow(&model->joint, model->n_features, 1))
         return avvik__error_set(error, AVVIK_ERR_MEMORY, 0, "out of memory");
     struct place *places = calloc(n, sizeof *places);
-    float *values = calloc(n * n_features, sizeof *values);
-    if (places == NULL || values == NULL)
+    uint32_t *cells = calloc(n, sizeof *cells); /* of the rows' first values in the sample */
+    struct avvik__joint_batch *batch = calloc(1, sizeof *batch);
+    struct avvik__joint_sums *sums = calloc(1, avvik__joint_sums_bytes(n_features));
+    if (places == NULL || cells == NULL || batch == NULL || sums == NULL)
         AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
     for (size_t i = 0; i < n; i++)
         places[i] = (struct place){fit->draws[i], i};
     const size_t n_rows = places_unite(places, n);
     for (size_t i = 0; i < n_rows; i++)
+        cells[i] = (uint32_t)(places[i].draw * n_features);
+    for (size_t first = 0; first < n_rows; first += AVVIK_SUMS_ROWS) {
+        const size_t n_some = n_rows - first < AVVIK_SUMS_ROWS ? n_rows - first : AVVIK_SUMS_ROWS;
         for (size_t f = 0; f < n_features; f++)
-            values[i * n_features + f] = avvik__signed_log(fit->sample[places[i].draw * n_features + f],
-                                                           model->features[f].center32, model->features[f].rscale32);
-    avvik__joint_learn(&model->joint, values, n_rows);
+            avvik__joint_batch_take(batch, &fit->kernels, f, fit->sample + f, cells + first, n_some,
+                                    model->features[f].center32, model->features[f].rscale32);
+        avvik__joint_batch_multiply(batch, n_features, n_some);
+        avvik__joint_sums_add(sums, batch, n_features, n_some);
+    }
+    AVVIK_TRY(avvik__joint_sums_learn(sums, model->n_features, model->joint.mean, model->joint.factor, NULL, error));
 done:
     free(places);
-    free(values);
+    free(cells);
+    free(batch);
+    free(sums);
     return status;
 }

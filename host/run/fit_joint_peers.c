@@ -200,7 +200,7 @@ static void owner_add(const struct fit *fit, struct fit_worker *worker, uint32_t
             avvik__joint_batch_take(&own->batch, &fit->kernels, f, worker->piece + f * fit->cut.piece_rows,
                                     own->order + at, n, model->peers.center32[cells + f],
                                     model->peers.rscale32[cells + f]);
-        avvik__joint_batch_multiply(&own->batch, &fit->kernels, n_features, n);
+        avvik__joint_batch_multiply(&own->batch, n_features, n);
         pthread_mutex_lock(&pass->locks[k % N_LOCKS]);
         avvik__joint_sums_add(sums, &own->batch, n_features, n);
         pthread_mutex_unlock(&pass->locks[k % N_LOCKS]);
@@ -266,7 +266,8 @@ static enum avvik_status groups_learn(struct fit *fit, struct avvik_error *error
         if (sums->n != joint->rows[k])
             atomic_store(&fit->has_changed, 1);
         AVVIK_TRY(avvik__fit_pass_check(fit, error));
-        const uint32_t n_constant = avvik__joint_sums_learn(sums, joint->n_features, into.mean, into.factor);
+        uint32_t n_constant = 0;
+        AVVIK_TRY(avvik__joint_sums_learn(sums, joint->n_features, into.mean, into.factor, &n_constant, error));
         fit->summary->joint_constant += n_constant > 0 && n_constant < joint->n_features;
         fit->summary->joint_alike += n_constant == joint->n_features;
         joint->rows[k] = n_constant == joint->n_features ? 0 : joint->rows[k];

@@ -1,10 +1,14 @@
 /* Reading through the public API: tiles are the columns, whatever the piece. What the values are is compared with h5py
- * in python/test_batches.py. */
+ * in python/test_batches.py. And hashing, which all that is read and written goes through. */
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "avvik/source.h"
+#include "hash_text.h"
 #include "suite_run.h"
 
 static struct avvik_source *shuttle_open(size_t n_files)
@@ -79,6 +83,36 @@ START_TEST(test_rows_outside_are_refused)
 }
 END_TEST
 
+#if defined(__x86_64__)
+/* Which parts of the registers hold something: XINUSE, where the CPU tells it (Intel SDM, XGETBV with ECX = 1). */
+static uint32_t state_in_use(void)
+{
+    uint32_t a = 0, b, c, d;
+    if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & bit_OSXSAVE) || !__get_cpuid_count(13, 1, &a, &b, &c, &d) || !(a & 4))
+        return 0;
+    __asm__ volatile("xgetbv" : "=a"(a), "=d"(d) : "c"(1));
+    return a;
+}
+
+/* With upper halves of vector registers in use, SSE code behind it is many times slower. */
+START_TEST(test_hashing_leaves_the_upper_halves_clear)
+{
+    enum { BYTES = 1 << 20, UPPER_HALVES = 1 << 2 | 1 << 6 };
+    char *bytes = malloc(BYTES);
+    XXH3_state_t *state = XXH3_createState();
+    memset(bytes, 7, BYTES);
+    const XXH128_hash_t whole = XXH3_128bits(bytes, BYTES);
+    ck_assert_uint_eq(state_in_use() & UPPER_HALVES, 0);
+    XXH3_128bits_reset(state);
+    XXH3_128bits_update(state, bytes, BYTES);
+    ck_assert_uint_eq(state_in_use() & UPPER_HALVES, 0);
+    ck_assert(XXH128_isEqual(whole, XXH3_128bits_digest(state)));
+    XXH3_freeState(state);
+    free(bytes);
+}
+END_TEST
+#endif
+
 int main(void)
 {
     Suite *suite = suite_create("source");
@@ -87,6 +121,9 @@ int main(void)
     tcase_add_loop_test(cases, test_tiles_are_the_columns, 0, 4);
     tcase_add_test(cases, test_the_second_file_repeats_the_first);
     tcase_add_test(cases, test_rows_outside_are_refused);
+#if defined(__x86_64__)
+    tcase_add_test(cases, test_hashing_leaves_the_upper_halves_clear);
+#endif
     suite_add_tcase(suite, cases);
     return suite_run(suite);
 }

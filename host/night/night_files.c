@@ -8,9 +8,6 @@
 #include <string.h>
 #include <unistd.h>
 #include <xxhash.h>
-#if defined(__x86_64__)
-#include <xxh_x86dispatch.h> /* the widest instructions this CPU has; after xxhash.h, whose names it takes */
-#endif
 
 #include "avvik_internal.h"
 #include "hash_text.h"

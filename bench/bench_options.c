@@ -162,6 +162,8 @@ enum bench_exit bench_options_parse(unsigned subject, int argc, char **argv, str
             return bench_fail(BENCH_USAGE, "%s needs a value", argv[optind - 1]);
         if (code < 1000 || !(known[code - 1000].subjects & subject))
             return bench_fail(BENCH_USAGE, "option %s is not known here", argv[optind - (optarg != NULL ? 2 : 1)]);
+        if (optarg == argv[optind - 1] && strncmp(optarg, "--", 2) == 0)
+            return bench_fail(BENCH_USAGE, "%s needs a value, but '%s' is an option", argv[optind - 2], optarg);
         const enum bench_exit taken = option_take((size_t)code - 1000, optarg, options);
         if (taken != BENCH_DONE)
             return taken;

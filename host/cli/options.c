@@ -148,6 +148,11 @@ int cli_parse(const struct cli_command *command, const struct cli_option *option
             return cli_usage_error(command, "%s needs a value", argv[optind - 1]);
         if (code == '?')
             return cli_usage_error(command, "option %s is not known or takes no value", argv[optind - 1]);
+        /* Not what comes after '=', but the next word: an option whose value was forgotten before it. */
+        if (optarg == argv[optind - 1] && strncmp(optarg, "--", 2) == 0)
+            return cli_usage_error(
+                command, "%s needs a value, but '%s' is an option; a value that begins with -- is given as %s=%s",
+                argv[optind - 2], optarg, argv[optind - 2], optarg);
         const int failed = option_take(command, &options[code - 1000], optarg);
         if (failed >= 0)
             return failed;

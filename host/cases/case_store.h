@@ -61,7 +61,7 @@ struct avvik__entry {
     char *note;
 };
 
-/* What an act came to; anything but AVVIK_DONE left the case as it was. */
+/* What an act came to; anything but AVVIK_DONE left the case as it was, and so does a form that comes a second time. */
 enum avvik__outcome {
     AVVIK_DONE,
     AVVIK_CONFLICT,     /* somebody else has done something since `version` */

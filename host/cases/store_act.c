@@ -51,6 +51,23 @@ static enum avvik__outcome act_judge(const struct avvik__standing *standing, con
     return AVVIK_OUT_OF_ORDER;
 }
 
+/* Is this what the same person did last? Then the form came twice: by a double click, or from a browser that sends it
+ * again when a connection ends without an answer (RFC 9110, section 9.2.2, advises against it). */
+static int act_is_again(const struct avvik__entry *entries, size_t n, const struct avvik__person *person,
+                        const struct avvik__action *action)
+{
+    const struct avvik__entry *last = n == 0 ? NULL : &entries[n - 1];
+    if (last == NULL || action->version != (int64_t)n - 1 || strcmp(last->account, person->name) != 0)
+        return 0;
+    if (action->act == AVVIK_ASSIGN)
+        return last->act == AVVIK_ASSIGN && strcmp(last->assignee, action->assignee) == 0;
+    if (strcmp(last->note, action->note) != 0)
+        return 0;
+    if (action->act == AVVIK_DECIDE) /* who decides as another did agrees */
+        return (last->act == AVVIK_DECIDE || last->act == AVVIK_AGREE) && last->decision == (int)action->decision;
+    return last->act == action->act;
+}
+
 static enum avvik_status assignee_check(struct avvik_store *store, const char *name, enum avvik__outcome *outcome,
                                         struct avvik_error *error)
 {
@@ -137,6 +154,10 @@ enum avvik_status avvik__store_act(struct avvik_store *store, const struct avvik
         goto done;
     AVVIK_TRY(avvik__entries_read(store, action->case_id, &entries, &n, error));
     avvik__entries_stand(entries, n, &standing);
+    if (act_is_again(entries, n, person, action)) {
+        outcome = AVVIK_DONE;
+        goto done;
+    }
     outcome = act_judge(&standing, person, action, rules.four_eyes, &entry);
     if (action->act == AVVIK_ASSIGN)
         AVVIK_TRY(assignee_check(store, action->assignee, &outcome, error));

@@ -3,6 +3,7 @@
 import http.client
 import json
 import re
+import sqlite3
 import subprocess
 import urllib.parse
 
@@ -14,6 +15,16 @@ PASSWORD = "correct horse battery"
 def user(store, name, role):
     subprocess.run([program.AVVIK, "user", "add", str(store), name, "--role", role], input=PASSWORD + "\n", check=True,
                    encoding="utf-8", env=program.environment(), timeout=60)
+
+
+def rows(store, sql, *values):
+    with sqlite3.connect(store, timeout=20) as database:
+        return database.execute(sql, values).fetchall()
+
+
+def pass_time(store, account, idle=0, since_login=0):
+    """As if so many seconds had passed: without requests, and since the sessions of `account` began."""
+    rows(store, "UPDATE sessions SET seen = seen - ?, began = began - ? WHERE account = ?", idle, since_login, account)
 
 
 class Server:

@@ -6,6 +6,7 @@ import http.client
 import json
 import random
 import re
+import shutil
 import socket
 import sqlite3
 import ssl
@@ -20,7 +21,7 @@ import cases
 import country
 import program
 from program import BAD_INPUT, WRONG_USAGE, fails
-from reviewing import PASSWORD, Client, Server, token, user
+from reviewing import PASSWORD, Client, Server, pass_time, rows, token, user
 
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; form-action 'self'; "
@@ -28,16 +29,23 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff", "Referrer-Policy": "same-origin", "Cache-Control": "no-store", "X-Frame-Options": "DENY"}
 
 
-def make(folder, n_ranked=60, n_random=6, **changes):
-    store = folder / "cases.db"
-    program.ok("cases", "add", store, cases.write(folder / "cases.jsonl", cases.night(n_ranked, n_random, **changes)))
+@pytest.fixture(scope="module")
+def make(tmp_path_factory):
+    """make(folder, ...): a store there with cases and four people, whose passwords are hashed once: that takes its time on purpose."""
+    people = tmp_path_factory.mktemp("people") / "cases.db"
     for name, role in (("kari", "lead"), ("ola", "auditor"), ("anne", "auditor"), ("rune", "reader")):
-        user(store, name, role)
-    return store
+        user(people, name, role)
+
+    def made(folder, n_ranked=60, n_random=6, **changes):
+        store = folder / "cases.db"
+        shutil.copy(people, store)
+        program.ok("cases", "add", store, cases.write(folder / "cases.jsonl", cases.night(n_ranked, n_random, **changes)))
+        return store
+    return made
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory):
+def served(tmp_path_factory, make):
     store = make(tmp_path_factory.mktemp("served"))
     with Server(store) as server:
         server.store = store
@@ -50,11 +58,6 @@ def logged_in(server, name):
     client = Client(server)
     assert client.log_in(name)[0] == 303
     return client
-
-
-def rows(store, sql, *values):
-    with sqlite3.connect(store) as database:
-        return database.execute(sql, values).fetchall()
 
 
 def test_nothing_without_logging_in(served):
@@ -128,6 +131,24 @@ def test_two_at_once_and_nothing_is_lost(served):
         assert anne.act(4, "decide", version=2, **fields)[0] == 422
     assert anne.act(4, "burn", version=2)[0] == 422
     assert rows(served.store, "SELECT state, version FROM cases WHERE id = 4") == [("open", 2)]
+
+
+def test_a_form_that_comes_twice_is_recorded_once(served):
+    """A double click, or a browser that tries again: it was recorded, nobody else was faster, and the answer says so."""
+    ola, anne, kari = (logged_in(served, name) for name in ("ola", "anne", "kari"))
+
+    def twice(person, act, version, **fields):
+        return [person.act(40, act, version=version, **fields)[0] for _ in range(2)]
+    assert twice(ola, "decide", 0, decision="unclear", note="Once.") == [303, 303]
+    assert ola.act(40, "decide", decision="unclear", note="Another.", version=0)[0] == 409
+    assert ola.act(40, "decide", decision="error", note="Once.", version=0)[0] == 409
+    assert anne.act(40, "decide", decision="unclear", note="Once.", version=0)[0] == 409
+    assert twice(ola, "undo", 1) == [303, 303]
+    assert ola.act(40, "decide", decision="unclear", note="Once.", version=0)[0] == 409  # long ago by now
+    assert twice(kari, "assign", 2, assignee="anne") == [303, 303] and kari.act(40, "assign", assignee="ola", version=2)[0] == 409
+    assert rows(served.store, "SELECT kind, account FROM entries WHERE case_id = 40") == [("decide", "ola"), ("undo", "ola"), ("assign", "kari")]
+    assert rows(served.store, "SELECT count(*) FROM audit WHERE subject = 'benefit/8100040' AND action <> 'view'") == [(3 + 1,)]
+    assert rows(served.store, "SELECT version, state, assignee FROM cases WHERE id = 40") == [(3, "open", "anne")]
 
 
 def test_many_at_once_on_one_case(served):
@@ -251,7 +272,7 @@ def test_languages(served):
         assert f'<html lang="{language}">' in page and word in page
 
 
-def test_guessing_is_slowed(tmp_path):
+def test_guessing_is_slowed(make, tmp_path):
     store = make(tmp_path, 1, 0)
     with Server(store) as server:
         client = Client(server)
@@ -265,7 +286,7 @@ def test_guessing_is_slowed(tmp_path):
     assert rows(store, "SELECT count(*) FROM audit WHERE subject LIKE '%nobody%'") == [(0,)]
 
 
-def test_a_password_of_ones_own(tmp_path):
+def test_a_password_of_ones_own(make, tmp_path):
     """Who got a password from a lead changes it: nobody else can, other places are logged out, and the log says who did it."""
     store, new = make(tmp_path, 1, 0), "another horse, another battery"
     with Server(store) as server:
@@ -302,13 +323,14 @@ def test_a_password_of_ones_own(tmp_path):
     program.ok("audit", "verify", store)
 
 
-def test_sessions_end(tmp_path):
+def test_sessions_end(make, tmp_path):
     store = make(tmp_path, 2, 0)
-    with Server(store, "--idle", "2s", "--session", 4) as server:
+    with Server(store, "--idle", "5m", "--session", "900") as server:
         idle, busy = logged_in(server, "ola"), logged_in(server, "anne")
         page = idle.get("/case/1")[2]
-        for _ in range(5):
-            time.sleep(0.5)
+        pass_time(store, "ola", idle=301)
+        for _ in range(3):
+            pass_time(store, "anne", idle=250, since_login=250)
             assert busy.get("/progress")[0] == 200
         status, _, text = idle.form("/case/1", {"token": token(page), "act": "decide", "decision": "confirmed", "version": 0,
                                                 "note": "typed for long"})
@@ -324,7 +346,7 @@ def test_sessions_end(tmp_path):
         assert idle.form("/case/1", {"token": token(text.split("form method")[2]), "act": "decide", "decision": "confirmed", "version": 0,
                                      "note": "typed for long"})[0] == 303
         assert rows(store, "SELECT account, note FROM entries") == [("ola", "typed for long")]
-        time.sleep(1.5)
+        pass_time(store, "anne", since_login=151)
         status, _, text = busy.get("/progress")
         assert status == 401  # used all the time, and over nevertheless
         # One comes back to where one was, and to no other place.
@@ -345,7 +367,7 @@ def test_sessions_end(tmp_path):
     assert rows(store, "SELECT count(*) FROM entries") == [(1,)]
 
 
-def test_a_session_outlives_the_server(tmp_path):
+def test_a_session_outlives_the_server(make, tmp_path):
     store = make(tmp_path, 2, 0)
     with Server(store) as server:
         client = logged_in(server, "ola")
@@ -356,25 +378,27 @@ def test_a_session_outlives_the_server(tmp_path):
 
 
 def kill_while_deciding(store, n_rounds):
-    """Kill the server while three people decide; after each round every case is whole."""
+    """Kill the server while three people decide, in every second round after the first answer; after each round every case is whole."""
     case, draw = 0, random.Random(1)
     answered = set()
-    for _ in range(n_rounds):
+    for i in range(n_rounds):
         server = Server(store)
         clients = [logged_in(server, name) for name in ("ola", "anne", "kari")]
-        stop = threading.Event()
+        stop, first = threading.Event(), threading.Event()
 
         def decide(client, numbers):
             for number in numbers:
                 try:
                     if not stop.is_set() and client.act(number, "decide", decision="explained", note="n" * 500)[0] == 303:
                         answered.add(number)
+                        first.set()
                 except (OSError, AttributeError, http.client.HTTPException):
                     return
         threads = [threading.Thread(target=decide, args=(client, range(case + 1 + k * 8, case + 9 + k * 8)))
                    for k, client in enumerate(clients)]
         for thread in threads:
             thread.start()
+        assert i % 2 or first.wait(60)
         time.sleep(draw.uniform(0.01, 0.15))
         server.kill()
         stop.set()
@@ -389,18 +413,18 @@ def kill_while_deciding(store, n_rounds):
     return len(answered), len(touched)
 
 
-def test_killed_while_deciding(tmp_path):
+def test_killed_while_deciding(make, tmp_path):
     answered, there = kill_while_deciding(make(tmp_path, 100, 0), 3)
     assert there > 0
 
 
 @pytest.mark.slow
-def test_killed_while_deciding_often(tmp_path):
+def test_killed_while_deciding_often(make, tmp_path):
     answered, there = kill_while_deciding(make(tmp_path, 1000, 0), 40)
     assert there > 100
 
 
-def test_addresses_and_certificates(tmp_path):
+def test_addresses_and_certificates(make, tmp_path):
     store = make(tmp_path, 1, 0)
     fails(WRONG_USAGE, "serve", store, "--address", "0.0.0.0", names=["0.0.0.0", "certificate"])
     fails(WRONG_USAGE, "serve", store, "--address", "::", names=["::"])
@@ -426,7 +450,7 @@ def test_addresses_and_certificates(tmp_path):
         fails(BAD_INPUT, "serve", store, "--port", server.port, names=[str(server.port)])
 
 
-def test_cases_that_explain_writes(tmp_path):
+def test_cases_that_explain_writes(make, tmp_path):
     """From a batch to the page of a case: every sentence, every reason, and the fields on the list, in two languages."""
     land = country.make(tmp_path / "c", persons=1000, months=2)
     names = sorted(path.name for path in land.glob("batch_*.h5"))
@@ -461,7 +485,7 @@ def test_cases_that_explain_writes(tmp_path):
     ("DELETE FROM entries WHERE id = 2; UPDATE cases SET version = 1, state = 'decided', decision = 'confirmed' WHERE id = 1",
      ["row 11 of the log", "missing"]),
     ("UPDATE cases SET decision = 'confirmed', state = 'decided' WHERE id = 1", ["benefit/8100001"])])
-def test_decisions_that_were_tampered_with_are_found(tmp_path, sql, names):
+def test_decisions_that_were_tampered_with_are_found(make, tmp_path, sql, names):
     store = make(tmp_path, 2, 0)
     with Server(store) as server:
         ola = logged_in(server, "ola")

@@ -7,14 +7,13 @@ import os
 import pathlib
 import random
 import shutil
-import sqlite3
 import time
 
 import pytest
 
 import cases
 import program
-from reviewing import PASSWORD, Server, user
+from reviewing import PASSWORD, Server, pass_time, rows, user
 
 playwright = pytest.importorskip("playwright.sync_api")
 import axe_playwright_python  # noqa: E402  for the axe-core that it brings
@@ -72,7 +71,6 @@ def person(browser, served):
             page.goto("/")
             log_in(page, name)
             assert page.url == server.url + "/cases"
-            page.wait_for_load_state()  # a key pressed before the page stands goes nowhere
         return page
     yield open_page
     for context in opened:
@@ -80,16 +78,22 @@ def person(browser, served):
     assert not complaints
 
 
-def log_in(page, name):
+def go(page, to):
+    """Press a link or button, and wait until the page that it leads to stands: what is read sooner may be half of it."""
+    with page.expect_navigation():
+        to.click()
+
+
+def log_in(page, name, password=PASSWORD):
     page.get_by_label("User name").fill(name)
-    page.get_by_label("Password").fill(PASSWORD)
-    page.get_by_role("button", name="Log in").click()
+    page.get_by_label("Password").fill(password)
+    go(page, page.get_by_role("button", name="Log in"))
 
 
 def decide(page, decision, note=""):
     page.get_by_label(decision, exact=False).check()
     page.get_by_label("Note").fill(note)
-    page.get_by_role("button", name="Record the decision").click()
+    go(page, page.get_by_role("button", name="Record the decision"))
 
 
 def told(page):
@@ -102,14 +106,14 @@ def test_a_morning(person, served):
     assert ola.locator(".cases tbody tr").count() == 50
     ola.get_by_label("Office", exact=True).select_option("0301")
     ola.get_by_label("Search").fill("hours")
-    ola.get_by_role("button", name="Show").click()
+    go(ola, ola.get_by_role("button", name="Show"))
     shown = ola.locator(".cases tbody tr")
     assert 0 < shown.count() < 12
     for row in shown.all():
         assert "0301" in row.inner_text() and "hours" in row.inner_text()
     assert ola.get_by_label("Office", exact=True).input_value() == "0301"
     ola.goto("/cases")
-    ola.get_by_role("link", name="benefit/8100002").click()
+    go(ola, ola.get_by_role("link", name="benefit/8100002"))
     assert ola.get_by_role("heading", level=1).inner_text() == "benefit/8100002"
     assert "2026-11-24 (Rank 2), 2026-11-23 (Rank 2)" in ola.locator(".facts").inner_text().replace("\u00a0", " ")
     assert ola.locator("svg.plot").count() == 2
@@ -118,21 +122,21 @@ def test_a_morning(person, served):
     decide(ola, "Explained", "Back pay after an appeal.")
     assert told(ola) == "The decision is recorded."
     assert "Back pay after an appeal." in ola.locator(".history").inner_text()
-    ola.get_by_role("button", name="Undo").click()
+    go(ola, ola.get_by_role("button", name="Undo"))
     assert "taken back" in ola.locator(".history").inner_text()
     assert ola.get_by_role("button", name="Record the decision").is_visible()
     decide(ola, "Confirmed", "Paid twice.")
     assert "waits for a second person" in ola.locator(".card").first.inner_text()
     anne = person("anne")
     anne.get_by_label("State").select_option("waiting")
-    anne.get_by_role("button", name="Show").click()
+    go(anne, anne.get_by_role("button", name="Show"))
     assert anne.locator(".cases tbody tr").count() == 1
-    anne.get_by_role("link", name="benefit/8100002").click()
-    anne.get_by_role("button", name="Agree").click()
+    go(anne, anne.get_by_role("link", name="benefit/8100002"))
+    go(anne, anne.get_by_role("button", name="Agree"))
     assert "Confirmed" in anne.locator(".casehead .chip").inner_text()
-    anne.get_by_role("link", name="Progress").click()
+    go(anne, anne.get_by_role("link", name="Progress"))
     assert "100" in anne.locator(".cases tbody tr").first.inner_text()
-    anne.get_by_role("button", name="Log out").click()
+    go(anne, anne.get_by_role("button", name="Log out"))
     assert "You have logged out." in anne.locator("main").inner_text()
     anne.goto("/case/2")
     assert anne.url == served.url + "/login"
@@ -146,14 +150,14 @@ def test_two_auditors_at_once(person):
     decide(anne, "Error in the data", "Typed with one digit too many.")
     assert "faster" in told(anne) and "No answer yet." in anne.locator(".history").inner_text()
     assert "Typed with one digit too many." in anne.get_by_label("Your note, not recorded").input_value()
-    ola.get_by_role("button", name="Undo").click()
+    go(ola, ola.get_by_role("button", name="Undo"))
     anne.goto("/case/11")
     ola.goto("/case/11")
-    ola.get_by_role("button", name="Take this case").click()
+    go(ola, ola.get_by_role("button", name="Take this case"))
     decide(anne, "Explained", "A note worth keeping")
     assert "faster" in told(anne) and anne.get_by_label("Note").input_value() == "A note worth keeping"
     assert anne.get_by_label("Explained").is_checked()
-    anne.get_by_role("button", name="Record the decision").click()
+    go(anne, anne.get_by_role("button", name="Record the decision"))
     assert told(anne) == "The decision is recorded."
 
 
@@ -162,7 +166,7 @@ def test_keyboard_only(person):
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.className") == "skip"
     page.keyboard.press("Enter")
-    assert page.evaluate("document.activeElement.id") == "content"
+    page.wait_for_function("document.activeElement.id === 'content'")
     page.keyboard.press("/")
     assert page.evaluate("document.activeElement.id") == "search"
     page.keyboard.type("jk/")  # letters are letters where one types
@@ -195,24 +199,13 @@ def test_keyboard_only(person):
 def test_without_scripts(person):
     ola = person("ola", java_script_enabled=False)
     ola.get_by_label("Selected by").select_option("random")
-    ola.get_by_role("button", name="Show").click()
+    go(ola, ola.get_by_role("button", name="Show"))
     assert ola.locator(".cases tbody tr").count() == 6
     assert not ola.get_by_text("Keyboard shortcuts").is_visible()
-    ola.get_by_role("link", name="Rank").first.click()
-    ola.get_by_role("link", name="benefit/8100063").click()
+    go(ola, ola.get_by_role("link", name="Rank").first)
+    go(ola, ola.get_by_role("link", name="benefit/8100063"))
     decide(ola, "Explained", "Drawn at random, and ordinary.")
     assert told(ola) == "The decision is recorded."
-
-
-def pass_time(store, account, idle=0, since_login=0):
-    """As if so many seconds had passed: without requests, and since the sessions of `account` began."""
-    with sqlite3.connect(store, timeout=20) as database:
-        database.execute("UPDATE sessions SET seen = seen - ?, began = began - ? WHERE account = ?", (idle, since_login, account))
-
-
-def rows(store, sql):
-    with sqlite3.connect(store) as database:
-        return database.execute(sql).fetchall()
 
 
 def test_a_session_that_ends_over_a_note(person, served):
@@ -227,18 +220,16 @@ def test_a_session_that_ends_over_a_note(person, served):
     other.goto("/progress")
     assert other.get_by_role("heading", level=1).inner_text() != "Log in"  # not yet, and used again
     pass_time(served.store, "ola", idle=1810)
-    page.get_by_role("button", name="Record the decision").click()
+    go(page, page.get_by_role("button", name="Record the decision"))
     assert "nothing was recorded" in page.get_by_role("alert").inner_text()
     assert page.get_by_label("Your note, not recorded").input_value() == note
-    page.get_by_label("User name").fill("ola")
-    page.get_by_label("Password").fill("mistyped at first")
-    page.get_by_role("button", name="Log in").click()
+    log_in(page, "ola", "mistyped at first")
     assert page.get_by_label("Your note, not recorded").input_value() == note
     log_in(page, "ola")
     assert "logged in again" in told(page) and page.get_by_role("heading", level=1).inner_text() == "benefit/8100021"
     assert page.get_by_label("Note").input_value() == note and page.get_by_label("Explained").is_checked()
     assert rows(served.store, "SELECT count(*) FROM entries WHERE case_id = 21") == [(0,)]
-    page.get_by_role("button", name="Record the decision").click()
+    go(page, page.get_by_role("button", name="Record the decision"))
     assert told(page) == "The decision is recorded."
     assert rows(served.store, "SELECT account, note FROM entries WHERE case_id = 21") == [("ola", note)]
     pass_time(served.store, "ola", since_login=35_900)
@@ -304,9 +295,7 @@ def visit_all(person, store):
         door = person(**options)
         door.goto("/login")
         yield "login", door
-        door.get_by_label("User name").fill("ola")
-        door.get_by_label("Password").fill("wrong password")
-        door.get_by_role("button").click()
+        log_in(door, "ola", "wrong password")
         yield "login refused", door
         door.goto("/nothing")
         kari, ola, rune = person("kari", **options), person("ola", **options), person("rune", **options)
@@ -317,11 +306,11 @@ def visit_all(person, store):
         for each in kari.locator("summary").all():
             each.click()
         yield "case, with tables", kari
-        kari.get_by_role("link", name="kari").click()
+        go(kari, kari.get_by_role("link", name="kari"))
         yield "account", kari
         for label in ("Current password", "New password at least", "New password again"):
             kari.get_by_label(label).fill("a guess of mine" + label)
-        kari.get_by_role("button", name="Change the password").click()
+        go(kari, kari.get_by_role("button", name="Change the password"))
         yield "account, refused", kari
         kari.goto("/account?done=password")
         yield "account, changed", kari
@@ -339,7 +328,7 @@ def visit_all(person, store):
         yield "conflict", ola
         ola.goto("/case/41")
         yield "second person", ola
-        kari.get_by_role("button", name="Undo").click()
+        go(kari, kari.get_by_role("button", name="Undo"))
         yield "undone", kari
         kari.goto("/case/2")
         yield "decided", kari
@@ -347,7 +336,7 @@ def visit_all(person, store):
         ola.get_by_label("Note").fill("Not yet sent")
         ola.get_by_label("Unclear").check()
         pass_time(store, "ola", idle=1810)
-        ola.get_by_role("button", name="Record the decision").click()
+        go(ola, ola.get_by_role("button", name="Record the decision"))
         yield "session ended", ola
         log_in(ola, "ola")
         yield "back again", ola

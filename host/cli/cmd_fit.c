@@ -139,6 +139,7 @@ static int settings_take(const struct cli_command *command, struct settings *set
                              .sample = 256,
                              .calibration = 65536,
                              .min_peers = AVVIK_MIN_PEERS_DEFAULT,
+                             .joint_peers = AVVIK_JOINT_PEERS_DEFAULT,
                              .seed = 1,
                              .checkpoint_s = AVVIK_CHECKPOINT_DEFAULT_MS / 1000};
     const struct cli_option options[] = {
@@ -164,7 +165,7 @@ static int settings_take(const struct cli_command *command, struct settings *set
         {"tails", CLI_FLAG, &set->with_tails, NULL, "add tail probabilities (three more passes), for `flag --by tails`",
          0, 0},
         {"joint-peers", CLI_NUMBER, &set->joint_peers, "N",
-         "groups of so many rows get a joint deviation of their own; 0: none (0)", 0, INT64_MAX},
+         "groups of so many rows have a joint deviation of their own; 0: none (1000)", 0, INT64_MAX},
         {"seed", CLI_NUMBER, &set->seed, "N", "the same seed gives the same model everywhere (1)", 0, INT64_MAX},
         {"threads", CLI_NUMBER, &set->threads, "N", "worker threads; 0: one per CPU (0)", 0, 256},
         {"memory", CLI_SIZE, &set->memory, "SIZE", "what the fit may take, like 256M or 2G (512M)", 32 << 20,

@@ -12,7 +12,8 @@ enum avvik__draw_purpose {
     AVVIK_DRAW_SPLIT = 2,
     AVVIK_DRAW_CALIBRATION = 3,
     AVVIK_DRAW_AUDIT = 4,
-    AVVIK_DRAW_OUTLINE = 5
+    AVVIK_DRAW_OUTLINE = 5,
+    AVVIK_DRAW_JOINT = 6
 };
 
 struct avvik__draw {

@@ -10,8 +10,9 @@
 #define LEAST_SHRINKAGE 1e-6 /* so that no two columns that are one make the covariance singular */
 #define LEFT_MOST 0x1p-40    /* that W c W' may differ from I by after one step: its square is left after two */
 
-/* Towards mu I, as far as sampling noise makes it worth while. */
-static void covariance_shrink(struct avvik__covariance *c, double rows)
+pthread_mutex_t avvik__blas_lock = PTHREAD_MUTEX_INITIALIZER;
+
+void avvik__covariance_shrink(struct avvik__covariance *c, double rows)
 {
     double mu = 0, norm = 0; /* mean variance; squared Frobenius norm */
     const double p = (double)c->n_features;
@@ -87,8 +88,10 @@ static enum avvik_status factor_invert(struct avvik__covariance *c, struct avvik
     int n = (int)c->n_features, lda = N, factored = 0,
         inverted = 0;               /* the lower triangle by rows is the upper one by */
     memcpy(l, c->matrix, sizeof l); /* columns, which LAPACK wants */
+    pthread_mutex_lock(&avvik__blas_lock);
     LAPACK_dpotrf("U", &n, l[0], &lda, &factored);
     LAPACK_dtrtri("U", "N", &n, l[0], &lda, &inverted);
+    pthread_mutex_unlock(&avvik__blas_lock);
     for (size_t i = 0; i < c->n_features; i++)
         for (size_t j = 0; j <= i; j++)
             w[i][j] = (struct twofold){l[i][j], 0};
@@ -109,6 +112,6 @@ enum avvik_status avvik__covariance_whiten(struct avvik__covariance *c, double n
 {
     if (c->n_features == 0)
         return AVVIK_OK;
-    covariance_shrink(c, n);
+    avvik__covariance_shrink(c, n);
     return factor_invert(c, error);
 }

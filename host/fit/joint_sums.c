@@ -61,8 +61,10 @@ static void products_add(struct avvik__joint_batch *batch, size_t n_features, si
 {
     const size_t n_columns = AVVIK_SUMS_COLUMNS(n_features);
     int64_t *products = batch->products;
+    pthread_mutex_lock(&avvik__blas_lock);
     cblas_dsyrk(CblasRowMajor, CblasLower, CblasNoTrans, (int)n_columns, (int)n, 1, batch->columns[0] + first,
                 AVVIK_SUMS_ROWS, 0, batch->gram, (int)n_columns);
+    pthread_mutex_unlock(&avvik__blas_lock);
     for (size_t i = 0; i < n_columns; i++)
         for (size_t j = 0; j <= i; j++)
             *products++ += (int64_t)batch->gram[i * n_columns + j];
@@ -107,9 +109,8 @@ static double fourth_moment(const struct avvik__joint_sums *sums, uint32_t n_fea
            2 * norm * trace;
 }
 
-/* As a model has them, from a covariance that is whitened; columns: those of its features. */
-static void measure_store(const struct avvik__covariance *c, const size_t *columns, const double *means,
-                          uint32_t n_features, float *mean, float *factor)
+void avvik__joint_store(const struct avvik__covariance *c, const size_t *columns, const double *means,
+                        uint32_t n_features, float *mean, float *factor)
 {
     memset(mean, 0, n_features * sizeof *mean);
     memset(factor, 0, AVVIK_JOINT_FACTOR(n_features) * sizeof *factor);
@@ -123,6 +124,25 @@ static void measure_store(const struct avvik__covariance *c, const size_t *colum
     }
 }
 
+void avvik__joint_sums_covariance(const struct avvik__joint_sums *sums, uint32_t n_features,
+                                  struct avvik__covariance *c, size_t *columns, double *means)
+{
+    const avvik__int128 n = (avvik__int128)sums->n, *products = sums->products;
+    const avvik__int128 *all = products + AVVIK_SUMS_AT((size_t)n_features + 2, 0);
+    const double scale = (double)sums->n * (double)sums->n * AVVIK_SUMS_LOG * AVVIK_SUMS_LOG;
+    for (size_t f = 0; f < n_features; f++) {
+        means[f] = (double)all[f] / (double)sums->n / AVVIK_SUMS_LOG;
+        if (n * products[AVVIK_SUMS_AT(f, f)] != all[f] * all[f])
+            columns[c->n_features++] = f;
+    }
+    for (size_t i = 0; i < c->n_features; i++)
+        for (size_t j = 0; j <= i; j++) { /* n sum s_i s_j - sum s_i sum s_j is below 2^126, of 2^37 rows */
+            const size_t at = AVVIK_SUMS_AT(columns[i], columns[j]);
+            c->matrix[i][j] = (double)(n * products[at] - all[columns[i]] * all[columns[j]]) / scale;
+        }
+    c->squares = fourth_moment(sums, n_features, means);
+}
+
 enum avvik_status avvik__joint_sums_learn(const struct avvik__joint_sums *sums, uint32_t n_features, float *mean,
                                           float *factor, uint32_t *n_constant, struct avvik_error *error)
 {
@@ -130,22 +150,9 @@ enum avvik_status avvik__joint_sums_learn(const struct avvik__joint_sums *sums, 
     struct avvik__covariance c = {0};
     double means[AVVIK_JOINT_FEATURES];
     size_t columns[AVVIK_JOINT_FEATURES];
-    const avvik__int128 n = (avvik__int128)sums->n, *products = sums->products;
-    const avvik__int128 *all = products + AVVIK_SUMS_AT((size_t)n_features + 2, 0);
-    const double scale = (double)sums->n * (double)sums->n * AVVIK_SUMS_LOG * AVVIK_SUMS_LOG;
-    for (size_t f = 0; f < n_features; f++) {
-        means[f] = (double)all[f] / (double)sums->n / AVVIK_SUMS_LOG;
-        if (n * products[AVVIK_SUMS_AT(f, f)] != all[f] * all[f])
-            columns[c.n_features++] = f;
-    }
-    for (size_t i = 0; i < c.n_features; i++)
-        for (size_t j = 0; j <= i; j++) { /* n sum s_i s_j - sum s_i sum s_j is below 2^126, of 2^37 rows */
-            const size_t at = AVVIK_SUMS_AT(columns[i], columns[j]);
-            c.matrix[i][j] = (double)(n * products[at] - all[columns[i]] * all[columns[j]]) / scale;
-        }
-    c.squares = fourth_moment(sums, n_features, means);
+    avvik__joint_sums_covariance(sums, n_features, &c, columns, means);
     AVVIK_TRY(avvik__covariance_whiten(&c, (double)sums->n, error));
-    measure_store(&c, columns, means, n_features, mean, factor);
+    avvik__joint_store(&c, columns, means, n_features, mean, factor);
     if (n_constant != NULL)
         *n_constant = n_features - (uint32_t)c.n_features;
 done:

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "avvik/status.h"
+#include "covariance.h"
 #include "kernels.h"
 
 __extension__ typedef __int128 avvik__int128;
@@ -45,6 +46,15 @@ void avvik__joint_batch_multiply(struct avvik__joint_batch *batch, size_t n_feat
 /* Add the products to the sums of a group. */
 void avvik__joint_sums_add(struct avvik__joint_sums *sums, const struct avvik__joint_batch *batch, size_t n_features,
                            size_t n);
+
+/* Means (n_features) of rows that are all added, and their covariance over those features that vary, whose numbers are
+ * in `columns` (n_features). *c is zeros before. */
+void avvik__joint_sums_covariance(const struct avvik__joint_sums *sums, uint32_t n_features,
+                                  struct avvik__covariance *c, size_t *columns, double *means);
+
+/* Mean and factor as a model has them, from a covariance that is whitened; columns: those of its features. */
+void avvik__joint_store(const struct avvik__covariance *c, const size_t *columns, const double *means,
+                        uint32_t n_features, float *mean, float *factor);
 
 /* Mean (n_features) and factor (lower triangle by rows) of rows that are all added (2 or more), as struct avvik__joint
  * has them. A feature that does not vary has mean and factor 0; n_constant (out, may be NULL) counts those. Fails as

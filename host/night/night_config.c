@@ -190,6 +190,7 @@ static enum avvik_status model_take(struct avvik_night_config *config, const str
     config->splits = AVVIK_SPLITS_MIXED;
     config->seed = 1;
     config->min_peers = AVVIK_MIN_PEERS_DEFAULT;
+    config->joint_peers = AVVIK_JOINT_PEERS_DEFAULT;
     const struct fit_yaml *fit = model->fit;
     if (fit == NULL)
         goto done;
@@ -217,8 +218,11 @@ static enum avvik_status model_take(struct avvik_night_config *config, const str
                           &config->min_peers, error));
     if (fit->min_peers != NULL && fit->n_peers == 0)
         AVVIK_TRY(avvik__yaml_bad(file, "model.fit.min_peers", error, "says nothing without model.fit.peers"));
-    AVVIK_TRY(number_take(file, "model.fit.joint_peers", fit->joint_peers, no_units, 16, INT64_MAX,
-                          "a whole number from 16", &config->joint_peers, error));
+    if (fit->joint_peers != NULL && strcmp(fit->joint_peers, "0") == 0)
+        config->joint_peers = 0;
+    else
+        AVVIK_TRY(number_take(file, "model.fit.joint_peers", fit->joint_peers, no_units, 16, INT64_MAX,
+                              "a whole number from 16, or 0 for none", &config->joint_peers, error));
     if (fit->joint_peers != NULL && fit->n_peers == 0)
         AVVIK_TRY(avvik__yaml_bad(file, "model.fit.joint_peers", error, "says nothing without model.fit.peers"));
     config->peers = fit->peers;

@@ -220,7 +220,7 @@ static enum avvik_status fit_key(struct avvik__night *night, const struct avvik_
                        reasons[0].text);
         XXH3_128bits_update(state, list, strlen(list) + 1);
     }
-    if (config->joint_peers > 0)
+    if (config->n_peers > 0)
         XXH3_128bits_update(state, &config->joint_peers, sizeof config->joint_peers);
     if (config->with_tails)
         XXH3_128bits_update(state, "tails", sizeof "tails");

@@ -66,18 +66,23 @@ enum avvik_status avvik__fit_block_plan(void *context, unsigned slot, uint64_t b
                             error);
 }
 
-/* The first of a list's draws that is not before `row`. */
-static uint32_t first_draw(const uint64_t *draws, uint32_t n, uint64_t row)
+/* The first of n rows, ascending, that is not before `row`. */
+static uint32_t first_not_before(const uint64_t *rows, uint32_t n, uint64_t row)
 {
     uint32_t low = 0, high = n;
     while (low < high) {
         const uint32_t middle = (low + high) / 2;
-        if (draws[middle] < row)
+        if (rows[middle] < row)
             low = middle + 1;
         else
             high = middle;
     }
     return low;
+}
+
+struct range avvik__fit_rows_between(const uint64_t *rows, uint32_t n, uint64_t first, size_t n_rows)
+{
+    return (struct range){first_not_before(rows, n, first), first_not_before(rows, n, first + n_rows)};
 }
 
 size_t avvik__fit_lists(const struct fit *fit)
@@ -89,7 +94,7 @@ struct range avvik__fit_drawn(const struct fit *fit, size_t list, uint64_t first
 {
     const uint32_t sample = fit->model->forest.sample, n = list < fit->model->forest.n_trees ? sample : fit->n_held_out;
     const uint64_t *draws = fit->draws + list * sample;
-    return (struct range){first_draw(draws, n, first), first_draw(draws, n, first + n_rows)};
+    return avvik__fit_rows_between(draws, n, first, n_rows);
 }
 
 void avvik__fit_drawn_find(const struct fit *fit, struct fit_worker *worker, uint64_t first, size_t n_rows)

@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 
 #include "avvik_internal.h"
+#include "fit_joint.h"
 #include "fit_peers.h"
 
 #define HUGE_PAGE ((size_t)2 << 20)
@@ -36,11 +37,13 @@ static enum avvik_status block_gather(void *context, unsigned number, unsigned s
             atomic_store(&fit->has_changed, 1);
             continue;
         }
+        const struct range joint = avvik__fit_joint_range(fit, row + first, n);
         for (size_t f = 0; f < pass->n_features; f++) {
             const float *column = worker->piece + (pass->first_feature + f) * stride;
             fit->kernels.deal(pass->values + f * pass->n_places, column, deal->order, deal->starts, deal->places,
                               pass->n_buckets);
             avvik__fit_search_take(fit, worker, pass->first_feature + f, column, n);
+            avvik__fit_joint_take(fit, joint, row + first, pass->first_feature + f, column);
         }
     }
     avvik__fit_stages_take(worker, slot, start);

@@ -44,7 +44,6 @@ struct fit_worker {
     struct avvik__groups census;      /* of the pass that counts groups */
     uint32_t *groups;                 /* [piece_rows]: of each row, where rows are grouped */
     struct deal deal;                 /* in the passes that gather groups */
-    struct joint_worker *joint;       /* of the pass for joint deviations of groups */
 };
 
 struct fit;
@@ -76,7 +75,7 @@ struct fit {
     char *is_searched;                     /* [feature]: whose median it looks for */
     struct fit_peers *peers;               /* of the passes for peer groups */
     struct fit_tails *tails;               /* of those for tails */
-    struct joint_pass *joint_pass;         /* of the pass for their joint deviations */
+    struct joint_sample *joint_sample;     /* for joint deviations of groups; NULL: none has its own */
     uint32_t *sample_groups;               /* of each row of `sample`; NULL without peer groups */
     uint64_t memory_bytes;                 /* that those passes may take for what they keep */
     uint64_t kept_limit;                   /* of these, for what the pass that is going on keeps for medians */
@@ -147,7 +146,9 @@ void avvik__fit_peers_free(struct fit *fit);
 
 /* Lists of drawn rows: one a tree, and one of those that are held out. */
 size_t avvik__fit_lists(const struct fit *fit);
-/* Which of a list's draws are among rows [first, first + n_rows); and that of all lists, into worker->drawn. */
+/* Which of n rows, ascending, are rows [first, first + n_rows); which of a list's draws; and that of all lists, into
+ * worker->drawn. */
+struct range avvik__fit_rows_between(const uint64_t *rows, uint32_t n, uint64_t first, size_t n_rows);
 struct range avvik__fit_drawn(const struct fit *fit, size_t list, uint64_t first, size_t n_rows);
 void avvik__fit_drawn_find(const struct fit *fit, struct fit_worker *worker, uint64_t first, size_t n_rows);
 
@@ -157,8 +158,8 @@ void avvik__threads_share(void *(*work)(void *), void *context, unsigned n_threa
 /* How features vary together in the rows that the trees grew from. */
 enum avvik_status avvik__fit_joint(struct fit *fit, struct avvik_error *error);
 
-/* The same within large groups of peers, each with its own centers and scales: one more pass over all rows, or several
- * where there is not memory for the sums of all groups at once. Nothing without peers. What reading returns. */
+/* The same within large groups of peers, each with its own centers and scales, from rows that avvik__fit_peers() has
+ * kept (fit_joint.h). Nothing without those. */
 enum avvik_status avvik__fit_joint_peers(struct fit *fit, struct avvik_error *error);
 
 /* Score the rows that are held out, and some that the trees grew from, with the finished model. */

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "avvik_internal.h"
+#include "fit_joint.h"
 #include "fit_peers.h"
 #include "float_order.h"
 
@@ -212,6 +213,7 @@ enum avvik_status avvik__fit_peers(struct fit *fit, struct avvik_error *error)
     peers->rscale32 = calloc(n_cells, sizeof *peers->rscale32);
     if (peers->center32 == NULL || peers->rscale32 == NULL || !avvik__fit_gather_init(fit))
         AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
+    AVVIK_TRY(avvik__fit_joint_choose(fit, error));
     AVVIK_TRY(gather_all(fit, error));
     fit->memory_bytes = left;
 done:

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "avvik_internal.h"
+#include "fit_joint.h"
 #include "fit_peers.h"
 #include "float_order.h"
 #include "rank_search.h"
@@ -201,7 +202,7 @@ static enum avvik_status fit_init(struct fit *fit, struct avvik_error *error)
         .slot_row_bytes =
             fit->n_columns * (sizeof(struct avvik__moments) + sizeof(XXH128_canonical_t)) / AVVIK_STATISTICS_ROWS + 1,
         .worker_bytes = avvik__fit_lists(fit) * sizeof(struct range) + 3 * n_kept * sizeof(float),
-        .fixed_bytes = n_kept * (sizeof *fit->draws + n_features * sizeof *fit->sample) +
+        .fixed_bytes = n_kept * (sizeof *fit->draws + n_features * sizeof *fit->sample) + avvik__fit_joint_bytes(fit) +
                        ((size_t)32 << 20)}; /* LEAST_KEPT_BYTES in it */
     AVVIK_TRY(avvik__rows_cut(fit->source, &needs, &fit->cut, error));
     fit->summary->stages.threads = fit->cut.n_workers;
@@ -337,11 +338,9 @@ enum avvik_status avvik_model_fit(struct avvik_source *source, const struct avvi
     const uint64_t start = avvik__now_ns();
     AVVIK_TRY(forest_make(&fit, error));
     AVVIK_TRY(avvik__fit_joint(&fit, error));
-    const uint64_t grown = avvik__now_ns();
-    AVVIK_TRY(avvik__fit_joint_peers(&fit, error)); /* a pass over the rows */
-    const uint64_t passed = avvik__now_ns();
+    AVVIK_TRY(avvik__fit_joint_peers(&fit, error));
     AVVIK_TRY(avvik__fit_calibrate(&fit, error));
-    summary.grow_ns = avvik__now_ns() - passed + grown - start;
+    summary.grow_ns = avvik__now_ns() - start;
     fit.model->forest.weights = NULL;
     *model_out = fit.model;
     fit.model = NULL;
@@ -352,6 +351,7 @@ done:
         *options->summary = summary;
     avvik_model_free(fit.model);
     avvik__fit_peers_free(&fit);
+    avvik__fit_joint_free(&fit);
     avvik__fit_blocks_free(&fit);
     free(fit.draws);
     free(fit.sample);

@@ -71,15 +71,16 @@ struct avvik_fit_options {
     uint64_t min_peers;   /* rows that a group of the source's keys must have; 0: AVVIK_MIN_PEERS_DEFAULT */
     int with_tails;       /* 1: the model has tail probabilities, which takes three more passes */
     enum avvik_splits splits;
-    uint64_t joint_peers; /* rows, those that are held out left aside, that a group must have for a joint deviation of
-                             its own, 16 at least; 0: no group has, and everyone's is everyone's */
+    uint64_t joint_peers; /* rows, those that are held out left aside, that a group of the source's keys must have for a
+                             joint deviation of its own, 16 at least; 0: no group has, and everyone's is everyone's */
 };
 #define AVVIK_MIN_PEERS_DEFAULT 50
+#define AVVIK_JOINT_PEERS_DEFAULT 1000
 #define AVVIK_MAX_WEIGHT 1000.0f
 #define AVVIK_FIT_DEFAULTS                                                                                             \
     {                                                                                                                  \
         128, 256, 65536, 0, 1, 0, NULL, NULL, NULL, 0, NULL, 0, 0, NULL, AVVIK_DEVIATION_ROBUST, NULL, 0, 0,           \
-            AVVIK_SPLITS_MIXED, 0                                                                                      \
+            AVVIK_SPLITS_MIXED, AVVIK_JOINT_PEERS_DEFAULT                                                              \
     }
 
 /* Weights of features: 1 for those that are not named.

@@ -1,5 +1,7 @@
 """The joint deviation is scikit-learn's Mahalanobis distance with Ledoit-Wolf shrinkage, of the logarithms of z-scores."""
 
+import re
+
 import h5py
 import numpy as np
 import pytest
@@ -106,10 +108,38 @@ def test_no_joint_deviation(tmp_path):
         assert {case["p"]["joint"] for case in with_it} == {1.0}
 
 
-def distances(logs, learnt):
-    """Of rows, by scikit-learn's covariance of the rows that are learnt from, columns without variance left out."""
+def joint_draws(seed, rows):
+    """The draw of each row, in 32 bits: rows side by side share the four words of a counter."""
+    counters = np.zeros((rows // 4 + 1, 4), dtype=np.uint64)
+    counters[:, 0] = np.arange(len(counters))
+    counters[:, 3] = 6
+    return test_calibration.philox(counters, seed).ravel()[:rows]
+
+
+def learnt_from(sizes, features):
+    """How many rows of groups of these sizes are wanted: all, or as many of each as make 4 Mi values together."""
+    level = max((n for n in range(256, 4097) if np.minimum(sizes, n).sum() <= (4 << 20) // features), default=256)
+    return {size: 1 << 32 if size <= level else (level << 32) // size for size in sizes}
+
+
+def within_all(learnt):
+    """scikit-learn's covariance of all rows about the means of their groups, columns that vary in none left out."""
+    centred = np.concatenate([logs - logs.mean(axis=0) for logs in learnt])
+    varies = centred.std(axis=0) > 1e-12
+    pooled = np.zeros((centred.shape[1],) * 2)
+    pooled[np.ix_(varies, varies)] = LedoitWolf(assume_centered=True).fit(centred[:, varies]).covariance_
+    return pooled
+
+
+def distances(logs, learnt, pooled):
+    """Of rows, by the covariance of a group and that within all, which counts as many rows as it has numbers."""
     varies = learnt.std(axis=0) > 1e-12
-    return LedoitWolf().fit(learnt[:, varies]).mahalanobis(logs[:, varies]), int((~varies).any())
+    n, prior = len(learnt), varies.sum() * (varies.sum() + 1) / 2
+    covariance = (n * np.cov(learnt[:, varies], rowvar=False, bias=True).reshape((varies.sum(),) * 2)
+                  + prior * pooled[np.ix_(varies, varies)]) / (n + prior)
+    covariance += 1e-6 * (np.trace(covariance) / len(covariance) * np.eye(len(covariance)) - covariance)
+    about = logs[:, varies] - learnt[:, varies].mean(axis=0)
+    return (about * np.linalg.solve(covariance, about.T).T).sum(axis=1), int((~varies).any())
 
 
 def check_peers(values, model, scores, least_rows):
@@ -133,9 +163,13 @@ def check_peers(values, model, scores, least_rows):
     for g in wanted_groups:  # parents come first
         owner[inside[g]] = g
     got, n_constant = scores["/scores/joint"][:], 0
+    draws, sizes = joint_draws(4, n_rows), {g: int((inside[g] & ~held_out).sum()) for g in wanted_groups}
+    limits = learnt_from(np.array([*sizes.values()]), values.shape[1])
+    learnt = {g: signed_logs(values, model, g)[inside[g] & ~held_out & (draws < limits[sizes[g]])] for g in wanted_groups}
+    pooled = within_all(learnt.values()) if learnt else None
     for g in wanted_groups:
         logs = signed_logs(values, model, g)
-        wanted, is_constant = distances(logs[owner == g], logs[inside[g] & ~held_out])
+        wanted, is_constant = distances(logs[owner == g], learnt[g], pooled)
         n_constant += is_constant
         error = np.abs(got[owner == g] - wanted) / np.maximum(wanted, 1e-4)
         assert len(error) == 0 or error.max() <= 1e-5, g
@@ -150,7 +184,7 @@ def check_peers(values, model, scores, least_rows):
 def test_large_groups_of_peers_have_their_own(rows, features, tmp_path):
     columns, keys = test_peers.table(rows)
     for k in range(5, features):  # some of them missing now and then
-        columns[f"more{k:02}"] = (columns["amount"] if k % 3 else columns["holes"]) * np.float32(0.1 * k) + np.roll(
+        columns[f"more{k:02}"] = (columns["amount"] if k % 3 else columns["holes"]) * np.float32(0.01 * k) + np.roll(
             columns["hours"], k) ** 2
     path = test_peers.write(tmp_path / "batch.h5", columns, keys)
     least_rows = max(1000, 20 * features)
@@ -171,15 +205,15 @@ def test_large_groups_of_peers_have_their_own(rows, features, tmp_path):
 
 
 def test_which_groups_have_their_own(tmp_path):
-    """Not those in which nothing varies, nor any that --joint-peers leaves out: they are measured as without it,
-    which gives the very scores of a model without peers."""
+    """Those of 1,000 rows, or as many as --joint-peers says; not those in which nothing varies. Others are measured as
+    with --joint-peers 0, which gives the very scores of a model without peers."""
     columns = sets.random_columns(6000, 4)
     key = np.repeat([1, 2, 3], [3000, 2000, 1000])
     for name in columns:
         columns[name] = np.where(key == 2, np.float32(0.5), columns[name]).astype(np.float32)
     path = sets.write_table(tmp_path / "batch.h5", {**columns, "key": key})
     got = {}
-    for what, options in (("none", ("--peers", "key")), ("large", ("--peers", "key", "--joint-peers", 1000)),
+    for what, options in (("none", ("--peers", "key", "--joint-peers", 0)), ("large", ("--peers", "key")),
                           ("all", ("--peers", "key", "--joint-peers", 16)), ("no peers", ("--features", ",".join(columns)))):
         told = program.ok_json("fit", path, "--seed", 4, "--force", "--out", tmp_path / "model.h5", *options)
         program.ok("score", "--model", tmp_path / "model.h5", path, "--force", "--out", tmp_path / "scores.h5")
@@ -191,7 +225,7 @@ def test_which_groups_have_their_own(tmp_path):
         shown = program.ok_json("model", "show", tmp_path / "model.h5")
         assert shown["joint_peers"] == {"none": 0, "large": 1000, "all": 16, "no peers": 0}[what]
     assert np.array_equal(got["none"], got["no peers"]) and np.array_equal(got["large"][key > 1], got["none"][key > 1])
-    assert np.array_equal(got["all"][key < 3], got["large"][key < 3])
+    assert np.array_equal(got["all"][key == 2], got["none"][key == 2])
     assert not (got["large"][key == 1] == got["none"][key == 1]).any()
     assert not (got["all"][key == 3] == got["none"][key == 3]).any()
     fails(WRONG_USAGE, "fit", path, "--peers", "key", "--joint-peers", 15, "--out", tmp_path / "never.h5",
@@ -199,21 +233,23 @@ def test_which_groups_have_their_own(tmp_path):
 
 
 def test_the_same_for_any_threads_and_memory(tmp_path):
-    """Where there is no memory for the sums of all groups at once, there are more passes."""
+    """Where there is no memory for the groups of all rows, a pass over the keys draws those that are learnt from."""
     random = np.random.default_rng(5)
-    rows, features = 110_000, 64
+    rows, features = 300_000, 3
     common = random.normal(size=rows)
     columns = {f"x{f:02}": (random.normal(size=rows) + common * (f % 3)).astype(np.float32) for f in range(features)}
     path = sets.write_table(tmp_path / "batch.h5", {**columns, "key": random.permutation(np.arange(rows) % 61)})
+    command = ("fit", path, "--peers", "key", "--trees", 20, "--calibration", 1000, "--force", "--out", tmp_path / "model.h5")
+    least = re.search(r"needs (\d+) MiB", program.run(*command, "--threads", 2, "--memory", "33M").stderr)[1]
     hashes, passes = set(), []
-    for threads, memory in ((1, "512M"), (3, "512M"), (2, "74M")):
-        told = program.ok_json("fit", path, "--peers", "key", "--joint-peers", 1000, "--trees", 20, "--calibration", 1000,
-                               "--threads", threads, "--memory", memory, "--force", "--out", tmp_path / "model.h5")
+    for threads, memory in ((1, "512M"), (3, "512M"), (2, f"{least}M")):
+        told = program.ok_json(*command, "--threads", threads, "--memory", memory)
         with h5py.File(tmp_path / "model.h5") as file:
             hashes.add(file.attrs["content_hash"])
         passes.append(told["passes"])
         assert told["joint_groups"] == 61 and told["rows_joint_everyone"] == 0
-    assert len(hashes) == 1 and passes[0] == passes[1] == 3 and passes[2] > 3
+    without = program.ok_json(*command, "--joint-peers", 0)["passes"]
+    assert len(hashes) == 1 and passes[0] == passes[1] == without and passes[2] > without + 1
 
 
 def first_of(name, make):

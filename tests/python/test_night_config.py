@@ -109,6 +109,7 @@ def without(key):
     (PLAIN.replace("sample: 64", "sample: [64]"), 11, ["model.fit.sample"]),
     (PLAIN.replace("sample: 64", "splits: best"), 11, ["model.fit.splits", "mixed", "'best'"]),
     (PLAIN.replace("sample: 64", "joint_peers: 60"), 11, ["model.fit.joint_peers", "model.fit.peers"]),
+    (PLAIN.replace("sample: 64", "peers: [x004]\n    joint_peers: 15"), 12, ["model.fit.joint_peers", "'15'", "16"]),
     (PLAIN.replace("sample: 64", "min_peers: 60"), 11, ["model.fit.min_peers", "model.fit.peers"]),
     (PLAIN.replace("sample: 64", "peers: [x004]\n    min_peers: 0"), 12, ["model.fit.min_peers", "'0'"]),
     (PLAIN.replace("backend: scalar", "memory: 512"), 13, ["score.memory", "MiB"]),

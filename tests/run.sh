@@ -24,7 +24,7 @@ case $tier in
     ;;
 esac
 
-# Tests at a time. Most wait for a program that is starting, or use one thread.
+# Suites at a time. Of the Python tests, which wait for disks, browsers and clocks, one more.
 jobs=$(nproc 2>/dev/null || echo 2)
 if [ "$jobs" -gt 8 ]; then jobs=8; fi
 
@@ -80,7 +80,7 @@ run_pytest() { # PRESET PYTEST-ARGUMENTS...
   echo "== Python tests ($preset)"
   rm -f "build/pytest-$preset.xml"
   AVVIK="$(pwd)/build/$preset/avvik" PYTHONPYCACHEPREFIX="$(pwd)/build/pycache" \
-    build/venv/bin/python -m pytest -c tests/python/pytest.ini --rootdir tests/python -n "$jobs" --dist loadgroup \
+    build/venv/bin/python -m pytest -c tests/python/pytest.ini --rootdir tests/python -n "$((jobs + 1))" --dist loadgroup \
     --junitxml "build/pytest-$preset.xml" "$@"
   count "pytest ($preset)" "build/pytest-$preset.xml" $?
 }

@@ -151,7 +151,7 @@ def test_power_loss(job, tally):
 def test_power_loss_around_the_first_syncs(job, tally):
     """Output, head of the journal, first records: each is on the disk before the next is begun."""
     for n in range(1, 5):
-        for _ in range(some(8, 60)):
+        for _ in range(some(5, 60)):
             seed = job.random.randrange(1, 2**31)
             if job.run(FAULT_KIND="fdatasync", FAULT_AT=n, FAULT_ACTION="before", FAULT_POWER=seed).has_fired:
                 tally["power losses"] += 1

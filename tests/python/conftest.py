@@ -6,6 +6,7 @@ import pytest
 
 import program
 import sets
+from benching import kernels, stream  # noqa: F401 (fixtures: one of each a session)
 from nights import Place
 
 

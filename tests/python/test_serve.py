@@ -380,10 +380,12 @@ def test_a_session_outlives_the_server(make, tmp_path):
 def kill_while_deciding(store, n_rounds):
     """Kill the server while three people decide, in every second round after the first answer; after each round every case is whole."""
     case, draw = 0, random.Random(1)
-    answered = set()
+    answered, clients = set(), []
     for i in range(n_rounds):
         server = Server(store)
-        clients = [logged_in(server, name) for name in ("ola", "anne", "kari")]
+        clients = clients or [logged_in(server, name) for name in ("ola", "anne", "kari")]
+        for client in clients:  # whose sessions outlive the server
+            client.server = server
         stop, first = threading.Event(), threading.Event()
 
         def decide(client, numbers):

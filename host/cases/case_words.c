@@ -26,9 +26,9 @@ static void capitalise(char *sentence)
         sentence[0] = (char)(sentence[0] - 'a' + 'A');
 }
 
-/* "; it is higher than in all but 1 in 4,000 payments", of the value that the first sentence is about: where the model has tails, the
- * value is rare among everyone's, and lies to the same side as among its peers. Never more than is known: the number of
- * rows as far out is known as an upper bound, and 1 in 4,059 becomes 1 in 4,000. */
+/* "; it is higher than in all but 1 in 4,000 payments", of the value that the first sentence is about: where the model
+ * has tails, the value is rare among everyone's, and lies to the same side as among its peers. Never more than is
+ * known: the number of rows as far out is known as an upper bound, and 1 in 4,059 becomes 1 in 4,000. */
 static void tail_say(const struct avvik_reason *reason, int side, const char *noun, enum avvik_language language,
                      char *text, size_t size)
 {
@@ -53,14 +53,18 @@ static void deviates_say(const struct avvik_explanations *all, const struct avvi
     const struct avvik_explained_column *column = &all->features[reason->feature];
     const double number = avvik__cell_number(&reason->cell), center = (double)reason->center;
     char feature[PART_SIZE], value[PART_SIZE], typical[PART_SIZE], tail[PART_SIZE];
-    const enum avvik__say say = reason->cell.kind == AVVIK_CELL_MISSING                  ? AVVIK_SAY_MISSING
-                                : column->n_codes > 0 || (float)number == reason->center ? AVVIK_SAY_TOGETHER
-                                : number > center ? (reason->z > FAR ? AVVIK_SAY_FAR_ABOVE : AVVIK_SAY_ABOVE)
-                                                  : (reason->z < -FAR ? AVVIK_SAY_FAR_BELOW : AVVIK_SAY_BELOW);
+    static const enum avvik__say sides[2][2][2] = {
+        {{AVVIK_SAY_BELOW, AVVIK_SAY_FAR_BELOW}, {AVVIK_SAY_ABOVE, AVVIK_SAY_FAR_ABOVE}},
+        {{AVVIK_SAY_EARLIER, AVVIK_SAY_FAR_EARLIER}, {AVVIK_SAY_LATER, AVVIK_SAY_FAR_LATER}}};
+    const int is_above = number > center, is_far = is_above ? reason->z > FAR : reason->z < -FAR;
+    const enum avvik__say say = reason->cell.kind == AVVIK_CELL_MISSING ? AVVIK_SAY_MISSING
+                                : column->n_codes > 0 || (float)number == reason->center
+                                    ? AVVIK_SAY_TOGETHER
+                                    : sides[column->is_date != 0][is_above][is_far];
     avvik__column_in_sentence(all->table, column->name, language, feature, sizeof feature);
     avvik__number_text(column, number, language, 1, value, sizeof value);
     avvik__number_text(column, center, language, 1, typical, sizeof typical);
-    tail_say(reason, number > center ? 1 : -1, noun, language, tail, sizeof tail);
+    tail_say(reason, is_above ? 1 : -1, noun, language, tail, sizeof tail);
     avvik__words_fill(say, language, text, AVVIK_SENTENCE_SIZE, "feature", feature, "value", value, "center", typical,
                       "tail", tail, NULL);
 }
@@ -140,9 +144,11 @@ static void change_say(const struct avvik_explanations *all, const struct avvik_
     const struct avvik_explained_column *column = &all->features[change->feature];
     char feature[PART_SIZE], value[PART_SIZE];
     avvik__column_in_sentence(all->table, column->name, language, feature, sizeof feature);
-    avvik__number_text(column, (double)change->rounded, language, 1, value, sizeof value);
-    avvik__words_fill(change->is_from ? AVVIK_SAY_CHANGE_FROM : AVVIK_SAY_CHANGE_BELOW, language, text, size, "feature",
-                      feature, "value", value, NULL);
+    avvik__number_text(column, avvik__change_number(column, change), language, 1, value, sizeof value);
+    avvik__words_fill(column->is_date   ? (change->is_from ? AVVIK_SAY_CHANGE_ON : AVVIK_SAY_CHANGE_BEFORE)
+                      : change->is_from ? AVVIK_SAY_CHANGE_FROM
+                                        : AVVIK_SAY_CHANGE_BELOW,
+                      language, text, size, "feature", feature, "value", value, NULL);
 }
 
 static void ordinary_say(const struct avvik_explanations *all, const struct avvik_explanation *one,

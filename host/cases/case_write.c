@@ -125,8 +125,8 @@ static json_t *changes_json(const struct avvik_explanations *all, const struct a
         json_array_append_new(
             array, json_pack("{s:o, s:o, s:o, s:f, s:o, s:s, s:f}", "feature", avvik__json_text(column->name), "label",
                              label_json(all, column), "units", units_json(column), "value", (double)changes[i].value,
-                             "text", number_text_json(all, column, (double)changes[i].rounded, 1), "direction",
-                             changes[i].is_from ? "from" : "below", "size", changes[i].size));
+                             "text", number_text_json(all, column, avvik__change_number(column, &changes[i]), 1),
+                             "direction", changes[i].is_from ? "from" : "below", "size", changes[i].size));
     }
     return array;
 }

@@ -71,6 +71,11 @@ int avvik__is_oere(const struct avvik_explained_column *column)
     return strcmp(column->units, "oere") == 0 || strcmp(column->units, "øre") == 0;
 }
 
+double avvik__change_number(const struct avvik_explained_column *column, const struct avvik_change *change)
+{
+    return column->is_date ? ceil((double)change->rounded) : (double)change->rounded;
+}
+
 double avvik__cell_number(const struct avvik_cell *cell)
 {
     switch (cell->kind) {
@@ -89,7 +94,7 @@ static void unit_add(const struct avvik_explained_column *column, enum avvik_lan
     if (strcmp(units, "hours") == 0)
         avvik__words_fill(AVVIK_SAY_HOURS, language, text, size, "number", number, NULL);
     else if (strcmp(units, "per cent") == 0 || strcmp(units, "%") == 0)
-        snprintf(text, size, language == AVVIK_ENGLISH ? "%s%%" : "%s" NO_BREAK "%%", number);
+        snprintf(text, size, "%s" NO_BREAK "%%", number);
     else if (strcmp(units, "kr") == 0 || strcmp(units, "NOK") == 0)
         snprintf(text, size, "%s" NO_BREAK "kr", number);
     else

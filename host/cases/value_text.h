@@ -12,6 +12,9 @@ void avvik__count_text(uint64_t n, enum avvik_language language, char *text, siz
 void avvik__number_text(const struct avvik_explained_column *column, double value, enum avvik_language language,
                         int is_short, char *text, size_t size);
 
+/* The border of a change as it is told: among days, the next whole one, which is before or after the same days. */
+double avvik__change_number(const struct avvik_explained_column *column, const struct avvik_change *change);
+
 /* A cell as a double; NAN where it is missing. */
 double avvik__cell_number(const struct avvik_cell *cell);
 

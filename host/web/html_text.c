@@ -42,6 +42,14 @@ static size_t character_bytes(const unsigned char *text)
     return n;
 }
 
+/* Is this a character that makes what follows it run the other way (U+202A to U+202E, U+2066 to U+2069)? In a name it
+ * would turn around the figures beside it. */
+static int is_turning(const unsigned char *text)
+{
+    return text[0] == 0xe2 && ((text[1] == 0x80 && text[2] >= 0xaa && text[2] <= 0xae) ||
+                               (text[1] == 0x81 && text[2] >= 0xa6 && text[2] <= 0xa9));
+}
+
 static void escaped_add(struct avvik__html *html, const char *text)
 {
     while (text != NULL && *text != '\0') {
@@ -53,6 +61,7 @@ static void escaped_add(struct avvik__html *html, const char *text)
                          : c == '"'                                                    ? "&quot;"
                          : c == '\''                                                   ? "&#39;"
                          : n == 0 || (c < 0x20 && c != '\n' && c != '\t') || c == 0x7f ? "?"
+                         : is_turning((const unsigned char *)text)                     ? "\xef\xbf\xbd" /* U+FFFD */
                                                                                        : NULL;
         if (as != NULL)
             bytes_add(html, as, strlen(as));

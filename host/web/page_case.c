@@ -17,6 +17,7 @@ static void head_add(struct avvik__case_page *page)
     struct avvik__html *html = page->html;
     const struct avvik__case_view *view = &page->view;
     const struct avvik__case_document *document = page->document;
+    char peers[512];
     avvik__html_add(html,
                     "<div class=\"casehead\"><p class=\"back\"><a href=\"/cases\">\xe2\x86\x90 %s</a></p><h1>%s</h1>",
                     W(back_to_list), view->key);
@@ -29,7 +30,8 @@ static void head_add(struct avvik__case_page *page)
     fact_add(html, W(office), document->office);
     fact_add(html, W(date), document->time);
     fact_add(html, W(entity), document->entity);
-    fact_add(html, W(compared_with), document->peer_group);
+    avvik__peers_shown(document, request->language, peers, sizeof peers);
+    fact_add(html, W(compared_with), peers);
     avvik__html_add(html, "<div><dt>%s</dt><dd>", W(nights_of_case));
     for (size_t i = 0; i < view->n_nights; i++) {
         avvik__html_add(html, "%s%s", i > 0 ? ", " : "", view->nights[i].night);

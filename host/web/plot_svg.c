@@ -1,5 +1,6 @@
 #include "plot_svg.h"
 
+#include <jansson.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -31,6 +32,27 @@ void avvik__label_shown(const struct avvik__case_document *document, const char 
         snprintf(text, size, "%s", label);
     else
         avvik_column_label(document->table == NULL ? "" : document->table, name, language, text, size);
+}
+
+void avvik__peers_shown(const struct avvik__case_document *document, enum avvik_language language, char *text,
+                        size_t size)
+{
+    const json_t *keys = json_object_get(json_object_get(document->json, "peer_group"), "keys");
+    size_t n = 0;
+    snprintf(text, size, "%s", document->peer_group == NULL ? "" : document->peer_group);
+    if (document->language < 0 || document->language == (int)language)
+        return;
+    for (size_t k = 0; k < json_array_size(keys) && n < size; k++) {
+        char label[200];
+        const json_t *key = json_array_get(keys, k);
+        const char *column = json_string_value(json_object_get(key, "column")),
+                   *own = json_string_value(json_object_get(key, "label")),
+                   *code = json_string_value(json_object_get(key, "text"));
+        if (column == NULL || own == NULL || code == NULL)
+            return;
+        avvik__label_shown(document, column, own, language, label, sizeof label);
+        n += (size_t)snprintf(text + n, size - n, "%s%s %s", k == 0 ? "" : ", ", label, code);
+    }
 }
 
 /* A value along an axis. */
@@ -80,7 +102,7 @@ static void axis_draw(struct avvik__html *html, const struct avvik__axis *axis, 
         const double x = avvik__axis_place(axis, axis->ticks[i]);
         axis_text(axis->ticks[i], units, language, text, sizeof text);
         avvik__html_add(html, "<line class=\"axis\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\"/>", x, x, y, y + 5);
-        text_place(html, "tick", x, y + 25, LEFT + 40, RIGHT - 40, text);
+        text_place(html, i % 2 == 0 ? "tick" : "tick second", x, y + 25, LEFT + 40, RIGHT - 40, text);
     }
 }
 
@@ -223,8 +245,8 @@ void avvik__timeline_plot(struct avvik__html *html, const struct avvik__case_doc
         axis_text(values.ticks[i], timeline_units(document), language, text, sizeof text);
         avvik__html_add(html, "<line class=\"grid\" x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\"/>", LEFT + 128, RIGHT,
                         y, y);
-        avvik__html_add(html, "<text class=\"tick\" x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%s</text>", LEFT + 122,
-                        y + 4, text);
+        avvik__html_add(html, "<text class=\"tick level%s\" x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%s</text>",
+                        i % 2 == 0 ? "" : " second", LEFT + 122, y + 4, text);
     }
     avvik__html_add(html, "<polyline class=\"course\" points=\"");
     for (size_t i = 0; i < document->n_timeline; i++)

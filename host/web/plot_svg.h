@@ -13,6 +13,10 @@ void avvik__value_shown(const struct avvik__case_document *document, const char 
 void avvik__label_shown(const struct avvik__case_document *document, const char *name, const char *label,
                         enum avvik_language language, char *text, size_t size);
 
+/* Likewise whom the case is compared with: "office 0301, benefit dagpenger". */
+void avvik__peers_shown(const struct avvik__case_document *document, enum avvik_language language, char *text,
+                        size_t size);
+
 /* Where the case lies among its peers: how the 101 quantiles are spread, and a mark for the case. Logarithmic where all
  * values are positive and far apart. Nothing where document->plot_feature is NULL. id: of the element, for its title.
  */

@@ -9,9 +9,27 @@
 #include "plot_svg.h"
 #include "value_text.h"
 
+/* What put a case on the list, in words; what no avvik writes as it is. */
+static const char *chosen_say(const struct avvik__report *report, const char *selected_by)
+{
+    static const struct {
+        const char *name;
+        enum avvik__word word;
+    } words[] = {{"combined", AVVIK_WORD_by_combined}, {"forest", AVVIK_WORD_by_forest},
+                 {"joint", AVVIK_WORD_by_joint},       {"deviation", AVVIK_WORD_by_deviation},
+                 {"tails", AVVIK_WORD_by_tails},       {"row", AVVIK_WORD_by_row},
+                 {"random", AVVIK_WORD_report_random}};
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
+        if (strcmp(words[i].name, selected_by) == 0)
+            return avvik__say(report, words[i].word);
+    return selected_by;
+}
+
 static void head_put(const struct avvik__report *report, size_t number, struct avvik__html *to)
 {
     const struct avvik__case_document *document = report->cases[number];
+    char peers[512];
+    avvik__peers_shown(document, report->language, peers, sizeof peers);
     avvik__html_add(to, "<article id=c%zu>\n<h3>", number + 1);
     if (document->rank > 0)
         avvik__html_add(to, "%lld. ", (long long)document->rank);
@@ -22,10 +40,8 @@ static void head_put(const struct avvik__report *report, size_t number, struct a
     } facts[] = {{AVVIK_WORD_office, document->office},
                  {AVVIK_WORD_date, document->time},
                  {AVVIK_WORD_entity, document->entity},
-                 {AVVIK_WORD_compared_with, document->peer_group},
-                 {AVVIK_WORD_chosen, strcmp(document->selected_by, "random") == 0
-                                         ? avvik__say(report, AVVIK_WORD_report_random)
-                                         : document->selected_by},
+                 {AVVIK_WORD_compared_with, peers},
+                 {AVVIK_WORD_chosen, chosen_say(report, document->selected_by)},
                  {AVVIK_WORD_input, report->input == NULL ? document->input : NULL}};
     for (size_t i = 0; i < sizeof facts / sizeof facts[0]; i++) {
         if (facts[i].text == NULL || facts[i].text[0] == '\0')

@@ -140,9 +140,9 @@ static int cases_absent(const struct avvik__report *report, struct avvik__html *
         if (n[i] > 0) {
             if (!any)
                 avvik__html_add(to, "<ul>\n");
-            avvik__html_add(to, "<li>");
+            avvik__html_add(to, "<li>%s: ", avvik__say(report, words[i]));
             avvik__html_number(to, (double)n[i], 0, report->style);
-            avvik__html_add(to, " %s\n", avvik__say(report, words[i]));
+            avvik__html_add(to, "\n");
             any = 1;
         }
     if (any)
@@ -186,9 +186,9 @@ static int columns_absent(const struct avvik__report *report, const struct avvik
         avvik__html_add(to, "</table></div>\n");
     const double repeated = avvik__member_number(json_object_get(check->document, "ids"), "repeated_rows");
     if (repeated > 0) {
-        avvik__html_add(to, "<p>");
+        avvik__html_add(to, "<p>%s: ", avvik__say(report, AVVIK_WORD_repeated));
         avvik__html_number(to, repeated, 0, report->style);
-        avvik__html_add(to, " %s</p>\n", avvik__say(report, AVVIK_WORD_repeated));
+        avvik__html_add(to, "</p>\n");
         any = 1;
     }
     return any;

@@ -9,7 +9,7 @@ REASONS = [("gross", "gross amount", "oere"), ("hours_reported", "hours reported
 
 
 def kroner(oere):
-    return f"{oere // 100:,}".replace(",", "\u00a0") + f",{oere % 100:02d} kr"
+    return f"{oere / 100:,.2f}\u00a0kr"
 
 
 def told(value, units):

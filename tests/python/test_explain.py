@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+import datetime
 import json
 import math
 import re
@@ -486,6 +487,27 @@ def test_every_case_has_four_sentences(folder, name):
     assert listed["words"]["en"][0].startswith(("The ", "“"))
     if first["units"] == "oere":
         assert f"{first['value'] / 100:,.2f}".removesuffix(".00") + "\u00a0kr" in listed["words"]["en"][0]
+
+
+def test_days_are_told_as_days(tmp_path):
+    """Later and earlier, not above and below; the border of a change is a day, and no change that is told is too small."""
+    random = np.random.default_rng(1)
+    days = random.integers(20000, 20100, 4000).astype(np.int32)
+    days[7:9] = 20333, 19000
+    sets.write_table(tmp_path / "days.h5", {"day": days, "amount": random.normal(1000, 10, 4000)}, table="t")
+    with h5py.File(tmp_path / "days.h5", "r+") as file:
+        file["t/day"].attrs["units"] = np.bytes_("days since 1970-01-01")
+    program.ok("fit", tmp_path / "days.h5", "--table", "/t", "--trees", 40, "--seed", 1, "--out", tmp_path / "m.h5")
+    program.ok("score", "--model", tmp_path / "m.h5", tmp_path / "days.h5", "--out", tmp_path / "s.h5")
+    program.ok("explain", tmp_path / "s.h5", "--model", tmp_path / "m.h5", "--rows", "7,8", "--cut", "0.1", "--jsonl", tmp_path / "c.jsonl")
+    late, early = (json.loads(line) for line in (tmp_path / "c.jsonl").read_text(encoding="utf-8").splitlines())
+    for case, words, change in ((late, {"en": " later than usual: 2025-09-02", "nb": " senere enn vanlig", "nn": " seinare enn vanleg"}, "before"),
+                                (early, {"en": " earlier than usual: 2022-01-08", "nb": " tidligere enn vanlig", "nn": " tidlegare enn vanleg"}, "or later")):
+        assert all(words[language] in case["words"][language][0] for language in words)
+        told = case["counterfactual"]["one"][0]
+        day = (datetime.date.fromisoformat(told["text"]) - datetime.date(1970, 1, 1)).days
+        assert change in case["words"]["en"][3] and told["text"] in case["words"]["nn"][3]
+        assert day >= told["value"] if change == "or later" else day <= np.ceil(told["value"])
 
 
 def test_text_for_people(folder):

@@ -100,8 +100,8 @@ def test_quality_drift_and_what_was_absent(made):
     page = Page(made[0] / "report.html")
     said = page.said()
     for text in ("104,211", "85.4 % of 'employer' are <missing>", "0.123", "0.045", "25.00", "is declared protected", "85.42",
-                 "3 rows with an id that an earlier row has", "5 cases without", "check.json"):
-        assert (text in said) is (text != "5 cases without"), text
+                 "Rows with an id that an earlier row has: 3", "Cases without", "check.json"):
+        assert (text in said) is (text != "Cases without"), text
 
 
 def test_offices_and_weeks(made):
@@ -205,7 +205,8 @@ def test_three_languages(language, made, tmp_path):
     assert not [word for word in FORBIDDEN if word in said.lower()]
 
 
-HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'& =cmd|' /C calc'!A0"
+HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'&\u2028\u202e\u2067 =cmd|' /C calc'!A0"
+SHORT = "<b>1</b>\"'&</td><!--\u202e"  # where a text has 32 characters at most
 
 
 @pytest.mark.parametrize("n_fields", [0, 20])
@@ -218,15 +219,20 @@ def test_nothing_in_a_document_becomes_markup(n_fields, tmp_path):
             return {k: spoil(v, k) for k, v in value.items()}
         if isinstance(value, list):
             return [spoil(v, name) for v in value]
-        return HOSTILE if isinstance(value, str) and not value.startswith("7<b>") and name not in ("night", "time", "direction", "selected_by", "units", "language") else value
+        if not isinstance(value, str) or value.startswith("7<b>") or name in ("night", "direction"):
+            return value
+        return SHORT if value in ("in May", "somebody", "pieces") else value if name == "time" else HOSTILE
 
     if n_fields:
         widen(plain, n_fields), widen(hostile, n_fields)
         hostile["fields"][0]["text"] = plain["fields"][0]["text"] = "7<b>\"&'"  # taken for a unit
     for case in (plain, hostile):
-        case["peer_plot"] |= {"label": "a label", "text": "a text", "units": "oere"}
-        for field in case["fields"]:
-            field.setdefault("units", "")
+        case["peer_plot"] |= {"label": "a label", "text": "a text", "units": "pieces"}
+        case |= {"language": "none of ours", "selected_by": "somebody", "time": "in May"}  # no date, and shown as it is
+        case["timeline"][3]["time"] = "in May"
+        for each in case["fields"] + case["reasons"]:
+            each["units"] = "pieces"
+        case["reasons"][0]["text"] = case["reasons"][1]["peer_median_text"] = None  # then number and units are shown
     check = check_document()
     for name, case, quality in (("plain", plain, check), ("hostile", spoil(hostile), spoil(check))):
         cases.write(tmp_path / f"{name}.jsonl", [case])
@@ -236,7 +242,8 @@ def test_nothing_in_a_document_becomes_markup(n_fields, tmp_path):
     harmless, other = Page(tmp_path / "plain.html"), Page(tmp_path / "hostile.html")
     shape = [[(tag, sorted(attributes)) for tag, attributes in page.elements] for page in (harmless, other)]
     assert shape[0] == shape[1]
-    assert other.said().count("alert(1)") > 20
+    assert other.said().count("alert(1)") > 20 and other.said().count("<b>1</b>\"'&</td>") >= 3
+    assert not re.search("[\u202a-\u202e\u2066-\u2069]", other.raw), "what turns the figures beside it around"
     with open(tmp_path / "hostile.csv", newline="") as file:
         rows = list(csv.reader(file))
     assert len(rows) == 2 and len(rows[0]) == len(rows[1]) and HOSTILE in rows[1]
@@ -267,7 +274,7 @@ def test_cases_with_little_in_them(tmp_path):
     page = Page(tmp_path / "r.html")
     assert not re.search(r"\bnan\b", page.raw)
     assert not re.search(r"\binf\b", page.raw)
-    assert "1 cases without an office" in page.said() and "Odd." in page.said()
+    assert "Cases without an office: 1" in page.said() and "Odd." in page.said()
     (tmp_path / "none.jsonl").write_text("\n\n")
     program.ok("report", tmp_path / "none.jsonl", "--out", tmp_path / "none.html")
     assert "There are no cases." in Page(tmp_path / "none.html").said()
@@ -330,8 +337,7 @@ def test_a_night_from_batch_to_page(tmp_path):
                "--language", "en", "--show", "gross,basis,office", "--jsonl", tmp_path / "e.jsonl")
     program.ok("report", tmp_path / "e.jsonl", "--check", tmp_path / "k.json", "--language", "nb", "--out", tmp_path / "e.html")
     english = Page(tmp_path / "e.html")
-    assert {key: [re.sub(r"Sammenlignet med: [^:]*", "", "".join(text)) for text in value] for key, value in english.articles.items()} == {
-        key: [re.sub(r"Sammenlignet med: [^:]*", "", "".join(text)) for text in value] for key, value in page.articles.items()}
+    assert english.articles == page.articles
 
 
 # ---- in a browser ----

@@ -162,15 +162,17 @@ def test_many_at_once_on_one_case(served):
 
 
 def test_text_from_files_and_people_is_escaped(tmp_path):
-    bad = "<script>alert(1)</script>\"'&"
+    bad = "<script>alert(1)</script>\"'&\u2028\u202e"
     store = tmp_path / "cases.db"
-    document = cases.document(1, rank=1, key="t/" + bad, office=bad, entity=bad, time=bad[:20], selected_by=bad, input=bad)
+    document = cases.document(1, rank=1, key="t/" + bad, office=bad, entity=bad, time=bad[:28], selected_by=bad, input=bad, table=bad)
     document["words"]["en"] = [bad]
     document["reasons"][0].update(label=bad, text=bad, peer_median_text=bad)
     document["fields"][0].update(label=bad, text=bad)
     document["peer_group"]["name"] = bad
     document["peer_plot"].update(label=bad, units=bad, text=bad)
-    document["timeline"][0].update(text=bad)
+    document["timeline"][0].update(time=bad[:28], text=bad)
+    document["reasons"][1].update(units=bad, text=None)
+    document["peer_group"]["keys"] = [{"column": bad, "label": bad, "text": bad}]
     program.ok("cases", "add", store, cases.write(tmp_path / "c.jsonl", [document]))
     user(store, "kari", "lead")
     with Server(store) as server:
@@ -179,7 +181,7 @@ def test_text_from_files_and_people_is_escaped(tmp_path):
         for path in ("/cases", "/case/1", "/cases?search=" + urllib.parse.quote(bad), "/progress"):
             status, _, page = kari.get(path)
             assert status == 200
-            assert "<script>alert" not in page and page.count("<script") == 1
+            assert "<script>alert" not in page and page.count("<script") == 1 and "\u202e" not in page
             assert "&lt;script&gt;alert(1)&lt;/script&gt;&quot;&#39;&amp;" in page or path == "/progress"
 
 

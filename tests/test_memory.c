@@ -72,8 +72,8 @@ static enum avvik_status batch_check(const struct avvik_model *model, struct avv
 /* From the batch to the evaluation. Returns the first status that is not AVVIK_OK. */
 static enum avvik_status job_run(struct avvik_error *error)
 {
-    static const char *const paths[] = {batch};
-    const struct avvik_selection selection = {0};
+    static const char *const paths[] = {batch}, *const keys[] = {"class"};
+    const struct avvik_selection selection = {.keys = keys, .n_keys = 1};
     struct avvik_fit_options fit = AVVIK_FIT_DEFAULTS;
     const struct avvik_score_options score = {.threads = 1, .replace = 1};
     struct avvik_source *source = NULL;
@@ -91,6 +91,8 @@ static enum avvik_status job_run(struct avvik_error *error)
     flag.by = AVVIK_BY_COMBINED;
     fit.trees = 3;
     fit.threads = 1;
+    fit.min_peers = 20;
+    fit.joint_peers = 16;
     (void)((status = avvik_source_open(paths, 1, &selection, &source, error)) != AVVIK_OK ||
            (status = avvik_model_fit(source, &fit, &fitted, error)) != AVVIK_OK ||
            (status = avvik_model_save(fitted, model_path, 1, error)) != AVVIK_OK ||

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include "avvik_internal.h"
+#include "hash_text.h"
 
 #define BLOCK_ROWS 65536
 #define MOST ((size_t)AVVIK_MAX_MOMENTS)
@@ -91,10 +92,53 @@ static int moment_compare(const void *a, const void *b)
     return (x->input_row > y->input_row) - (x->input_row < y->input_row);
 }
 
+static int is_same_row(const struct avvik_moment *a, const struct avvik_moment *b)
+{
+    return a->time.value.as_signed == b->time.value.as_signed && a->content == b->content;
+}
+
+/* Rows that are the same next to one another: those of the inputs first, then of the batches in the order of their
+ * names. */
+static int sameness_compare(const void *a, const void *b)
+{
+    const struct avvik_moment *x = a, *y = b;
+    if (x->time.value.as_signed != y->time.value.as_signed)
+        return x->time.value.as_signed < y->time.value.as_signed ? -1 : 1;
+    if (x->content != y->content)
+        return x->content < y->content ? -1 : 1;
+    if (x->is_earlier != y->is_earlier)
+        return x->is_earlier ? 1 : -1;
+    return moment_compare(a, b);
+}
+
+/* Batches may overlap. Of a row that several have, as many stay as the one has that has most of them: a person may well
+ * be paid the same twice a day. */
+static void repeated_drop(struct avvik_explanation *one)
+{
+    struct avvik_moment *moments = one->timeline;
+    struct avvik_moment before = {0};
+    size_t n = 0, n_kept = 0, n_here = 0; /* of one row: kept, and seen in the batch at hand */
+    qsort(moments, one->n_timeline, sizeof *moments, sameness_compare);
+    for (size_t i = 0; i < one->n_timeline; i++) {
+        const struct avvik_moment moment = moments[i];
+        if (i == 0 || !is_same_row(&before, &moment))
+            n_kept = n_here = 0;
+        else if (moment.is_earlier && (!before.is_earlier || before.input != moment.input))
+            n_here = 0;
+        if (++n_here > n_kept) {
+            moments[n++] = moment;
+            n_kept++;
+        }
+        before = moment;
+    }
+    one->n_timeline = n;
+}
+
 /* Keep the last ones, and the case itself. */
 static void moments_order(struct avvik_explanation *one)
 {
     struct avvik_moment *moments = one->timeline;
+    repeated_drop(one);
     qsort(moments, one->n_timeline, sizeof *moments, moment_compare);
     if (one->n_timeline <= MOST)
         return;
@@ -104,6 +148,34 @@ static void moments_order(struct avvik_explanation *one)
             moments[n_before] = moments[i];
     memmove(moments, moments + n_before, MOST * sizeof *moments);
     one->n_timeline = MOST;
+}
+
+/* What tells a row from others: all its values that may be read, with the names of their columns, in any order. */
+static enum avvik_status content_find(struct avvik__cell_reader *cells, uint64_t row, uint64_t *content_out,
+                                      struct avvik_error *error)
+{
+    enum avvik_status status = AVVIK_OK;
+    size_t n_columns;
+    const struct avvik__cell_column *columns = avvik__cells_columns(cells, &n_columns);
+    *content_out = 0;
+    for (size_t c = 0; c < n_columns; c++) {
+        struct {
+            uint64_t bits;
+            char is_real, is_missing, name[AVVIK_NAME_SIZE];
+        } one;
+        struct avvik_cell cell;
+        if (columns[c].use == AVVIK_USE_NONE)
+            continue;
+        AVVIK_TRY(avvik__cells_read(cells, c, row, 1, &cell, error));
+        memset(&one, 0, sizeof one); /* padding, too */
+        one.is_missing = cell.kind == AVVIK_CELL_MISSING;
+        one.is_real = cell.kind == AVVIK_CELL_REAL;
+        one.bits = one.is_missing ? 0 : cell.value.as_unsigned;
+        memcpy(one.name, columns[c].name, sizeof one.name);
+        *content_out += XXH3_128bits(&one, sizeof one).low64;
+    }
+done:
+    return status;
 }
 
 /* A row of somebody who has cases. */
@@ -127,6 +199,8 @@ static enum avvik_status moment_add(const struct avvik__timelines *timelines, co
         AVVIK_TRY(avvik__cells_read(place->cells, feature, row, 1, &moment.value, error));
     if (moment.time.kind != AVVIK_CELL_SIGNED)
         return AVVIK_OK;
+    if (timelines->run->options->n_history > 0)
+        AVVIK_TRY(content_find(place->cells, row, &moment.content, error));
     if (one->n_timeline == owner->room) {
         if (owner->room == 2 * MOST)
             moments_order(one);

@@ -142,10 +142,11 @@ struct avvik_reason {
 
 /* A row of the same person or business. */
 struct avvik_moment {
-    int is_earlier;                /* in one of the earlier batches */
-    size_t input;                  /* which of the inputs, or of the earlier batches, */
-    uint64_t input_row;            /* and the row in it */
-    uint64_t row;                  /* over all inputs */
+    int is_earlier;     /* in one of the earlier batches */
+    size_t input;       /* which of the inputs, or of the earlier batches, */
+    uint64_t input_row; /* and the row in it */
+    uint64_t row;       /* over all inputs */
+    uint64_t content;   /* with earlier batches: a hash of the row's values, by which it is told from others */
     struct avvik_cell time, value; /* value: of the feature of the first reason */
 };
 

@@ -535,7 +535,7 @@ def test_random_damage(layout, tmp_path):
     whole = np.frombuffer(write(tmp_path / "whole.h5", rows=200, **LAYOUTS[layout]).read_bytes(), np.uint8)
     path = tmp_path / "damaged.h5"
     codes = []
-    for attempt in range(80):
+    for attempt in range(50):
         content = whole.copy()
         where = random.integers(0, len(content), size=random.integers(1, 12))
         content[where] = random.integers(0, 256, size=len(where))

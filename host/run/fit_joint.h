@@ -13,11 +13,12 @@ struct joint_owner {
     uint64_t limit;  /* rows whose draw is below, of 2^32, count */
 };
 
-/* Rows that a worker has chosen; then those of all, ascending. */
+/* Rows that a worker has chosen; then those of all. Ascending. */
 struct joint_rows {
     size_t n, capacity;
     uint64_t *row;
     uint32_t *owner; /* innermost */
+    uint32_t *draw;
 };
 
 struct joint_sample {
@@ -27,7 +28,10 @@ struct joint_sample {
     struct joint_rows chosen[AVVIK_MAX_WORKERS];
     atomic_uint n_started;
     struct joint_rows rows;
-    float *values; /* [feature][row of rows] */
+    uint32_t *places; /* [row of rows]: where it is when they are in the order of their owners */
+    uint32_t *starts; /* [owner + 2]: the first place of an owner */
+    uint32_t *draws;  /* [place] */
+    float *values;    /* [feature][place] */
 };
 
 /* Bytes that all of this takes at most, and what is learnt from it. */
@@ -37,9 +41,6 @@ uint64_t avvik__fit_joint_bytes(const struct fit *fit);
  * are not kept. AVVIK_ERR_MEMORY; what reading returns. */
 enum avvik_status avvik__fit_joint_choose(struct fit *fit, struct avvik_error *error);
 void avvik__fit_joint_free(struct fit *fit);
-
-/* The draw of a row, in 32 bits. */
-uint32_t avvik__fit_joint_draw(uint64_t seed, uint64_t row);
 
 /* Which of these are among rows [first, first + n_rows); and one column of those, which begins at row `first`. */
 struct range avvik__fit_joint_range(const struct fit *fit, uint64_t first, size_t n_rows);

@@ -9,8 +9,7 @@
 
 struct learning {
     struct fit *fit;
-    uint32_t *order, *starts; /* rows by innermost owner; [owner + 2] */
-    uint32_t *n_constant;     /* [owner] */
+    uint32_t *n_constant; /* [owner] */
     struct avvik__joint_within within;
     atomic_uint next;
     atomic_int is_short, has_failed;
@@ -22,18 +21,6 @@ struct scratch {
     struct avvik__joint_batch batch;
     struct avvik__joint_sums *sums;
 };
-
-static void rows_order(struct learning *work)
-{
-    const struct joint_sample *sample = work->fit->joint_sample;
-    uint32_t *next = work->starts + 1; /* where the next row of an owner goes; in the end, behind its last */
-    for (size_t i = 0; i < sample->rows.n; i++)
-        next[sample->rows.owner[i] + 1]++;
-    for (uint32_t k = 0; k < sample->n_owners; k++)
-        next[k + 1] += next[k];
-    for (size_t i = 0; i < sample->rows.n; i++)
-        work->order[next[sample->rows.owner[i]]++] = (uint32_t)i;
-}
 
 static void batch_add(const struct learning *work, struct scratch *scratch, uint32_t k, const uint32_t *places,
                       size_t n)
@@ -56,12 +43,10 @@ static void owner_add(struct learning *work, struct scratch *scratch, uint32_t k
     uint32_t places[AVVIK_SUMS_ROWS];
     size_t n = 0;
     memset(scratch->sums, 0, avvik__joint_sums_bytes(work->fit->model->n_features));
-    for (uint32_t at = work->starts[k]; at < work->starts[owner->within]; at++) {
-        const uint32_t i = work->order[at];
-        if (sample->rows.owner[i] != k &&
-            avvik__fit_joint_draw(work->fit->model->seed, sample->rows.row[i]) >= owner->limit)
+    for (uint32_t place = sample->starts[k]; place < sample->starts[owner->within]; place++) {
+        if (sample->draws[place] >= owner->limit)
             continue;
-        places[n++] = i;
+        places[n++] = place;
         if (n == AVVIK_SUMS_ROWS) {
             batch_add(work, scratch, k, places, n);
             n = 0;
@@ -145,14 +130,10 @@ enum avvik_status avvik__fit_joint_peers(struct fit *fit, struct avvik_error *er
         fit->summary->rows_joint_everyone = fit->model->n_rows;
     if (sample == NULL || sample->n_owners == 1)
         return AVVIK_OK;
-    work.order = calloc(sample->rows.n + 1, sizeof *work.order);
-    work.starts = calloc(sample->n_owners + 2, sizeof *work.starts);
     work.n_constant = calloc(sample->n_owners, sizeof *work.n_constant);
-    if (work.order == NULL || work.starts == NULL || work.n_constant == NULL ||
-        !avvik__joint_within_init(&work.within, joint->n_features, sample->n_owners) ||
+    if (work.n_constant == NULL || !avvik__joint_within_init(&work.within, joint->n_features, sample->n_owners) ||
         !avvik__joint_grow(joint, joint->n_features, sample->n_owners))
         AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
-    rows_order(&work);
     avvik__threads_share(owners_add, &work, fit->cut.n_workers);
     if (atomic_load(&work.is_short))
         AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
@@ -165,8 +146,6 @@ enum avvik_status avvik__fit_joint_peers(struct fit *fit, struct avvik_error *er
         AVVIK_FAIL(work.error.status, 0, "%s", work.error.text);
     owners_settle(&work);
 done:
-    free(work.order);
-    free(work.starts);
     free(work.n_constant);
     avvik__joint_within_destroy(&work.within);
     return status;

@@ -15,6 +15,7 @@
 #define GROUP_ROWS 4096                   /* of one group, at most */
 #define FEWEST_ROWS 256                   /* of one group, unless it has fewer */
 #define EVERY_DRAW ((uint64_t)1 << 32)
+#define DRAWN_AT_ONCE 1024 /* one draw after the other would wait for each */
 
 /* Groups that can have their own, beside what a model has room for. */
 static uint32_t owners_at_most(const struct fit *fit)
@@ -38,7 +39,7 @@ uint64_t avvik__fit_joint_bytes(const struct fit *fit)
     const uint64_t of_rows = fit->model->n_rows / fit->options->joint_peers * fit->model->peers.n_keys;
     const uint64_t n_owners = 1 + (of_rows < owners_at_most(fit) ? of_rows : owners_at_most(fit));
     const uint64_t drawn = SAMPLE_VALUES / n_features, n_rows = drawn < fit->model->n_rows ? drawn : fit->model->n_rows;
-    const uint64_t row_bytes = n_features * sizeof(float) + sizeof(uint64_t) + 2 * sizeof(uint32_t); /* in order */
+    const uint64_t row_bytes = n_features * sizeof(float) + sizeof(uint64_t) + 4 * sizeof(uint32_t);
     return n_rows * row_bytes + n_owners * (avvik__joint_peer_bytes(n_features) +
                                             avvik__joint_within_bytes(n_features) + sizeof(struct joint_owner));
 }
@@ -135,24 +136,24 @@ static int rows_grow(struct joint_rows *rows, size_t capacity)
     rows->row = row == NULL ? rows->row : row;
     uint32_t *owner = realloc(rows->owner, capacity * sizeof *owner);
     rows->owner = owner == NULL ? rows->owner : owner;
+    uint32_t *draw = realloc(rows->draw, capacity * sizeof *draw);
+    rows->draw = draw == NULL ? rows->draw : draw;
     rows->capacity = capacity;
-    return row != NULL && owner != NULL;
+    return row != NULL && owner != NULL && draw != NULL;
 }
 
-/* A word of the four that rows side by side share. */
-static uint32_t word_of(struct avvik__draw shared, uint64_t row)
+/* The draws of rows [first, first + n_rows): rows side by side share the four words of a counter. */
+static void rows_draw(uint64_t seed, uint64_t first, size_t n_rows, uint32_t *draws)
 {
-    return (uint32_t)((row & 2 ? shared.second : shared.first) >> (row & 1 ? 32 : 0));
-}
-
-static struct avvik__draw words_draw(uint64_t seed, uint64_t shared_by)
-{
-    return avvik__draw_make(seed, AVVIK_DRAW_JOINT, 0, (uint32_t)(shared_by >> 32), (uint32_t)shared_by);
-}
-
-uint32_t avvik__fit_joint_draw(uint64_t seed, uint64_t row)
-{
-    return word_of(words_draw(seed, row / 4), row);
+    for (uint64_t four = first / 4; four <= (first + n_rows - 1) / 4; four++) {
+        const struct avvik__draw words =
+            avvik__draw_make(seed, AVVIK_DRAW_JOINT, 0, (uint32_t)(four >> 32), (uint32_t)four);
+        const uint64_t at = four - first / 4;
+        draws[4 * at] = (uint32_t)words.first;
+        draws[4 * at + 1] = (uint32_t)(words.first >> 32);
+        draws[4 * at + 2] = (uint32_t)words.second;
+        draws[4 * at + 3] = (uint32_t)(words.second >> 32);
+    }
 }
 
 /* From rows [first, first + n_rows), whose groups these are. 0 without memory. */
@@ -162,25 +163,23 @@ static int rows_choose(const struct fit *fit, struct joint_rows *to, uint64_t fi
     const struct joint_sample *sample = fit->joint_sample;
     const uint64_t *held_out = fit->draws + fit->n_draws;
     struct range out = avvik__fit_drawn(fit, fit->model->forest.n_trees, first, n_rows);
-    struct avvik__draw shared = {0, 0};
-    uint64_t shared_by = UINT64_MAX;
+    uint32_t draws[DRAWN_AT_ONCE + 8];
     for (size_t i = 0; i < n_rows; i++) {
-        const uint64_t row = first + i;
-        const uint32_t owner = sample->owner_of[groups[i]];
-        if (out.first < out.end && held_out[out.first] == row) {
+        const size_t at = i % DRAWN_AT_ONCE;
+        if (at == 0)
+            rows_draw(fit->model->seed, first + i, n_rows - i < DRAWN_AT_ONCE ? n_rows - i : DRAWN_AT_ONCE, draws);
+        if (out.first < out.end && held_out[out.first] == first + i) {
             out.first++;
             continue;
         }
-        if (owner == 0)
-            continue;
-        if (row / 4 != shared_by)
-            shared = words_draw(fit->model->seed, shared_by = row / 4);
-        if (word_of(shared, row) >= sample->owners[owner].limit)
+        const uint32_t owner = sample->owner_of[groups[i]], draw = draws[(first + i - at) % 4 + at];
+        if (draw >= sample->owners[owner].limit) /* everyone's is 0 */
             continue;
         if (to->n == to->capacity && !rows_grow(to, 2 * to->capacity + 1024))
             return 0;
-        to->row[to->n] = row;
-        to->owner[to->n++] = owner;
+        to->row[to->n] = first + i;
+        to->owner[to->n] = owner;
+        to->draw[to->n++] = draw;
     }
     return 1;
 }
@@ -215,6 +214,7 @@ static void rows_free(struct joint_rows *rows)
 {
     free(rows->row);
     free(rows->owner);
+    free(rows->draw);
     *rows = (struct joint_rows){0};
 }
 
@@ -236,10 +236,32 @@ static int rows_merge(struct joint_sample *sample, unsigned n_workers)
                 least = w;
             }
         all->row[all->n] = row;
-        all->owner[all->n++] = sample->chosen[least].owner[at[least]++];
+        all->owner[all->n] = sample->chosen[least].owner[at[least]];
+        all->draw[all->n++] = sample->chosen[least].draw[at[least]++];
     }
     for (unsigned w = 0; w < n_workers; w++)
         rows_free(&sample->chosen[w]);
+    return 1;
+}
+
+/* Where rows go, so that those of an owner lie side by side. 0 without memory. */
+static int rows_place(struct joint_sample *sample)
+{
+    const struct joint_rows *rows = &sample->rows;
+    sample->places = calloc(rows->n + 1, sizeof *sample->places);
+    sample->draws = calloc(rows->n + 1, sizeof *sample->draws);
+    sample->starts = calloc(sample->n_owners + 2, sizeof *sample->starts);
+    if (sample->places == NULL || sample->draws == NULL || sample->starts == NULL)
+        return 0;
+    uint32_t *next = sample->starts + 1; /* place of an owner's next row; in the end, behind its last */
+    for (size_t i = 0; i < rows->n; i++)
+        next[rows->owner[i] + 1]++;
+    for (uint32_t k = 0; k < sample->n_owners; k++)
+        next[k + 1] += next[k];
+    for (size_t i = 0; i < rows->n; i++) {
+        sample->places[i] = next[rows->owner[i]]++;
+        sample->draws[sample->places[i]] = rows->draw[i];
+    }
     return 1;
 }
 
@@ -263,8 +285,10 @@ enum avvik_status avvik__fit_joint_choose(struct fit *fit, struct avvik_error *e
         AVVIK_TRY(avvik__fit_piece_pass(fit, piece_choose, error));
     }
     AVVIK_TRY(avvik__fit_pass_check(fit, error));
-    if (!rows_merge(sample, fit->cut.n_workers) ||
-        (sample->values = avvik__aligned_alloc(sample->rows.n * n_features + 1, sizeof *sample->values)) == NULL)
+    if (!rows_merge(sample, fit->cut.n_workers) || !rows_place(sample))
+        AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
+    sample->values = avvik__aligned_alloc(sample->rows.n * n_features + 1, sizeof *sample->values);
+    if (sample->values == NULL)
         AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
 done:
     return status;
@@ -280,6 +304,9 @@ void avvik__fit_joint_free(struct fit *fit)
     rows_free(&sample->rows);
     free(sample->owners);
     free(sample->owner_of);
+    free(sample->places);
+    free(sample->starts);
+    free(sample->draws);
     free(sample->values);
     free(sample);
     fit->joint_sample = NULL;
@@ -300,5 +327,5 @@ void avvik__fit_joint_take(const struct fit *fit, struct range range, uint64_t f
 {
     const struct joint_sample *sample = fit->joint_sample;
     for (uint32_t i = range.first; i < range.end; i++)
-        sample->values[feature * sample->rows.n + i] = column[sample->rows.row[i] - first];
+        sample->values[feature * sample->rows.n + sample->places[i]] = column[sample->rows.row[i] - first];
 }

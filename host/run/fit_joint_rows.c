@@ -11,11 +11,10 @@
 #include "fit_peers.h"
 #include "joint_within.h"
 
-#define SAMPLE_VALUES ((uint64_t)4 << 20) /* of all rows drawn: rows x features, some more or less */
+#define SAMPLE_VALUES ((uint64_t)2 << 20) /* of all rows drawn: rows x features, some more or less */
 #define GROUP_ROWS 4096                   /* of one group, at most */
 #define FEWEST_ROWS 256                   /* of one group, unless it has fewer */
 #define EVERY_DRAW ((uint64_t)1 << 32)
-#define DRAWN_AT_ONCE 1024 /* one draw after the other would wait for each */
 
 /* Groups that can have their own, beside what a model has room for. */
 static uint32_t owners_at_most(const struct fit *fit)
@@ -142,18 +141,20 @@ static int rows_grow(struct joint_rows *rows, size_t capacity)
     return row != NULL && owner != NULL && draw != NULL;
 }
 
-/* The draws of rows [first, first + n_rows): rows side by side share the four words of a counter. */
-static void rows_draw(uint64_t seed, uint64_t first, size_t n_rows, uint32_t *draws)
+/* The first bytes of the draws of 16 rows side by side, from row 16 n on. */
+static void first_bytes_draw(uint64_t seed, uint64_t n, uint8_t *bytes)
 {
-    for (uint64_t four = first / 4; four <= (first + n_rows - 1) / 4; four++) {
-        const struct avvik__draw words =
-            avvik__draw_make(seed, AVVIK_DRAW_JOINT, 0, (uint32_t)(four >> 32), (uint32_t)four);
-        const uint64_t at = four - first / 4;
-        draws[4 * at] = (uint32_t)words.first;
-        draws[4 * at + 1] = (uint32_t)(words.first >> 32);
-        draws[4 * at + 2] = (uint32_t)words.second;
-        draws[4 * at + 3] = (uint32_t)(words.second >> 32);
+    const struct avvik__draw words = avvik__draw_make(seed, AVVIK_DRAW_JOINT, 0, (uint32_t)(n >> 32), (uint32_t)n);
+    for (int i = 0; i < 8; i++) {
+        bytes[i] = (uint8_t)(words.first >> 8 * i);
+        bytes[8 + i] = (uint8_t)(words.second >> 8 * i);
     }
+}
+
+/* The other three, which few rows need. */
+static uint32_t other_bytes_draw(uint64_t seed, uint64_t row)
+{
+    return avvik__draw_make(seed, AVVIK_DRAW_JOINT, 1, (uint32_t)(row >> 32), (uint32_t)row).first & 0xffffff;
 }
 
 /* From rows [first, first + n_rows), whose groups these are. 0 without memory. */
@@ -161,23 +162,26 @@ static int rows_choose(const struct fit *fit, struct joint_rows *to, uint64_t fi
                        const uint32_t *groups)
 {
     const struct joint_sample *sample = fit->joint_sample;
-    const uint64_t *held_out = fit->draws + fit->n_draws;
+    const uint64_t *held_out = fit->draws + fit->n_draws, seed = fit->model->seed;
     struct range out = avvik__fit_drawn(fit, fit->model->forest.n_trees, first, n_rows);
-    uint32_t draws[DRAWN_AT_ONCE + 8];
+    uint8_t bytes[16];
     for (size_t i = 0; i < n_rows; i++) {
-        const size_t at = i % DRAWN_AT_ONCE;
-        if (at == 0)
-            rows_draw(fit->model->seed, first + i, n_rows - i < DRAWN_AT_ONCE ? n_rows - i : DRAWN_AT_ONCE, draws);
-        if (out.first < out.end && held_out[out.first] == first + i) {
+        const uint64_t row = first + i;
+        if (i == 0 || row % 16 == 0)
+            first_bytes_draw(seed, row / 16, bytes);
+        if (out.first < out.end && held_out[out.first] == row) {
             out.first++;
             continue;
         }
-        const uint32_t owner = sample->owner_of[groups[i]], draw = draws[(first + i - at) % 4 + at];
-        if (draw >= sample->owners[owner].limit) /* everyone's is 0 */
+        const uint32_t owner = sample->owner_of[groups[i]], high = (uint32_t)bytes[row % 16] << 24;
+        if (high >= sample->owners[owner].limit) /* everyone's is 0 */
+            continue;
+        const uint32_t draw = high | other_bytes_draw(seed, row);
+        if (draw >= sample->owners[owner].limit)
             continue;
         if (to->n == to->capacity && !rows_grow(to, 2 * to->capacity + 1024))
             return 0;
-        to->row[to->n] = first + i;
+        to->row[to->n] = row;
         to->owner[to->n] = owner;
         to->draw[to->n++] = draw;
     }

@@ -109,16 +109,18 @@ def test_no_joint_deviation(tmp_path):
 
 
 def joint_draws(seed, rows):
-    """The draw of each row, in 32 bits: rows side by side share the four words of a counter."""
-    counters = np.zeros((rows // 4 + 1, 4), dtype=np.uint64)
-    counters[:, 0] = np.arange(len(counters))
+    """The draw of each row, in 32 bits: rows side by side share the 16 bytes of a counter, each has a counter for the rest."""
+    counters = np.zeros((rows, 4), dtype=np.uint64)
+    counters[:, 0] = np.arange(rows)
     counters[:, 3] = 6
-    return test_calibration.philox(counters, seed).ravel()[:rows]
+    first_bytes = test_calibration.philox(counters[:rows // 16 + 1], seed).astype("<u4").view(np.uint8).ravel()[:rows]
+    counters[:, 2] = 1
+    return first_bytes.astype(np.uint64) << np.uint64(24) | test_calibration.philox(counters, seed)[:, 0] & np.uint64(0xFFFFFF)
 
 
 def learnt_from(sizes, features):
-    """How many rows of groups of these sizes are wanted: all, or as many of each as make 4 Mi values together."""
-    level = max((n for n in range(256, 4097) if np.minimum(sizes, n).sum() <= (4 << 20) // features), default=256)
+    """How many rows of groups of these sizes are wanted: all, or as many of each as make 2 Mi values together."""
+    level = max((n for n in range(256, 4097) if np.minimum(sizes, n).sum() <= (2 << 20) // features), default=256)
     return {size: 1 << 32 if size <= level else (level << 32) // size for size in sizes}
 
 

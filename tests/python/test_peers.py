@@ -190,8 +190,8 @@ def test_same_model_for_any_threads_and_memory(deviation, tmp_path):
     columns.update({f"more{k:02}": columns["amount"] * np.float32(k + 1) + columns["hours"] for k in range(12)})
     path = write(tmp_path / "batch.h5", columns, keys)
     hashes, passes = set(), []
-    for number, options in enumerate([("--threads", 1), ("--threads", 2), ("--threads", 5, "--memory", "110M"),
-                                      ("--threads", 1, "--trees", 128, "--memory", "99M")]):
+    for number, options in enumerate([("--threads", 1), ("--threads", 2), ("--threads", 5, "--memory", "95M"),
+                                      ("--threads", 1, "--trees", 128, "--memory", "84M")]):
         model = tmp_path / f"model{number}.h5"
         told = program.ok_json("fit", path, "--peers", ",".join(KEYS), "--deviation", deviation, "--out", model, *options)
         passes.append(told["passes"])

@@ -25,6 +25,7 @@ struct joint_sample {
     uint32_t n_owners;
     struct joint_owner *owners; /* as groups are: each is followed by those within it */
     uint32_t *owner_of;         /* [group]: the innermost owner that it is in */
+    uint16_t *first_bytes;      /* [group]: the first byte of a draw that counts is below */
     struct joint_rows chosen[AVVIK_MAX_WORKERS];
     atomic_uint n_started;
     struct joint_rows rows;

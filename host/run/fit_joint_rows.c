@@ -105,7 +105,8 @@ static enum avvik_status owners_choose(struct fit *fit, struct joint_sample *sam
     uint64_t *rows = rows_learnt(fit);
     struct joint_owner *owners = sample->owners = calloc(groups->n, sizeof *owners);
     sample->owner_of = calloc(groups->n, sizeof *sample->owner_of);
-    if (rows == NULL || owners == NULL || sample->owner_of == NULL)
+    sample->first_bytes = calloc(groups->n, sizeof *sample->first_bytes);
+    if (rows == NULL || owners == NULL || sample->owner_of == NULL || sample->first_bytes == NULL)
         AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
     for (uint32_t g = 1; g < groups->n; g++)
         if (rows[g] >= fit->options->joint_peers)
@@ -122,6 +123,8 @@ static enum avvik_status owners_choose(struct fit *fit, struct joint_sample *sam
             owners[k].within++;
     }
     limits_find(sample, SAMPLE_VALUES / fit->model->n_features);
+    for (uint32_t g = 0; g < groups->n; g++) /* rounded up; everyone's is 0 */
+        sample->first_bytes[g] = (uint16_t)((owners[sample->owner_of[g]].limit + 0xffffff) >> 24);
 done:
     free(rows);
     return status;
@@ -169,14 +172,14 @@ static int rows_choose(const struct fit *fit, struct joint_rows *to, uint64_t fi
         const uint64_t row = first + i;
         if (i == 0 || row % 16 == 0)
             first_bytes_draw(seed, row / 16, bytes);
-        if (out.first < out.end && held_out[out.first] == row) {
+        if (bytes[row % 16] >= sample->first_bytes[groups[i]])
+            continue;
+        while (out.first < out.end && held_out[out.first] < row)
             out.first++;
+        if (out.first < out.end && held_out[out.first] == row)
             continue;
-        }
-        const uint32_t owner = sample->owner_of[groups[i]], high = (uint32_t)bytes[row % 16] << 24;
-        if (high >= sample->owners[owner].limit) /* everyone's is 0 */
-            continue;
-        const uint32_t draw = high | other_bytes_draw(seed, row);
+        const uint32_t owner = sample->owner_of[groups[i]];
+        const uint32_t draw = (uint32_t)bytes[row % 16] << 24 | other_bytes_draw(seed, row);
         if (draw >= sample->owners[owner].limit)
             continue;
         if (to->n == to->capacity && !rows_grow(to, 2 * to->capacity + 1024))
@@ -308,6 +311,7 @@ void avvik__fit_joint_free(struct fit *fit)
     rows_free(&sample->rows);
     free(sample->owners);
     free(sample->owner_of);
+    free(sample->first_bytes);
     free(sample->places);
     free(sample->starts);
     free(sample->draws);

@@ -9,34 +9,23 @@
 #include <check.h>
 
 #include "float_order.h"
-#include "guard_memory.h"
 #include "kernel_cases.h"
-#include "kernels.h"
+#include "kernel_variants.h"
 #include "rank_search.h"
 #include "suite_run.h"
-
-typedef void any_fn(void);
-static const struct {
-    const char *kernel, *variant;
-    unsigned needs;
-    any_fn *function;
-} variants[] = {
-#define AVVIK_KERNEL(kernel, variant, bits) {#kernel, #variant, bits, (any_fn *)avvik__##kernel##_##variant},
-#include "kernels.def"
-};
-#define N_VARIANTS (sizeof variants / sizeof variants[0])
 
 enum { MOST = 5000 };
 
 static void compare(size_t n_rows, size_t n_features, enum data_kind kind, uint64_t seed)
 {
-    uint64_t state = seed;
+    uint64_t state = now.seed = seed;
     const size_t stride = (n_features + AVVIK_LANES - 1) / AVVIK_LANES * AVVIK_LANES;
     const enum guard_side side = seed % 2 ? GUARD_BEHIND : GUARD_BEFORE;
     struct guarded tile = guarded_alloc(n_rows * stride * sizeof(float), side);
     struct guarded memory = guarded_alloc(n_features * sizeof(struct avvik__tail_table), side);
     struct avvik__tail_table *tables = memory.data;
     memset(tile.data, 0, n_rows * stride * sizeof(float));
+    snprintf(now.size, sizeof now.size, "%zu rows of %zu features, data kind %d", n_rows, n_features, (int)kind);
     for (size_t f = 0; f < n_features; f++) {
         static float values[300];
         const size_t n = 1 + random_next(&state) % 300;
@@ -52,18 +41,12 @@ static void compare(size_t n_rows, size_t n_features, enum data_kind kind, uint6
         }
     }
     int32_t *expected = malloc(n_rows * sizeof *expected);
-    avvik__tails_scalar(expected, tile.data, stride, n_rows, n_features, tables);
     for (size_t i = 0; i < N_VARIANTS; i++) {
-        if (strcmp(variants[i].kernel, "tails") != 0 || (variants[i].needs & ~avvik__cpu_features()) != 0)
+        if (!begin_variant(i, "tails"))
             continue;
         struct canaried got = canaried_alloc(n_rows * sizeof *expected);
         ((avvik__tails_fn *)variants[i].function)((int32_t *)got.data, tile.data, stride, n_rows, n_features, tables);
-        for (size_t r = 0; r < n_rows; r++)
-            ck_assert_msg(memcmp(&expected[r], got.data + r * sizeof *expected, sizeof *expected) == 0,
-                          "%s: tails of row %zu of %zu, %zu features, data kind %d, seed %llu", variants[i].variant, r,
-                          n_rows, n_features, (int)kind, (unsigned long long)seed);
-        ck_assert_int_eq(canaried_damage(&got), 0);
-        canaried_free(&got);
+        check_output("tails", expected, &got, n_rows, sizeof *expected, 1);
     }
     free(expected);
     guarded_free(&tile);
@@ -225,8 +208,22 @@ START_TEST(a_column_that_changes_is_noticed)
 }
 END_TEST
 
+static int is_here(const char *kernel)
+{
+    return strcmp(kernel, "tails") == 0;
+}
+
+START_TEST(expected_variants_run)
+{
+    check_expected(is_here);
+}
+END_TEST
+
 int main(void)
 {
+    if (!runs_count())
+        return EXIT_FAILURE;
+    signal(SIGSEGV, on_forbidden_page);
     Suite *suite = suite_create("tails");
     TCase *cases = tcase_create("tails");
     tcase_set_timeout(cases, 120);
@@ -235,6 +232,7 @@ int main(void)
     tcase_add_test(cases, places_are_those_of_the_contract);
     tcase_add_test(cases, quantiles_equal_those_of_sorting);
     tcase_add_test(cases, a_column_that_changes_is_noticed);
+    tcase_add_test(cases, expected_variants_run);
     suite_add_tcase(suite, cases);
     return suite_run(suite);
 }

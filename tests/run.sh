@@ -171,7 +171,7 @@ for preset in $presets; do
       # What reads files and arguments; figures, times, what is on the disk when, what is there after a kill (of which no
       # sanitizer tells) and HDF5's second way of chunking were checked above.
       full-sanitize) run_pytest sanitize tests/python/test_cli.py tests/python/test_bad_*.py tests/python/test_machine.py \
-        tests/python/test_batches.py tests/python/test_files.py tests/python/test_reading.py tests/python/test_check.py \
+        tests/python/test_batches.py tests/python/test_files.py tests/python/test_reading.py tests/python/test_check*.py \
         tests/python/test_skip_damaged.py tests/python/test_store.py tests/python/test_serve.py tests/python/test_night*.py tests/faults -m "not slow" \
         -k "not power_loss and not kill_at and not interrupted_score and not checkpoints_keep and not v110" ;;
     esac

@@ -5,9 +5,11 @@ import json
 import h5py
 import numpy as np
 import pytest
+from scipy import stats
 from sklearn.metrics import roc_auc_score
 
 import program
+from test_calibration import stratified
 
 ROWS, CHUNK = 40_000, 3_000
 DAMAGED = {"x1": 4, "x3": 11}  # column: number of its chunk
@@ -87,3 +89,22 @@ def test_the_log_counts_them(damaged, tmp_path):
     result = program.ok("score", "--model", folder / "model.h5", folder / "broken.h5", "--skip-damaged", "--log", "json", "--out",
                         tmp_path / "s.h5")
     assert json.loads(result.stderr.splitlines()[-1])["rows_absent"] == lost.sum()
+
+
+def test_the_outline_is_of_the_rows_that_were_read(damaged, tmp_path):
+    """What a score file says of its batch, for drift: of the rows drawn, those that could be read."""
+    folder, _, lost = damaged
+    with h5py.File(folder / "whole.h5") as file:
+        values = np.stack([file[f"t/x{f}"][:] for f in range(5)], axis=1)
+    with h5py.File(folder / "whole.scores.h5") as file:
+        rows = stratified(1, 5, int(file["batch"].attrs["rows"]), ROWS)
+    here = values[rows[~lost[rows]]]
+    assert 100 < len(here) < len(rows)
+    for options in ((), ("--threads", 1, "--backend", "scalar", "--compress")):
+        with h5py.File(skip(folder, tmp_path / "s.h5", "--force", *options)) as file:
+            assert file["batch"].attrs["rows"] == len(here)
+            assert np.array_equal(file["batch/median"][:], np.median(here, axis=0))
+            assert np.array_equal(file["batch/mad"][:], stats.median_abs_deviation(here))
+            assert np.array_equal(file["batch/quantiles"][:], np.quantile(here, np.arange(41) / 40, axis=0, method="inverted_cdf").T)
+    result = program.ok_json("compare", folder / "whole.scores.h5", tmp_path / "s.h5")
+    assert result["drifted"] == 0

@@ -30,7 +30,7 @@ class Rows(ctypes.Structure):
 
 class Scores(ctypes.Structure):
     _fields_ = [(name, ctypes.c_void_p) for name in ("path_sum", "deviation", "deviation_feature", "beyond", "missing",
-                                                     "column_missing", "column_infinite")]
+                                                     "column_missing", "column_infinite", "joint", "tails")]
 
 
 def done(status):
@@ -79,7 +79,7 @@ def main():
     def score():
         for first, rows in blocks():
             scores = Scores(path_sum[first:].ctypes.data, deviation[first:].ctypes.data,
-                            *(column[first:].ctypes.data for column in small), None, None)
+                            *(column[first:].ctypes.data for column in small), None, None, None, None)
             done(library.avvik_worker_score(worker, ctypes.byref(rows), ctypes.byref(scores), None))
 
     def explain():

@@ -100,6 +100,8 @@ static void reasons_add(struct avvik__case_page *page)
             W(feature), label, W(value), value, W(usual), median, W(among_others));
         if (isnan(reason->percentile))
             avvik__html_add(html, "\xe2\x80\x93");
+        else if (reason->percentile >= 99.995 || reason->percentile < 0.005) /* not "higher than 100 %" */
+            avvik__html_add(html, "%s", reason->percentile < 50 ? W(lowest) : W(highest));
         else if (reason->percentile >= 50)
             avvik__html_add(html, "%s %.4g\xc2\xa0%%", W(higher_than), reason->percentile);
         else

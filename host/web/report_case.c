@@ -87,7 +87,9 @@ static void reasons_put(const struct avvik__report *report, const struct avvik__
                            median, sizeof median);
         avvik__html_add(to, "<tr><th>%s<td>%s<td>%s<td>", label,
                         isfinite(reason->value) ? value : avvik__say(report, AVVIK_WORD_missing), median);
-        avvik__html_number(to, reason->percentile, 1, report->style);
+        if (reason->percentile >= 99.95) /* nothing is larger than all, itself among them */
+            avvik__html_add(to, "&gt;\xc2\xa0");
+        avvik__html_number(to, reason->percentile >= 99.95 ? 99.9 : reason->percentile, 1, report->style);
         avvik__html_add(to, "%s<td>", isfinite(reason->percentile) ? "\xc2\xa0%" : "");
         avvik__html_number(to, reason->robust_z, 1, report->style);
         avvik__html_add(to, "<td>");

@@ -250,6 +250,17 @@ def test_nothing_in_a_document_becomes_markup(n_fields, tmp_path):
     assert not [cell for row in rows for cell in row if cell[:1] in ("=", "+", "@")]
 
 
+def test_nothing_is_larger_than_all(tmp_path):
+    """Of all that are no larger the case is one: 100 % of them is told as more than 99.9 %, and what is not known not at all."""
+    documents = [cases.document(1, rank=1), cases.document(2, rank=2)]
+    for reason, percentile in zip(documents[0]["reasons"], (100, 99.94, None), strict=True):
+        reason["percentile"] = percentile
+    cases.write(tmp_path / "c.jsonl", documents)
+    program.ok("report", tmp_path / "c.jsonl", "--out", tmp_path / "r.html")
+    rows = re.findall(r"<tr><th>[^<]*<td>[^<]*<td>[^<]*<td>([^<]*)<td>", (tmp_path / "r.html").read_text(encoding="utf-8").split("<article")[1])
+    assert [html.unescape(row).replace("\u00a0", " ") for row in rows] == ["> 99.9 %", "99.9 %", "-"]
+
+
 def test_csv_and_jsonl_say_the_same(made):
     folder, documents = made
     lines = [json.loads(line) for line in (folder / "r.jsonl").read_text().splitlines()]

@@ -172,12 +172,14 @@ def test_text_from_files_and_people_is_escaped(tmp_path):
     document["peer_plot"].update(label=bad, units=bad, text=bad)
     document["timeline"][0].update(time=bad[:28], text=bad)
     document["reasons"][1].update(units=bad, text=None)
+    document["reasons"][2]["percentile"] = 100
     document["peer_group"]["keys"] = [{"column": bad, "label": bad, "text": bad}]
     program.ok("cases", "add", store, cases.write(tmp_path / "c.jsonl", [document]))
     user(store, "kari", "lead")
     with Server(store) as server:
         kari = logged_in(server, "kari")
         kari.act(1, "decide", decision="confirmed", note=bad)
+        assert "highest of all" in kari.get("/case/1")[2]  # and not higher than 100 %
         for path in ("/cases", "/case/1", "/cases?search=" + urllib.parse.quote(bad), "/progress"):
             status, _, page = kari.get(path)
             assert status == 200

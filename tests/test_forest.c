@@ -70,7 +70,8 @@ static double reference_kurtosis(const float *const *rows, unsigned n, unsigned 
 }
 
 static struct itree *reference_grow(const float *const *rows, unsigned n, unsigned n_features, unsigned depth,
-                                    unsigned limit, uint64_t seed, unsigned tree, unsigned node, int by_kurtosis)
+                                    unsigned limit, uint64_t seed, unsigned tree, unsigned node,
+                                    unsigned kurtosis_levels)
 {
     struct itree *made = calloc(1, sizeof *made);
     ck_assert_ptr_nonnull(made);
@@ -91,7 +92,7 @@ static struct itree *reference_grow(const float *const *rows, unsigned n, unsign
         double choice, place;
         reference_draw(seed, tree, node, number, &choice, &place);
         unsigned chosen = (unsigned)(choice * n_varying);
-        if (by_kurtosis) {
+        if (depth < kurtosis_levels) {
             double all = 0;
             for (unsigned v = 0; v < n_varying; v++)
                 all += reference_kurtosis(rows, n, varying[v]);
@@ -112,9 +113,10 @@ static struct itree *reference_grow(const float *const *rows, unsigned n, unsign
                     parts[n - ++n_right] = rows[i];
             made->feature = q;
             made->threshold = p;
-            made->left = reference_grow(parts, n_left, n_features, depth + 1, limit, seed, tree, 2 * node, by_kurtosis);
+            made->left =
+                reference_grow(parts, n_left, n_features, depth + 1, limit, seed, tree, 2 * node, kurtosis_levels);
             made->right = reference_grow(parts + n_left, n_right, n_features, depth + 1, limit, seed, tree,
-                                         2 * node + 1, by_kurtosis);
+                                         2 * node + 1, kurtosis_levels);
             free(parts);
             break;
         }
@@ -200,9 +202,13 @@ START_TEST(test_path_sums_follow_the_paper)
         avvik__forest_grow(&forest, tree, sample, shape.features, seed, scratch);
         for (unsigned i = 0; i < shape.sample; i++)
             pointers[i] = sample + (size_t)i * shape.features;
-        struct itree *reference = reference_grow(
-            pointers, shape.sample, shape.features, 0, (unsigned)ceil(log2(shape.sample)), seed, tree, 1,
-            shape.splits == AVVIK_SPLITS_KURTOSIS || (shape.splits == AVVIK_SPLITS_MIXED && tree % 2 != 0));
+        const unsigned limit = (unsigned)ceil(log2(shape.sample));
+        const unsigned kurtosis_levels = shape.splits == AVVIK_SPLITS_KURTOSIS ? limit
+                                         : shape.splits == AVVIK_SPLITS_MIXED && tree % 2 != 0
+                                             ? (unsigned)ceil(limit / 2.0)
+                                             : 0;
+        struct itree *reference =
+            reference_grow(pointers, shape.sample, shape.features, 0, limit, seed, tree, 1, kurtosis_levels);
         for (size_t r = 0; r < N_ROWS; r++)
             expected[r] += reference_path(reference, rows + r * stride, 0);
         reference_free(reference);

@@ -102,8 +102,8 @@ struct growth {
     const float *rows;
     size_t stride;
     uint64_t seed;
-    int by_kurtosis; /* how this tree chooses features */
-    uint32_t *order; /* row numbers; a node owns a range */
+    uint32_t kurtosis_levels; /* in the first so many levels of this tree features are chosen by kurtosis */
+    uint32_t *order;          /* row numbers; a node owns a range */
 };
 
 /* Make node k at `depth` a leaf of n rows: everything below repeats it, and every row goes left. */
@@ -166,6 +166,7 @@ __attribute__((noinline)) static int split_draw(const struct growth *growth, uin
 {
     struct avvik__forest *forest = growth->forest;
     const uint32_t n_features = forest->n_features;
+    const int by_kurtosis = k >> growth->kurtosis_levels == 0; /* node k is in level floor(log2 k) */
     uint16_t open[UINT16_MAX];
     uint32_t kurtosis[UINT16_MAX], n_open = 0;
     uint64_t all = 0; /* chances of the open features: at most 2^16 of 2^26 x 2^20 */
@@ -179,7 +180,7 @@ __attribute__((noinline)) static int split_draw(const struct growth *growth, uin
         if (i == end)
             continue;
         open[n_open] = (uint16_t)f;
-        kurtosis[n_open] = growth->by_kurtosis ? kurtosis_of(growth, f, begin, end) : 1;
+        kurtosis[n_open] = by_kurtosis ? kurtosis_of(growth, f, begin, end) : 1;
         all += chance(forest, f, kurtosis[n_open++]);
     }
     for (uint32_t number = 0; n_open > 0; number++) {
@@ -253,12 +254,21 @@ static uint64_t expected_fill(const struct avvik__forest *forest, uint32_t tree,
     return sum;
 }
 
+/* Half of the levels of every second tree, the upper ones: there rows far out are cut off, and below the rest is told
+ * apart in whatever column. */
+static uint32_t kurtosis_levels(const struct avvik__forest *forest, uint32_t tree)
+{
+    switch (forest->splits) {
+    case AVVIK_SPLITS_KURTOSIS: return forest->height;
+    case AVVIK_SPLITS_MIXED: return tree % 2 == 1 ? (forest->height + 1) / 2 : 0;
+    default: return 0;
+    }
+}
+
 void avvik__forest_grow(struct avvik__forest *forest, uint32_t tree, const float *rows, size_t stride, uint64_t seed,
                         uint32_t *scratch)
 {
-    const int by_kurtosis =
-        forest->splits == AVVIK_SPLITS_KURTOSIS || (forest->splits == AVVIK_SPLITS_MIXED && tree % 2 == 1);
-    const struct growth growth = {forest, tree, rows, stride, seed, by_kurtosis, scratch};
+    const struct growth growth = {forest, tree, rows, stride, seed, kurtosis_levels(forest, tree), scratch};
     for (uint32_t i = 0; i < forest->sample; i++)
         scratch[i] = i;
     node_grow(&growth, 1, 0, 0, forest->sample);

@@ -24,7 +24,7 @@ enum avvik_deviation {
 /* How a tree chooses the feature that a node splits on (kernels/README.md, "Draws"). */
 enum avvik_splits {
     AVVIK_SPLITS_UNIFORM, /* every feature as often: Liu, Ting and Zhou (2008), algorithm 2; as in scikit-learn */
-    AVVIK_SPLITS_MIXED,   /* trees 0, 2, ... so, trees 1, 3, ... by kurtosis */
+    AVVIK_SPLITS_MIXED,   /* trees 0, 2, ... so; trees 1, 3, ... by kurtosis in the upper half of their levels */
     AVVIK_SPLITS_KURTOSIS /* in proportion to a feature's kurtosis in the node */
 };
 

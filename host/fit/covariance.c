@@ -8,7 +8,8 @@
 
 #define N AVVIK_JOINT_FEATURES
 #define LEAST_SHRINKAGE 1e-6 /* so that no two columns that are one make the covariance singular */
-#define LEFT_MOST 0x1p-40    /* that W c W' may differ from I by after one step: its square is left after two */
+#define NEAR 0x1p-40         /* W C W' differs from I by so little: after one more step by 2^-80 */
+#define FAR 0x1p-20          /* by more: that is no inverse */
 
 pthread_mutex_t avvik__blas_lock = PTHREAD_MUTEX_INITIALIZER;
 
@@ -79,15 +80,13 @@ static double factor_refine(struct twofold (*w)[N], const struct avvik__covarian
 }
 
 /* The lower triangle becomes the inverse of its Cholesky factor. LAPACK's has last bits that depend on the machine, and
- * an error up to 1e-8 where columns are nearly one; two steps from there leave 2^-90 or so, and the double next to that
- * is the same everywhere. */
+ * an error up to 1e-8 where columns are nearly one; it is refined until the double next to it is the same everywhere. */
 static enum avvik_status factor_invert(struct avvik__covariance *c, struct avvik_error *error)
 {
     double l[N][N];
     struct twofold w[N][N];
-    int n = (int)c->n_features, lda = N, factored = 0,
-        inverted = 0;               /* the lower triangle by rows is the upper one by */
-    memcpy(l, c->matrix, sizeof l); /* columns, which LAPACK wants */
+    int n = (int)c->n_features, lda = N, factored = 0, inverted = 0;
+    memcpy(l, c->matrix, sizeof l); /* the lower triangle by rows is the upper one by columns, which LAPACK wants */
     pthread_mutex_lock(&avvik__blas_lock);
     LAPACK_dpotrf("U", &n, l[0], &lda, &factored);
     LAPACK_dtrtri("U", "N", &n, l[0], &lda, &inverted);
@@ -95,13 +94,14 @@ static enum avvik_status factor_invert(struct avvik__covariance *c, struct avvik
     for (size_t i = 0; i < c->n_features; i++)
         for (size_t j = 0; j <= i; j++)
             w[i][j] = (struct twofold){l[i][j], 0};
-    factor_refine(w, c);
-    const double left = factor_refine(w, c);
-    if (factored != 0 || inverted != 0 || !(left < LEFT_MOST))
+    double off = factor_refine(w, c); /* before the step */
+    if (off >= NEAR && off < FAR)
+        off = factor_refine(w, c);
+    if (factored != 0 || inverted != 0 || !(off < NEAR))
         return avvik__error_set(
             error, AVVIK_ERR_INTERNAL, 0,
             "LAPACK does not invert the covariance of the features (dpotrf %d, dtrtri %d, off by %g)", factored,
-            inverted, left);
+            inverted, off);
     for (size_t i = 0; i < c->n_features; i++)
         for (size_t j = 0; j <= i; j++)
             c->matrix[i][j] = w[i][j].high;

@@ -11,7 +11,7 @@
 #include "fit_peers.h"
 #include "joint_within.h"
 
-#define SAMPLE_VALUES ((uint64_t)2 << 20) /* of all rows drawn: rows x features, some more or less */
+#define SAMPLE_VALUES ((uint64_t)1 << 20) /* of all rows drawn: rows x features, some more or less */
 #define GROUP_ROWS 4096                   /* of one group, at most */
 #define FEWEST_ROWS 256                   /* of one group, unless it has fewer */
 #define EVERY_DRAW ((uint64_t)1 << 32)

@@ -119,8 +119,8 @@ def joint_draws(seed, rows):
 
 
 def learnt_from(sizes, features):
-    """How many rows of groups of these sizes are wanted: all, or as many of each as make 2 Mi values together."""
-    level = max((n for n in range(256, 4097) if np.minimum(sizes, n).sum() <= (2 << 20) // features), default=256)
+    """How many rows of groups of these sizes are wanted: all, or as many of each as make 1 Mi values together."""
+    level = max((n for n in range(256, 4097) if np.minimum(sizes, n).sum() <= (1 << 20) // features), default=256)
     return {size: 1 << 32 if size <= level else (level << 32) // size for size in sizes}
 
 

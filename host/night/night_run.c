@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <xxhash.h>
 
 #include "avvik/version.h"
@@ -39,9 +40,46 @@ static enum avvik_status bad_tell(const struct avvik__night *night, struct avvik
                             n_bad < night->files.n ? "the others are scored and flagged" : "nothing was flagged");
 }
 
+/* The folder that `path` is to be made in must be there before the work, not only after it. */
+static enum avvik_status place_check(const char *name, const char *path, struct avvik_error *error)
+{
+    struct stat info;
+    const char *slash = path == NULL ? NULL : strrchr(path, '/');
+    if (slash == NULL || slash == path)
+        return AVVIK_OK;
+    char *folder = strndup(path, (size_t)(slash - path));
+    if (folder == NULL)
+        return avvik__error_set(error, AVVIK_ERR_MEMORY, 0, "out of memory");
+    const int reason = stat(folder, &info) != 0 ? errno : S_ISDIR(info.st_mode) ? 0 : ENOTDIR;
+    const enum avvik_status status =
+        reason == 0 ? AVVIK_OK
+                    : avvik__error_set(error, AVVIK_ERR_IO, reason,
+                                       "%s: %s, and `%s` of the night is made in it; make this folder first", folder,
+                                       strerror(reason), name);
+    free(folder);
+    return status;
+}
+
+static enum avvik_status places_check(const struct avvik__night *night, struct avvik_error *error)
+{
+    enum avvik_status status = AVVIK_OK;
+    const struct avvik_night_config *config = night->config;
+    char *results = config->results == NULL ? NULL : avvik__date_fill(config->results, night->date);
+    if (config->results != NULL && results == NULL)
+        AVVIK_FAIL(AVVIK_ERR_MEMORY, 0, "out of memory");
+    AVVIK_TRY(place_check("model", config->model, error));
+    AVVIK_TRY(place_check("results", results, error));
+    AVVIK_TRY(place_check("store", config->store, error));
+    AVVIK_TRY(place_check("metrics", config->metrics, error));
+done:
+    free(results);
+    return status;
+}
+
 static enum avvik_status steps_run(struct avvik__night *night, struct avvik_error *error)
 {
     enum avvik_status status = AVVIK_OK;
+    AVVIK_TRY(places_check(night, error));
     AVVIK_TRY(avvik__step_inputs(night, error));
     if (bad_count(night) < night->files.n) {
         AVVIK_TRY(avvik__step_decide(night, error));

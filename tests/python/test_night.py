@@ -9,6 +9,7 @@ import shutil
 
 import h5py
 import numpy as np
+import pytest
 import xxhash
 
 import program
@@ -114,6 +115,21 @@ def test_no_model_and_no_fit(place):
     place.write(re.sub(r"  fit:\n(    .*\n)+", "", PLAIN))
     result = place.run("--quiet")
     assert result.returncode == BAD_INPUT and "models/m.h5" in result.stderr
+
+
+@pytest.mark.parametrize("name, old, new", [("model", "models/m.h5", "other/m.h5"), ("results", "results: lists", "results: lists/of/{date}"),
+                                            ("store", "metrics:", "explain:\n  language: nb\nstore: other/cases.db\nmetrics:"),
+                                            ("metrics", "night.prom", "other/avvik.prom")])
+def test_a_folder_that_is_missing_is_told_before_the_work(place, name, old, new):
+    folder = place.folder / ("lists/of" if name == "results" else "other")
+    place.write(PLAIN.replace(old, new))
+    result = place.run("--quiet")
+    assert result.returncode == BAD_INPUT and f"{folder}: " in result.stderr and f"`{name}`" in result.stderr
+    assert not [unit for unit in place.manifest["steps"] if unit["status"] == "done"]
+    folder.mkdir(parents=True)
+    place.ok()
+    shutil.rmtree(place.folder / "other", ignore_errors=True)
+
 
 CASES = PLAIN + "explain:\n  language: nb\n  reasons: 3\n  history: [in/*.h5, old/*.h5]\nstore: cases.db\n"
 

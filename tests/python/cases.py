@@ -30,7 +30,7 @@ def document(number, night="2026-11-24", rank=None, seed=0, **changes):
                         "percentile": round(100 - draw.uniform(0, 0.5), 2), "peers": 1234})
     first = reasons[0]
     office = OFFICES[number % len(OFFICES)]
-    spread = sorted(median * draw.lognormvariate(0, 0.25) for _ in range(101))
+    spread = sorted(first["peer_median"] * draw.lognormvariate(0, 0.25) for _ in range(101))
     case = {
         "avvik_case": 1, "key": f"benefit/{8_100_000 + number}", "night": night, "input": "benefit.h5", "table": "/benefit",
         "row": number, "language": "en", "rank": rank, "selected_by": "combined" if rank else "random",
@@ -57,10 +57,10 @@ def document(number, night="2026-11-24", rank=None, seed=0, **changes):
             "nn": [f"Beløpet er {first['text']}.", f"Blant 1 234 utbetalingar i kommune {office} er halvparten lågare enn "
                    f"{first['peer_median_text']}.", "Om lag éi av 12 000 utbetalingar avvik like mykje.",
                    f"Ho ville vore vanleg om verdien var under {first['peer_median_text']}."]},
-        "peer_plot": {"feature": "gross", "label": "gross", "units": "oere", "value": value, "text": kroner(value),
-                      "among": "peers", "rows": 1234, "quantiles": spread},
-        "timeline": [{"time": f"2026-{month:02d}-20", "value": int(median * draw.uniform(0.9, 1.1)), "is_case": False} for month in range(1, 11)]
-        + [{"time": "2026-11-20", "value": value, "is_case": True}]}
+        "peer_plot": {**{name: first[name] for name in ("feature", "label", "units", "value", "text")}, "among": "peers", "rows": 1234,
+                      "quantiles": spread},
+        "timeline": [{"time": f"2026-{month:02d}-20", "value": int(first["peer_median"] * draw.uniform(0.9, 1.1)), "is_case": False}
+                     for month in range(1, 11)] + [{"time": "2026-11-20", "value": first["value"], "is_case": True}]}
     case.update(changes)
     return case
 
